@@ -1,0 +1,305 @@
+/**
+ * Everything that coordinator, worker and client say to each other, as plain objects. `wire/` turns them
+ * into frames and back: every Uint32Array field is a column, `body` is payload, the rest is small JSON.
+ *
+ * `ranges` are pairs [from, count, from, count, …] of task indices. `lengths` are byte lengths of the
+ * frames (encoded values) that lie in `body` one after another in the order of `ranges`.
+ */
+import type { DefinitionRef, JobSpec } from './spec.ts';
+
+/** An error as data: bounded, safe to log, never code. */
+export interface ErrorRecord {
+  name: string;
+  message: string;
+  code?: string;
+  stack?: string;
+  cause?: ErrorRecord;
+}
+
+export type Ranges = Uint32Array;
+
+// ---- coordinator → worker -------------------------------------------------
+
+/** How the worker builds a task's input from frames. `codecOf`: the definition whose codec wrote the frames; absent = the task's own. */
+export type InputShape =
+  /** One frame a task. */
+  | { kind: 'value'; codecOf?: DefinitionRef }
+  /** `counts[i]` frames a task: the elements of an array. */
+  | { kind: 'list'; codecOf?: DefinitionRef }
+  /**
+   * A msgpack template with holes (ext type, see wire/holes.ts). `template` absent: the task's first frame is it.
+   * Then one frame a task per arg with take 'same' (an arg with `spread` takes `counts`-many), in the order of `args`.
+   * Shared args ('one' | 'all') come once a message, after all tasks' frames: `frames` many, with lengths in `sharedLengths`.
+   */
+  | { kind: 'template'; template?: string; args: ArgShape[] };
+
+export interface ArgShape {
+  take: 'same' | 'one' | 'all';
+  path: string[];
+  codecOf?: DefinitionRef;
+  /** Shared frames of this arg: 1 for 'one', any for 'all', 0 for 'same'. */
+  frames: number;
+}
+
+export interface AssignMessage {
+  kind: 'assign';
+  term: number;
+  serial: number;
+  job: string;
+  jobName: string;
+  stage: number;
+  definition: DefinitionRef;
+  attempt: number;
+  attemptsMax: number;
+  /** Run by itself, so that a crash can be blamed on it alone. */
+  alone: boolean;
+  timeoutMs?: number;
+  concurrency?: number;
+  input: InputShape;
+  /** Results are arrays to be cut into element frames (`counts` in the answer). */
+  spread?: boolean;
+  /** Results feed a fold: combine them before reporting; ordered = contiguous indices only. */
+  combine?: { definition: DefinitionRef; ordered: boolean };
+  ranges: Ranges;
+  lengths: Uint32Array;
+  /** Frames a task; absent = 1 each ('value'), or the number of 'same' frames ('template'). */
+  counts?: Uint32Array;
+  sharedLengths?: Uint32Array;
+  body: readonly Uint8Array[];
+}
+
+export type ToWorker =
+  | { kind: 'welcome'; term: number; address: string; leaseMs: number; beatMs: number }
+  | AssignMessage
+  /** Give back what is not started (answer: released). */
+  | { kind: 'revoke'; term: number; serial: number; ranges: Ranges }
+  /** Stop: signal, then terminate after the grace. No answer is owed. */
+  | { kind: 'abort'; term: number; serial: number; ranges: Ranges; reason: string }
+  /** Everything numbered up to this is durable. */
+  | { kind: 'ackResults'; term: number; number: number }
+  | { kind: 'drain'; term: number }
+  /** Your incarnation is not known or no longer believed: drop what you hold and say hello anew. */
+  | { kind: 'fenced'; term: number };
+
+// ---- worker → coordinator -------------------------------------------------
+
+interface FromWorkerBase {
+  worker: string;
+  incarnation: string;
+}
+
+/** What a worker must keep in its outbox until acknowledged: numbered from 1 per incarnation. */
+interface Numbered extends FromWorkerBase {
+  number: number;
+  term: number;
+  serial: number;
+  job: string;
+  stage: number;
+  attempt: number;
+}
+
+export interface ResultsMessage extends Numbered {
+  kind: 'results';
+  ranges: Ranges;
+  lengths: Uint32Array;
+  /** Element frames a task, where the assignment said `spread`. */
+  counts?: Uint32Array;
+  /** Microseconds a task. */
+  durations: Uint32Array;
+  body: readonly Uint8Array[];
+}
+/** One combined value that stands for all of `ranges`. */
+export interface PartialMessage extends Numbered {
+  kind: 'partial';
+  ranges: Ranges;
+  durations: Uint32Array;
+  body: readonly Uint8Array[];
+}
+export interface FailedMessage extends Numbered {
+  kind: 'failed';
+  index: number;
+  error: ErrorRecord;
+  /** Decided where the user's code runs. */
+  verdict: 'retry' | 'dead';
+  /** RetryAfterError: not sooner than this. */
+  afterMs?: number;
+  durationUs: number;
+}
+export interface CrashedMessage extends Numbered {
+  kind: 'crashed';
+  index: number;
+  /** exit | out-of-memory | unhandled | signal | … */
+  how: string;
+  error: ErrorRecord;
+}
+/** Not started, or undone without blame (a neighbour crashed, draining): goes back uncharged. */
+export interface ReleasedMessage extends Numbered {
+  kind: 'released';
+  ranges: Ranges;
+  why: string;
+}
+/** This worker can't run that definition. */
+export interface RefusedMessage extends Numbered {
+  kind: 'refused';
+  ranges: Ranges;
+  why: string;
+  error: ErrorRecord;
+}
+export type NumberedMessage = ResultsMessage | PartialMessage | FailedMessage | CrashedMessage | ReleasedMessage | RefusedMessage;
+
+export interface LogLine {
+  wallMs: number;
+  job: string;
+  stage: number;
+  index: number;
+  attempt: number;
+  task: string;
+  level: string;
+  message: string;
+}
+
+export type FromWorker =
+  | (FromWorkerBase & { kind: 'hello'; address: string; slots: number; labels: Record<string, string>; resources: Record<string, number>; queues: string[]; host: string; pid: number })
+  /** `count` and `hash` of held (serial, index count) tell whether both sides agree; see worker/protocol.ts. */
+  | (FromWorkerBase & { kind: 'beat'; number: number; term: number; lastSerial: number; load: number; count: number; hash: number })
+  | (FromWorkerBase & { kind: 'held'; term: number; lastSerial: number; held: { serial: number; term: number; job: string; stage: number; attempt: number; ranges: number[] }[] })
+  | NumberedMessage
+  | (FromWorkerBase & { kind: 'goodbye' })
+  /** Best effort, never facts. */
+  | (FromWorkerBase & { kind: 'logs'; lines: LogLine[] })
+  | (FromWorkerBase & { kind: 'note'; job: string; stage: number; index: number; done: number; total?: number; note?: string });
+
+// ---- client → coordinator -------------------------------------------------
+
+export type FromClient =
+  /** `digest`: of the spec without key; the same key with another digest is a conflict. */
+  | { kind: 'submit'; request: number; spec: JobSpec; digest: string }
+  /** Appends inputs `from … from+count-1`; what is there already is skipped. `digest`: rolling, over all inputs up to from+count. */
+  | { kind: 'inputs'; job: string; stage: number; from: number; lengths: Uint32Array; digest?: string; body: readonly Uint8Array[] }
+  | { kind: 'seal'; job: string; stage: number; total: number }
+  | { kind: 'cancel'; request: number; job: string; reason: string }
+  /** Dead and skipped tasks of a job get new tries; reply: ReplayReply. Without stage: all. */
+  | { kind: 'replay'; request: number; job: string; stage?: number; index?: number; expectedAttempt?: number }
+  /** Deliver the job's output; `credit` = tasks that may be on the way. `inputs`: with each task's input. */
+  | { kind: 'read'; reader: number; job: string; order: 'input' | 'completion'; credit: number; inputs: boolean }
+  | { kind: 'readCredit'; reader: number; credit: number }
+  | { kind: 'unread'; reader: number }
+  /** Reply: JobView. */
+  | { kind: 'query'; request: number; job: string }
+  /** Reply: JobView, once the job has ended. */
+  | { kind: 'wait'; request: number; job: string }
+  /** Reply: { job } of a key; refused SH1404 if there is none. */
+  | { kind: 'find'; request: number; key: string }
+  /** Reply: DeadLetter[]. */
+  | { kind: 'deadLetters'; request: number; job: string }
+  | { kind: 'setQueue'; request: number; queue: string; paused: boolean }
+  | { kind: 'deleteJob'; request: number; job: string };
+
+export interface SubmitReply {
+  job: string;
+  deduplicated: boolean;
+  state: JobState;
+  /** Of stages fed by inputs: how many are there, the digest of the last batch, and whether sealed. */
+  stages: { stage: number; count: number; digest?: string; sealed: boolean }[];
+}
+
+export type JobState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'expired';
+
+export interface JobView {
+  job: string;
+  name: string;
+  key?: string;
+  state: JobState;
+  priority: number;
+  createdWallMs: number;
+  endedWallMs?: number;
+  /** Why it failed or was cancelled. */
+  reason?: string;
+  /** The failure that ended it, or the last one seen. */
+  error?: TaskFailure;
+  /** Sums over all stages with a definition; total is undefined while inputs may still come. */
+  total?: number;
+  queued: number;
+  running: number;
+  succeeded: number;
+  failed: number;
+  skipped: number;
+  retried: number;
+  /** Succeeded tasks that this coordinator found in the journal when it started. */
+  recovered: number;
+  /** The newest ctx.progress() note of any running task. */
+  note?: string;
+  /** Why nothing runs although tasks are queued: paused, no worker, delayed …; undefined when things move. */
+  waiting?: string;
+}
+
+export interface TaskFailure {
+  stage: number;
+  index: number;
+  task: string;
+  attempts: number;
+  worker: string;
+  /** SH2001 failed, SH2002 timed out, SH2003 crashed, SH2004 skipped, SH2005 cancelled, SH2006 expired … */
+  code: string;
+  error: ErrorRecord;
+}
+
+export interface DeadLetter extends TaskFailure {
+  label: string;
+  history: { attempt: number; wallMs: number; worker: string; how: string; error: ErrorRecord }[];
+}
+
+// ---- coordinator → client -------------------------------------------------
+
+export type ToClient =
+  | { kind: 'reply'; request: number; value: unknown }
+  | { kind: 'refusal'; request: number; error: Refusal }
+  /** How far a job whose inputs this client feeds has come: feed more while added − final is small. */
+  | { kind: 'flow'; job: string; stage: number; added: number; final: number }
+  | DeliverMessage
+  /** The stream of a reader is broken (job unknown, dropped): no more will come. */
+  | { kind: 'readEnd'; reader: number; error?: Refusal };
+
+export interface Refusal {
+  code: string;
+  message: string;
+  why?: string;
+  hint?: string;
+}
+
+/**
+ * Results of tasks in `indices` order. statuses: 0 fulfilled, 1 rejected. `lengths` of fulfilled tasks' values; 0 for rejected ones, whose
+ * failures are in `failures` in order. With `counts` a value is an array of that many frames and `lengths` has one per frame. With
+ * `inputs: true` the body then goes on with the input frames, lengths in `inputLengths` (`inputTemplates`: they are templates with holes).
+ * `codecOf` wrote the values, `inputCodecOf` the inputs (absent: the output stage's own definition). `done`: the last one.
+ * Output 'one' of a folded or single stage is delivered as one task of index 0.
+ */
+export interface DeliverMessage {
+  kind: 'deliver';
+  reader: number;
+  indices: Ranges;
+  statuses: Uint32Array;
+  attempts: Uint32Array;
+  durations: Uint32Array;
+  /** Index into `workerNames`. */
+  workers: Uint32Array;
+  workerNames: string[];
+  lengths: Uint32Array;
+  counts?: Uint32Array;
+  inputLengths?: Uint32Array;
+  codecOf?: DefinitionRef;
+  inputCodecOf?: DefinitionRef;
+  failures: TaskFailure[];
+  done: boolean;
+  body: readonly Uint8Array[];
+}
+
+/** A client's line to a coordinator; in one process or over a network. */
+export interface Session {
+  send(message: FromClient): void;
+  /** Set once, before the first send. Called from a clean stack. */
+  onMessage: (message: ToClient) => void;
+  /** The session is over (coordinator closed, connection lost for good). */
+  onClose: (error: Refusal) => void;
+  close(): void;
+}
