@@ -1,0 +1,8 @@
+// @ts-check
+/** Vitest's global set-up: threads, children and whole processes run from dist/, so that it must be what src/ says. */
+import { build, isFresh } from './build.mjs';
+
+export function setup() {
+  if (isFresh()) return;
+  if (!build({ despiteErrors: true })) console.error('dist/ was built although types do not fit: npm run types');
+}
