@@ -182,6 +182,7 @@ export type FromClient =
   | { kind: 'replay'; request: number; job: string; stage?: number; index?: number; expectedAttempt?: number }
   /** Deliver the job's output; `credit` = tasks that may be on the way. `inputs`: with each task's input. */
   | { kind: 'read'; reader: number; job: string; order: 'input' | 'completion'; credit: number; inputs: boolean }
+  /** So many tasks more may be on the way. */
   | { kind: 'readCredit'; reader: number; credit: number }
   | { kind: 'unread'; reader: number }
   /** Reply: JobView. */
@@ -203,6 +204,11 @@ export interface SubmitReply {
   stages: { stage: number; count: number; digest?: string; sealed: boolean }[];
 }
 
+export interface ReplayReply {
+  /** Tasks that were put back. */
+  replayed: number;
+}
+
 export type JobState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'expired';
 
 export interface JobView {
@@ -211,6 +217,8 @@ export interface JobView {
   key?: string;
   state: JobState;
   priority: number;
+  /** What the job gives, and whose codec wrote it: what a client that did not submit the job needs to read it. */
+  output?: { take: 'one' | 'all'; definition?: DefinitionRef };
   createdWallMs: number;
   endedWallMs?: number;
   /** Why it failed or was cancelled. */
