@@ -8,6 +8,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkDeadExports } from './house/dead-exports.mjs';
+import { checkErrorCodes, errorsPage } from './house/error-codes.mjs';
 import { checkPurity } from './house/purity.mjs';
 import { checkCycles, checkDirections } from './house/rooms.mjs';
 import { parse } from './house/source.mjs';
@@ -27,6 +28,10 @@ const problems = [
   ...checkCycles(sources),
   ...checkPurity(sources),
   ...checkDeadExports(sources, entries()),
+  ...checkErrorCodes(
+    sources,
+    files.find(({ path }) => path === errorsPage),
+  ),
   ...checkSizes(files),
   ...checkLeaks(files),
   ...checkHiddenTests(sources),

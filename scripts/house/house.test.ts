@@ -1,6 +1,7 @@
 /** The rules find what they are there to find: each is fed an example that breaks it and one that does not. */
 import { describe, expect, it } from 'vitest';
 import { checkDeadExports } from './dead-exports.mjs';
+import { checkErrorCodes } from './error-codes.mjs';
 import { checkPurity } from './purity.mjs';
 import { checkCycles, checkDirections } from './rooms.mjs';
 import { parse } from './source.mjs';
@@ -143,5 +144,20 @@ describe('dead exports', () => {
       'src/lib/a.ts:2 dead is exported, and nobody imports it',
       'src/lib/b.ts:2 alsoDead is exported, and nobody imports it',
     ]);
+  });
+});
+
+describe('error codes', () => {
+  it('keeps code and page in step', () => {
+    const sources = tree({
+      'src/lib/a.ts': `throw new ShoalError('SH1001', 'x');\nthrow new ShoalError('SH1002', 'x');`,
+      'src/lib/a.test.ts': `expect(error.code).toBe('SH1009');`,
+    });
+    const page = { path: 'docs/reference/errors.md', text: '# Errors\n\n## SH1001\n\n### SH1003: gone\n' };
+    expect(messages(checkErrorCodes(sources, page))).toEqual([
+      'src/lib/a.ts:2 SH1002 has no heading in docs/reference/errors.md',
+      'docs/reference/errors.md:5 SH1003 is used nowhere in src/',
+    ]);
+    expect(checkErrorCodes(sources, undefined)).toHaveLength(2);
   });
 });
