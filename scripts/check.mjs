@@ -12,6 +12,7 @@ const checks = [
   { name: 'format and syntax (biome)', command: [bin('@biomejs/biome/bin/biome'), 'check', '--error-on-warnings'] },
   { name: 'promises and unions (oxlint)', command: [bin('oxlint/bin/oxlint'), '-c', 'oxlint.jsonc', '--type-aware', '--deny-warnings'] },
   { name: 'types (tsc)', command: [bin('typescript/bin/tsc'), '-p', 'tsconfig.json', '--noEmit'] },
+  { name: 'lockfile', command: [join(root, 'scripts/lockfile.mjs')] },
   { name: 'house rules', command: [join(root, 'scripts/check-house.mjs')] },
 ];
 
