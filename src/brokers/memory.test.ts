@@ -58,7 +58,7 @@ test('a full queue is back-pressure: sends pend in order until there is room (N1
   goOn();
   await later[3];
   goOn();
-  await null;
+  await new Promise(setImmediate);
   expect(got).toEqual([1, 2, 3, 4, 5]);
   goOn();
   await broker.close();
