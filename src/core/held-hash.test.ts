@@ -23,6 +23,7 @@ test('it is a sum: either side may keep it up to date by adding and subtracting'
 
 test('neighbouring serials and counts do not cancel out', () => {
   const seen = new Set<number>();
-  for (let serial = 1; serial <= 64; serial++) for (let remaining = 1; remaining <= 64; remaining++) seen.add(heldHashOf(1, serial, remaining));
+  for (let serial = 1; serial <= 64; serial++)
+    for (let remaining = 1; remaining <= 64; remaining++) seen.add(heldHashOf(1, serial, remaining));
   expect(seen.size).toBe(64 * 64);
 });

@@ -28,7 +28,8 @@ export type InputShape =
   | { kind: 'list'; codecOf?: DefinitionRef }
   /**
    * A msgpack template with holes (ext type, see wire/holes.ts). `template` absent: the task's first frame is it.
-   * Then one frame a task per arg with take 'same' (an arg with `spread` takes `counts`-many), in the order of `args`.
+   * Then one frame a task per arg with take 'same', in the order of `args`; where any of those is a `list`, `counts` has the
+   * number of frames per (task, 'same' arg).
    * Shared args ('one' | 'all') come once a message, after all tasks' frames: `frames` many, with lengths in `sharedLengths`.
    */
   | { kind: 'template'; template?: string; args: ArgShape[] };
@@ -39,6 +40,8 @@ export interface ArgShape {
   codecOf?: DefinitionRef;
   /** Shared frames of this arg: 1 for 'one', any for 'all', 0 for 'same'. */
   frames: number;
+  /** 'same' and 'one': the value is an array of that many frames (the result was cut into elements). */
+  list?: boolean;
 }
 
 export interface AssignMessage {
@@ -78,6 +81,8 @@ export type ToWorker =
   /** Everything numbered up to this is durable. */
   | { kind: 'ackResults'; term: number; number: number }
   | { kind: 'drain'; term: number }
+  /** Beats disagree with what is known here: answer with `held`. */
+  | { kind: 'report'; term: number }
   /** Your incarnation is not known or no longer believed: drop what you hold and say hello anew. */
   | { kind: 'fenced'; term: number };
 
@@ -159,10 +164,24 @@ export interface LogLine {
 }
 
 export type FromWorker =
-  | (FromWorkerBase & { kind: 'hello'; address: string; slots: number; labels: Record<string, string>; resources: Record<string, number>; queues: string[]; host: string; pid: number })
+  | (FromWorkerBase & {
+      kind: 'hello';
+      address: string;
+      slots: number;
+      labels: Record<string, string>;
+      resources: Record<string, number>;
+      queues: string[];
+      host: string;
+      pid: number;
+    })
   /** `count` and `hash` of held (serial, index count) tell whether both sides agree; see worker/protocol.ts. */
   | (FromWorkerBase & { kind: 'beat'; number: number; term: number; lastSerial: number; load: number; count: number; hash: number })
-  | (FromWorkerBase & { kind: 'held'; term: number; lastSerial: number; held: { serial: number; term: number; job: string; stage: number; attempt: number; ranges: number[] }[] })
+  | (FromWorkerBase & {
+      kind: 'held';
+      term: number;
+      lastSerial: number;
+      held: { serial: number; term: number; job: string; stage: number; attempt: number; ranges: number[] }[];
+    })
   | NumberedMessage
   | (FromWorkerBase & { kind: 'goodbye' })
   /** Best effort, never facts. */

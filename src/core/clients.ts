@@ -1,0 +1,268 @@
+/** What clients ask for: each request is answered once, by a reply or a refusal that names the user's thing and the rule. */
+import { isFinal, TaskState } from './columns.ts';
+import type { DeadLetter, FromClient, Refusal, SubmitReply } from './messages.ts';
+import { RangeList } from './ranges.ts';
+import { openReader, readerKey } from './readers.ts';
+import { endJob } from './settle.ts';
+import type { Job, Stage, State } from './state.ts';
+import { storyKey } from './state.ts';
+import type { Turn } from './turn.ts';
+import { failureOf, jobView, stateOf } from './view.ts';
+
+export function onClient(state: State, session: string, message: FromClient, newId: string, turn: Turn): void {
+  switch (message.kind) {
+    case 'submit':
+      return submit(state, session, message, newId, turn);
+    case 'inputs':
+      return addInputs(state, session, message, turn);
+    case 'seal':
+      return seal(state, message, turn);
+    case 'cancel':
+      return cancel(state, session, message, turn);
+    case 'replay':
+      return replay(state, session, message, turn);
+    case 'read':
+      return openReader(state, session, message, turn);
+    case 'readCredit': {
+      const reader = state.readers.get(readerKey(session, message.reader));
+      if (!reader) return;
+      reader.credit += message.credit;
+      state.touched.add(reader.job);
+      return;
+    }
+    case 'unread': {
+      const reader = state.readers.get(readerKey(session, message.reader));
+      if (!reader) return;
+      state.readers.delete(reader.key);
+      reader.job.readers.delete(reader);
+      if (reader.done && reader.job.spec.keepMs === 0) dropJob(state, reader.job, turn);
+      return;
+    }
+    case 'query':
+      return withJob(state, session, message, turn, (job) =>
+        turn.tell(session, { kind: 'reply', request: message.request, value: jobView(state, job) }),
+      );
+    case 'wait':
+      return withJob(state, session, message, turn, (job) => {
+        job.waiters.push({ session, request: message.request });
+        state.touched.add(job);
+      });
+    case 'find': {
+      const job = state.keys.get(message.key);
+      if (job !== undefined) return turn.tell(session, { kind: 'reply', request: message.request, value: { job } });
+      return refuse(turn, session, message.request, { code: 'SH1404', message: `there is no job with the key "${message.key}"` });
+    }
+    case 'deadLetters':
+      return withJob(state, session, message, turn, (job) =>
+        turn.tell(session, { kind: 'reply', request: message.request, value: deadLetters(state, job) }),
+      );
+    case 'setQueue':
+      if (state.pausedQueues.has(message.queue) !== message.paused) {
+        turn.registryFact(state, { fact: 'queue-set', queue: message.queue, paused: message.paused });
+      }
+      return turn.tell(session, { kind: 'reply', request: message.request, value: { paused: message.paused } });
+    case 'deleteJob':
+      return withJob(state, session, message, turn, (job) => {
+        if (job.outcome === undefined) endJob(state, job, 'cancelled', 'deleted', turn);
+        dropJob(state, job, turn);
+        turn.tell(session, { kind: 'reply', request: message.request, value: {} });
+      });
+  }
+}
+
+/** A session is gone: its readers and waiters go, its jobs stay. */
+export function onSessionClosed(state: State, session: string): void {
+  for (const reader of state.readers.values()) {
+    if (reader.session !== session) continue;
+    state.readers.delete(reader.key);
+    reader.job.readers.delete(reader);
+  }
+  for (const job of state.jobs.values()) {
+    if (job.feeder === session) job.feeder = undefined;
+    if (job.waiters.length > 0) job.waiters = job.waiters.filter((waiter) => waiter.session !== session);
+  }
+}
+
+function refuse(turn: Turn, session: string, request: number, error: Refusal): void {
+  turn.tell(session, { kind: 'refusal', request, error });
+}
+
+function unknownJob(job: string): Refusal {
+  return {
+    code: 'SH1401',
+    message: `there is no job ${job}`,
+    why: 'the id is wrong, or the job has been deleted or has outlived its keepResults',
+  };
+}
+
+function withJob(state: State, session: string, message: { request: number; job: string }, turn: Turn, act: (job: Job) => void): void {
+  const job = state.jobs.get(message.job);
+  if (job && !job.dropping) act(job);
+  else refuse(turn, session, message.request, unknownJob(message.job));
+}
+
+function submit(state: State, session: string, message: Extract<FromClient, { kind: 'submit' }>, newId: string, turn: Turn): void {
+  const { spec, digest, request } = message;
+  const known = spec.key === undefined ? undefined : state.jobs.get(state.keys.get(spec.key) ?? '');
+  if (known) {
+    if (known.digest !== digest) {
+      return refuse(turn, session, request, {
+        code: 'SH1402',
+        message: `the idempotency key "${spec.key}" belongs to another job`,
+        why: `job ${known.id} (${known.spec.name}) was submitted under it with other tasks or options`,
+        hint: 'use another key, or delete that job first',
+      });
+    }
+    if (known.outcome === undefined) known.feeder = session;
+    return turn.tell(session, { kind: 'reply', request, value: submitReply(known, true) });
+  }
+  if (state.full) {
+    return refuse(turn, session, request, {
+      code: 'SH4003',
+      message: `${spec.name} was not submitted: the journal has no room left`,
+      hint: 'free some space; running jobs are kept and go on by themselves',
+    });
+  }
+  turn.registryFact(state, { fact: 'job-opened', job: newId, digest, spec, wallMs: turn.wallMs });
+  const job = state.jobs.get(newId)!;
+  job.feeder = session;
+  turn.tell(session, { kind: 'reply', request, value: submitReply(job, false) });
+}
+
+function submitReply(job: Job, deduplicated: boolean): SubmitReply {
+  const fed = job.stages.filter((stage) => stage.spec.feed.kind === 'inputs');
+  return {
+    job: job.id,
+    deduplicated,
+    state: stateOf(job),
+    stages: fed.map((stage) => ({
+      stage: stage.index,
+      count: stage.columns.length,
+      ...(stage.digest === undefined ? {} : { digest: stage.digest }),
+      sealed: stage.sealed,
+    })),
+  };
+}
+
+/** Appends at the end of what is there; a repeated message adds nothing, a gap can only be an older client's and is left out. */
+function addInputs(state: State, session: string, message: Extract<FromClient, { kind: 'inputs' }>, turn: Turn): void {
+  const job = state.jobs.get(message.job);
+  const stage = job?.stages[message.stage];
+  if (!job || !stage || job.outcome !== undefined || stage.sealed) return;
+  job.feeder = session;
+  const known = stage.columns.length - message.from;
+  if (known < 0 || known >= message.lengths.length) return;
+  const skippedBytes = sum(message.lengths.subarray(0, known));
+  const lengths = message.lengths.subarray(known);
+  const offset = turn.payload(job, skipBytes(message.body, skippedBytes));
+  turn.jobFact(state, job, {
+    fact: 'inputs-added',
+    stage: stage.index,
+    from: stage.columns.length,
+    lengths,
+    offset,
+    wallMs: turn.wallMs,
+    ...(message.digest === undefined ? {} : { digest: message.digest }),
+  });
+}
+
+function sum(lengths: Uint32Array): number {
+  let total = 0;
+  for (let i = 0; i < lengths.length; i++) total += lengths[i]!;
+  return total;
+}
+
+function skipBytes(chunks: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
+  if (bytes === 0) return chunks;
+  const out: Uint8Array[] = [];
+  let left = bytes;
+  for (const chunk of chunks) {
+    if (left < chunk.length) out.push(chunk.subarray(left));
+    left = Math.max(0, left - chunk.length);
+  }
+  return out;
+}
+
+function seal(state: State, message: Extract<FromClient, { kind: 'seal' }>, turn: Turn): void {
+  const job = state.jobs.get(message.job);
+  const stage = job?.stages[message.stage];
+  if (!job || !stage || job.outcome !== undefined || stage.sealed || stage.columns.length !== message.total) return;
+  turn.jobFact(state, job, { fact: 'inputs-sealed', stage: stage.index, total: message.total });
+}
+
+function cancel(state: State, session: string, message: Extract<FromClient, { kind: 'cancel' }>, turn: Turn): void {
+  withJob(state, session, message, turn, (job) => {
+    const cancelled = job.outcome === undefined;
+    if (cancelled) endJob(state, job, 'cancelled', message.reason, turn);
+    turn.tell(session, { kind: 'reply', request: message.request, value: { cancelled, state: stateOf(job) } });
+  });
+}
+
+/**
+ * Puts dead letters, and what was skipped because of them, back into their job: a compare-and-set on the
+ * expected attempt where one is given (A07). Tasks whose results went into a finished fold can't come back.
+ */
+function replay(state: State, session: string, message: Extract<FromClient, { kind: 'replay' }>, turn: Turn): void {
+  withJob(state, session, message, turn, (job) => {
+    let replayed = 0;
+    for (const stage of job.stages) {
+      if (message.stage !== undefined && message.stage !== stage.index) continue;
+      if (stage.links.folds.some((fold) => stageHadEnded(job.stages[fold]!, stage))) continue;
+      const ranges = replayable(stage, job, message);
+      if (ranges.count === 0) continue;
+      replayed += ranges.count;
+      turn.jobFact(state, job, { fact: 'tasks-replayed', stage: stage.index, ranges: ranges.take() });
+    }
+    turn.tell(session, { kind: 'reply', request: message.request, value: { replayed } });
+  });
+}
+
+/** Had every result of `stage` gone into the fold? Then its tree is closed. */
+function stageHadEnded(fold: Stage, stage: Stage): boolean {
+  return fold.fold!.result !== undefined || (stage.sealed && stage.counts[TaskState.done] === stage.columns.length);
+}
+
+function replayable(stage: Stage, job: Job, message: Extract<FromClient, { kind: 'replay' }>): RangeList {
+  const list = new RangeList();
+  const { columns } = stage;
+  const from = message.index ?? 0;
+  const to = Math.min(message.index === undefined ? columns.length : message.index + 1, columns.length);
+  for (let index = from; index < to; index++) {
+    const taskState = columns.state(index);
+    if (!isFinal(taskState) || taskState === TaskState.done) continue;
+    if (job.outcome === undefined && taskState !== TaskState.dead && taskState !== TaskState.expired) continue;
+    if (message.expectedAttempt !== undefined && columns.attempt(index) !== message.expectedAttempt) continue;
+    list.add(index);
+  }
+  return list;
+}
+
+function deadLetters(state: State, job: Job): DeadLetter[] {
+  const letters: DeadLetter[] = [];
+  for (const stage of job.stages) {
+    if (stage.counts[TaskState.dead] === 0 || stage.spec.onFailure === 'drop') continue;
+    for (let index = 0; index < stage.columns.length; index++) {
+      if (stage.columns.state(index) !== TaskState.dead) continue;
+      const story = job.stories.get(storyKey(stage.index, index));
+      letters.push({
+        ...failureOf(state, job, stage, index),
+        label: `${stage.spec.definition?.name ?? job.spec.name}[${index}]`,
+        history: story?.history ?? [],
+      });
+    }
+  }
+  return letters;
+}
+
+/** First the stream says that it is closed, then the registry that the job is gone, then the space goes (rule 12). */
+export function dropJob(state: State, job: Job, turn: Turn): void {
+  if (job.outcome === undefined || !state.jobs.has(job.id)) return;
+  if (!job.dropping) turn.jobFact(state, job, { fact: 'stream-sealed' });
+  state.touched.delete(job);
+  for (const reader of job.readers) {
+    state.readers.delete(reader.key);
+    turn.tell(reader.session, { kind: 'readEnd', reader: reader.id, error: unknownJob(job.id) });
+  }
+  turn.registryFact(state, { fact: 'job-dropped', job: job.id });
+  turn.effects.push({ effect: 'dropStream', stream: job.stream });
+}

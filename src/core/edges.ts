@@ -1,0 +1,146 @@
+/**
+ * The graph of a job: what becomes ready, sealed and ended when something else is done. All derived from
+ * facts while they are folded, never journaled.
+ */
+import { TaskState } from './columns.ts';
+import { advanceFold, closeOrderedGaps, combinedResult, insertPartial } from './foldtree.ts';
+import { makeReady } from './rows.ts';
+import type { Job, Partial, Stage, State } from './state.ts';
+
+/** Rows [from, from+count) have a result. The caller settles the stage once all of its rows are told. */
+export function onRowsDone(state: State, job: Job, stage: Stage, from: number, count: number): void {
+  if (job.spec.output.stage === stage.index) stage.completion.push(from, count);
+  for (const at of stage.links.each) {
+    const down = job.stages[at]!;
+    if (down.gatesLeft === 0) readyWhereComplete(state, job, down, from, count);
+  }
+  for (const at of stage.links.folds) {
+    const { columns } = stage;
+    for (let index = from; index < from + count; index++) {
+      addPartial(state, job, job.stages[at]!, {
+        entry: columns.resultEntry(index),
+        offset: columns.resultOffset(index),
+        length: columns.resultLength(index),
+        from: index,
+        to: index + 1,
+        isEmpty: false,
+      });
+    }
+  }
+  if (stage.fold) {
+    for (let index = from; index < from + count; index++) insertPartial(state, job, stage, combinedResult(stage, index));
+  }
+}
+
+/** Rows that will have no result (dead, expired, skipped): neither will what needs it. */
+export function onRowsUnfulfilled(state: State, job: Job, stage: Stage, from: number, count: number): void {
+  if (job.spec.output.stage === stage.index) stage.completion.push(from, count);
+  for (const at of stage.links.each) {
+    const down = job.stages[at]!;
+    for (let index = from; index < Math.min(from + count, down.columns.length); index++) skip(state, job, down, index);
+    settleStage(state, job, down);
+  }
+  settleStage(state, job, stage);
+}
+
+function skip(state: State, job: Job, stage: Stage, index: number): void {
+  if (stage.columns.state(index) !== TaskState.waiting) return;
+  stage.counts[TaskState.waiting]!--;
+  stage.counts[TaskState.skipped]!++;
+  stage.columns.setState(index, TaskState.skipped);
+  onRowsUnfulfilled(state, job, stage, index, 1);
+}
+
+export function addPartial(state: State, job: Job, fold: Stage, partial: Partial): void {
+  insertPartial(state, job, fold, partial);
+}
+
+/** Waiting rows whose results of the same index are all there. */
+function readyWhereComplete(state: State, job: Job, stage: Stage, from: number, count: number): void {
+  const { columns } = stage;
+  const { same } = stage.links;
+  const end = Math.min(from + count, columns.length);
+  let run = -1;
+  for (let index = from; index < end; index++) {
+    let complete = columns.state(index) === TaskState.waiting;
+    for (let s = 0; complete && s < same.length; s++) complete = job.stages[same[s]!]!.columns.state(index) === TaskState.done;
+    if (complete && run < 0) run = index;
+    if (!complete && run >= 0) {
+      makeReady(state, job, stage, run, index - run);
+      run = -1;
+    }
+  }
+  if (run >= 0) makeReady(state, job, stage, run, end - run);
+}
+
+/** No more tasks will come; stages that mirror it know as well. */
+export function sealStage(state: State, job: Job, stage: Stage): void {
+  stage.sealed = true;
+  for (const at of stage.links.each) {
+    const down = job.stages[at]!;
+    const { feed } = down.spec;
+    if (feed.kind === 'each' && feed.from === stage.index) sealStage(state, job, down);
+  }
+  settleStage(state, job, stage);
+}
+
+/** Has the stage ended by what just happened? Then others may begin. */
+export function settleStage(state: State, job: Job, stage: Stage): void {
+  if (stage.ended) return;
+  const { feed } = stage.spec;
+  if (feed.kind === 'fold') {
+    const upstream = job.stages[feed.from]!;
+    if (!upstream.ended) return;
+    advanceFold(state, job, stage, upstream);
+    if (!stage.fold!.result) return;
+    stage.sealed = true;
+  } else {
+    const { counts } = stage;
+    const open = counts[TaskState.waiting]! + counts[TaskState.ready]! + counts[TaskState.running]! + counts[TaskState.delayed]!;
+    if (!stage.sealed || open > 0) return;
+  }
+  stage.ended = true;
+  for (const at of stage.links.gates) {
+    const down = job.stages[at]!;
+    if (--down.gatesLeft === 0) passGate(state, job, down);
+  }
+  for (const at of stage.links.spread) sealStage(state, job, job.stages[at]!);
+  for (const at of stage.links.folds) {
+    closeOrderedGaps(state, job, job.stages[at]!, stage);
+    settleStage(state, job, job.stages[at]!);
+  }
+}
+
+/** All that the stage waited for has ended. */
+function passGate(state: State, job: Job, stage: Stage): void {
+  const lacks = (stage.spec.args ?? []).some((arg) => arg.take === 'one' && !hasOne(job.stages[arg.stage]!));
+  if (lacks) {
+    for (let index = 0; index < stage.columns.length; index++) skip(state, job, stage, index);
+  } else {
+    readyWhereComplete(state, job, stage, 0, stage.columns.length);
+  }
+  settleStage(state, job, stage);
+}
+
+function hasOne(stage: Stage): boolean {
+  if (stage.fold) return stage.fold.result !== undefined;
+  return stage.columns.length > 0 && stage.columns.state(0) === TaskState.done;
+}
+
+/** After a replay: gates are counted anew from which stages have ended, and waiting rows go on where they can. */
+export function openGates(state: State, job: Job): void {
+  for (const stage of job.stages) {
+    const waitsFor = job.stages.filter((other) => other.links.gates.includes(stage.index));
+    stage.gatesLeft = waitsFor.filter((other) => !other.ended).length;
+  }
+  for (const stage of job.stages) {
+    if (stage.ended || stage.gatesLeft > 0) continue;
+    if (stage.fold) {
+      for (let index = 0; index < stage.columns.length; index++) {
+        if (stage.columns.state(index) === TaskState.waiting) makeReady(state, job, stage, index, 1);
+      }
+    } else {
+      readyWhereComplete(state, job, stage, 0, stage.columns.length);
+    }
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * What is journaled. State is a fold over these and nothing else that matters is kept anywhere: readiness,
+ * counters, the shape of fold trees and fair shares follow from them and are never written down.
+ * Facts are plain JSON with Uint32Array columns; `offset` counts in the body of the entry that holds the fact.
+ */
+import type { ErrorRecord, Ranges } from './messages.ts';
+import type { JobSpec } from './spec.ts';
+
+export type RegistryFact =
+  /** A leadership begins. On a job's stream: from here on this term alone writes. */
+  | { fact: 'term'; term: number; writer: string; wallMs: number }
+  | { fact: 'lease'; term: number }
+  | { fact: 'job-opened'; job: string; digest: string; spec: JobSpec; wallMs: number }
+  | { fact: 'job-dropped'; job: string }
+  /** `index` stands for the worker in tasks-started and tasks-done. */
+  | { fact: 'worker-joined'; worker: string; incarnation: string; index: number }
+  | { fact: 'worker-left'; worker: string; incarnation: string; why: string }
+  | { fact: 'queue-set'; queue: string; paused: boolean }
+  /** The last fact of a registry stream: go on in `next`, which starts with all that is still true. */
+  | { fact: 'stream-rolled'; next: string };
+
+export type JobOutcome = 'succeeded' | 'failed' | 'cancelled' | 'expired';
+
+export type JobFact =
+  | { fact: 'term'; term: number; writer: string; wallMs: number }
+  | { fact: 'inputs-added'; stage: number; from: number; lengths: Uint32Array; offset: number; wallMs: number; digest?: string }
+  | { fact: 'inputs-sealed'; stage: number; total: number }
+  /** A hint: may have been started by that worker. */
+  | { fact: 'tasks-started'; stage: number; ranges: Ranges; worker: number }
+  | {
+      fact: 'tasks-done';
+      stage: number;
+      worker: number;
+      ranges: Ranges;
+      lengths: Uint32Array;
+      /** Frames a task, where the results are spread. */
+      counts?: Uint32Array;
+      durations: Uint32Array;
+      offset: number;
+    }
+  /** `ranges` of the stage that feeds `fold` are done, combined into one value. */
+  | {
+      fact: 'partial-done';
+      stage: number;
+      fold: number;
+      worker: number;
+      ranges: Ranges;
+      durations: Uint32Array;
+      offset: number;
+      length: number;
+    }
+  /** The attempt is closed; the next one may start at `notBeforeWallMs`. */
+  | {
+      fact: 'task-failed';
+      stage: number;
+      index: number;
+      attempt: number;
+      worker: number;
+      error: ErrorRecord;
+      code: string;
+      durationUs: number;
+      notBeforeWallMs: number;
+      wallMs: number;
+    }
+  | { fact: 'task-crashed'; stage: number; index: number; attempt: number; worker: number; how: string; error: ErrorRecord; wallMs: number }
+  /** Their worker was lost: they may have run, and may be why. Not charged; run again in ever smaller groups (rule 7). */
+  | { fact: 'tasks-lost'; stage: number; ranges: Ranges; worker: number }
+  | { fact: 'task-dead'; stage: number; index: number; code: string; wallMs: number }
+  | { fact: 'tasks-expired'; stage: number; ranges: Ranges }
+  /** Dead, skipped, cancelled or expired tasks live again, with a new budget; an ended job goes on. */
+  | { fact: 'tasks-replayed'; stage: number; ranges: Ranges }
+  /** Everything not final becomes skipped (failed), cancelled or expired. */
+  | { fact: 'job-ended'; outcome: JobOutcome; reason?: string; wallMs: number }
+  | { fact: 'stream-sealed' };
+
+export type Fact = RegistryFact | JobFact;

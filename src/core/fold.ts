@@ -1,0 +1,504 @@
+/**
+ * The fold: how each fact changes the state. Used live, for a turn's own facts, and for replay after a
+ * takeover, so both give the same state. Decides nothing and refuses nothing: a fact is what happened.
+ * A fact that can't have happened is a bug or a damaged journal, and throws with the story of its task.
+ */
+
+import { Columns, combinedEntry, isFinal, TaskState } from './columns.ts';
+import { addPartial, onRowsDone, onRowsUnfulfilled, openGates, sealStage, settleStage } from './edges.ts';
+import type { JobFact, RegistryFact } from './facts.ts';
+import { newFold } from './foldtree.ts';
+import { historyEntriesMax, unreadKeepMs } from './limits.ts';
+import type { ErrorRecord, Ranges } from './messages.ts';
+import { ReadyQueue } from './ranges.ts';
+import { detach, makeReady } from './rows.ts';
+import type { Job, Stage, StageLinks, State, Story, Worker } from './state.ts';
+import { jobStream, storyKey } from './state.ts';
+
+/** When a fact is folded; live, also when it happened. */
+export interface FoldMoment {
+  nowMs: number;
+  wallMs: number;
+}
+
+export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMoment): void {
+  switch (fact.fact) {
+    case 'term':
+      state.term = Math.max(state.term, fact.term);
+      return;
+    case 'lease':
+    case 'stream-rolled':
+      return;
+    case 'job-opened':
+      openJob(state, fact, at);
+      return;
+    case 'job-dropped': {
+      const job = state.jobs.get(fact.job);
+      if (!job) return;
+      state.jobs.delete(fact.job);
+      if (!state.leading) state.orphans.push(job.stream);
+      if (job.spec.key !== undefined && state.keys.get(job.spec.key) === job.id) state.keys.delete(job.spec.key);
+      return;
+    }
+    case 'worker-joined': {
+      const worker = state.workers[fact.index] ?? addWorker(state, fact.worker, fact.index);
+      worker.incarnation = fact.incarnation;
+      worker.status = 'silent';
+      return;
+    }
+    case 'worker-left': {
+      const worker = state.workersByName.get(fact.worker);
+      if (worker && worker.incarnation === fact.incarnation) worker.status = 'left';
+      return;
+    }
+    case 'queue-set':
+      if (fact.paused) state.pausedQueues.add(fact.queue);
+      else state.pausedQueues.delete(fact.queue);
+      return;
+  }
+}
+
+function addWorker(state: State, name: string, index: number): Worker {
+  const worker: Worker = {
+    name,
+    index,
+    incarnation: '',
+    status: 'silent',
+    address: '',
+    slots: 0,
+    queues: new Set(),
+    resources: {},
+    used: {},
+    labels: {},
+    lastHeardMs: 0,
+    lastBeat: 0,
+    lastSerialSeen: 0,
+    heardNumber: 0,
+    ackedNumber: 0,
+    early: new Set(),
+    doubts: 0,
+    held: new Set(),
+    heldTasks: 0,
+    heldMs: 0,
+    refused: new Set(),
+    inherited: [],
+  };
+  state.workers[index] = worker;
+  state.workersByName.set(name, worker);
+  return worker;
+}
+
+function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-opened' }>, at: FoldMoment): void {
+  const { spec } = fact;
+  const ageMs = Math.max(0, at.wallMs - fact.wallMs);
+  const job: Job = {
+    id: fact.job,
+    stream: jobStream(fact.job),
+    nextSeq: 0,
+    spec,
+    digest: fact.digest,
+    createdWallMs: fact.wallMs,
+    outcome: undefined,
+    endedWallMs: undefined,
+    dropAtMs: 0,
+    reason: undefined,
+    failure: undefined,
+    stages: spec.stages.map((stage, index) => newStage(spec.stages, stage, index)),
+    stories: new Map(),
+    notBeforeMs: spec.delayMs && spec.delayMs > ageMs ? at.nowMs + spec.delayMs - ageMs : 0,
+    started: false,
+    inRing: false,
+    recovered: 0,
+    feeder: undefined,
+    waiters: [],
+    readers: new Set(),
+    note: undefined,
+    dropping: false,
+  };
+  state.jobs.set(job.id, job);
+  if (spec.key !== undefined) state.keys.set(spec.key, job.id);
+  if (job.notBeforeMs > 0) state.timers.set(job.notBeforeMs, { wake: 'job-start', job: job.id });
+  if (spec.deadlineWallMs !== undefined) {
+    state.timers.set(at.nowMs + spec.deadlineWallMs - at.wallMs, { wake: 'job-deadline', job: job.id });
+  }
+}
+
+function newStage(specs: readonly Job['spec']['stages'][number][], spec: Job['spec']['stages'][number], index: number): Stage {
+  const waitsFor = new Set(spec.after ?? []);
+  for (const arg of spec.args ?? []) if (arg.take !== 'same') waitsFor.add(arg.stage);
+  return {
+    index,
+    spec,
+    columns: new Columns(),
+    ready: new ReadyQueue(),
+    counts: new Int32Array(9),
+    sealed: false,
+    ended: false,
+    gatesLeft: waitsFor.size,
+    completion: [],
+    digest: undefined,
+    retried: 0,
+    links: linksOf(specs, index),
+    fold: spec.feed.kind === 'fold' ? newFold() : undefined,
+    elements: specs.some((other) => other.feed.kind === 'spread' && other.feed.from === index) ? new Map() : undefined,
+    taskMs: undefined,
+    flowTold: 0,
+  };
+}
+
+function linksOf(specs: readonly Job['spec']['stages'][number][], index: number): StageLinks {
+  const links: StageLinks = { each: [], spread: [], folds: [], gates: [], same: [] };
+  specs.forEach((other, at) => {
+    const same = sameOf(other);
+    if (same.includes(index)) links.each.push(at);
+    if (other.feed.kind === 'spread' && other.feed.from === index) links.spread.push(at);
+    if (other.feed.kind === 'fold' && other.feed.from === index) links.folds.push(at);
+    const waits = (other.args ?? []).some((arg) => arg.take !== 'same' && arg.stage === index) || (other.after ?? []).includes(index);
+    if (waits) links.gates.push(at);
+  });
+  links.same = sameOf(specs[index]!);
+  return links;
+}
+
+/** The stages whose result of the same index a task needs; the stage that it mirrors is one of them. */
+function sameOf(spec: Job['spec']['stages'][number]): number[] {
+  const same = new Set<number>();
+  if (spec.feed.kind === 'each') same.add(spec.feed.from);
+  for (const arg of spec.args ?? []) if (arg.take === 'same') same.add(arg.stage);
+  return [...same];
+}
+
+export function applyJobFact(state: State, job: Job, fact: JobFact, seq: number, at: FoldMoment): void {
+  switch (fact.fact) {
+    case 'term':
+      return;
+    case 'stream-sealed':
+      job.dropping = true;
+      return;
+    case 'inputs-added':
+      addInputs(state, job, fact, seq, at);
+      return;
+    case 'inputs-sealed':
+      sealStage(state, job, job.stages[fact.stage]!);
+      return;
+    case 'tasks-started':
+      started(state, job, job.stages[fact.stage]!, fact.ranges, fact.worker);
+      return;
+    case 'tasks-done':
+      tasksDone(state, job, fact, seq);
+      return;
+    case 'partial-done':
+      partialDone(state, job, fact, seq);
+      return;
+    case 'task-failed':
+      taskFailed(state, job, fact, at);
+      return;
+    case 'task-crashed':
+      taskCrashed(state, job, fact);
+      return;
+    case 'tasks-lost': {
+      const stage = job.stages[fact.stage]!;
+      forRows(fact.ranges, (index) => {
+        detach(state, stage, index);
+        stage.columns.setSuspicion(index, stage.columns.suspicion(index) + 1);
+        makeReady(state, job, stage, index, 1);
+      });
+      return;
+    }
+    case 'task-dead': {
+      const stage = job.stages[fact.stage]!;
+      storyOf(job, stage, fact.index).code = fact.code;
+      job.failure ??= { stage: stage.index, index: fact.index };
+      toFinal(state, stage, fact.index, TaskState.dead);
+      onRowsUnfulfilled(state, job, stage, fact.index, 1);
+      return;
+    }
+    case 'tasks-expired': {
+      const stage = job.stages[fact.stage]!;
+      forRows(fact.ranges, (index) => {
+        storyOf(job, stage, index).code = 'SH2006';
+        job.failure ??= { stage: stage.index, index };
+        toFinal(state, stage, index, TaskState.expired);
+        onRowsUnfulfilled(state, job, stage, index, 1);
+      });
+      return;
+    }
+    case 'tasks-replayed':
+      replayed(state, job, job.stages[fact.stage]!, fact.ranges);
+      return;
+    case 'job-ended':
+      jobEnded(state, job, fact, at);
+      return;
+  }
+}
+
+function forRows(ranges: Ranges, visit: (index: number) => void): void {
+  for (let r = 0; r < ranges.length; r += 2) {
+    const end = ranges[r]! + ranges[r + 1]!;
+    for (let index = ranges[r]!; index < end; index++) visit(index);
+  }
+}
+
+function addInputs(state: State, job: Job, fact: Extract<JobFact, { fact: 'inputs-added' }>, seq: number, at: FoldMoment): void {
+  const stage = job.stages[fact.stage]!;
+  const { columns } = stage;
+  const count = fact.lengths.length;
+  growStage(job, stage, fact.from + count);
+  let offset = fact.offset;
+  for (let i = 0; i < count; i++) {
+    columns.setInput(fact.from + i, seq, offset, fact.lengths[i]!);
+    offset += fact.lengths[i]!;
+  }
+  if (fact.digest !== undefined) stage.digest = fact.digest;
+  if (!stage.spec.definition) {
+    for (let index = fact.from; index < fact.from + count; index++) {
+      stage.counts[TaskState.waiting]!--;
+      stage.counts[TaskState.done]!++;
+      columns.finish(index, 0, seq, columns.inputOffset(index), columns.inputLength(index), 0);
+    }
+    onRowsDone(state, job, stage, fact.from, count);
+    return;
+  }
+  if (stage.gatesLeft === 0) makeReady(state, job, stage, fact.from, count);
+  if (stage.spec.ttlMs !== undefined) {
+    const ageMs = Math.max(0, at.wallMs - fact.wallMs);
+    state.timers.set(at.nowMs + stage.spec.ttlMs - ageMs, { wake: 'ttl', job: job.id, stage: stage.index, from: fact.from, count });
+  }
+}
+
+/** More tasks, waiting; stages that mirror this one grow with it. */
+export function growStage(job: Job, stage: Stage, length: number): void {
+  const more = length - stage.columns.length;
+  if (more <= 0) return;
+  stage.columns.grow(length);
+  stage.counts[TaskState.waiting]! += more;
+  for (const each of stage.links.each) {
+    const mirror = job.stages[each]!;
+    if (mirror.spec.feed.kind === 'each') growStage(job, mirror, length);
+  }
+}
+
+function started(state: State, job: Job, stage: Stage, ranges: Ranges, worker: number): void {
+  job.started = true;
+  forRows(ranges, (index) => {
+    if (isFinal(stage.columns.state(index))) return;
+    detach(state, stage, index);
+    stage.counts[stage.columns.state(index)]!--;
+    stage.counts[TaskState.running]!++;
+    stage.columns.assign(index, worker, 0);
+  });
+}
+
+function tasksDone(state: State, job: Job, fact: Extract<JobFact, { fact: 'tasks-done' }>, seq: number): void {
+  const stage = job.stages[fact.stage]!;
+  const { columns, counts } = stage;
+  const { ranges, lengths, durations } = fact;
+  let offset = fact.offset;
+  let task = 0;
+  let frame = 0;
+  for (let r = 0; r < ranges.length; r += 2) {
+    const from = ranges[r]!;
+    const end = from + ranges[r + 1]!;
+    for (let index = from; index < end; index++, task++) {
+      const before = columns.state(index);
+      if (before >= TaskState.done) impossible(job, stage, index, 'done twice');
+      if (before === TaskState.running) detach(state, stage, index);
+      counts[before]!--;
+      if (stage.elements) {
+        const elements = fact.counts![task]!;
+        let length = 0;
+        for (let i = 0; i < elements; i++) length += lengths[frame + i]!;
+        columns.finish(index, fact.worker, seq, offset, length, durations[task]!);
+        spreadElements(state, job, stage, index, seq, offset, lengths.subarray(frame, frame + elements));
+        frame += elements;
+        offset += length;
+      } else {
+        columns.finish(index, fact.worker, seq, offset, lengths[task]!, durations[task]!);
+        offset += lengths[task]!;
+      }
+    }
+    counts[TaskState.done]! += end - from;
+    onRowsDone(state, job, stage, from, end - from);
+  }
+  settleStage(state, job, stage);
+}
+
+/** One downstream task per element, in order of arrival. */
+function spreadElements(state: State, job: Job, stage: Stage, index: number, seq: number, offset: number, lengths: Uint32Array): void {
+  for (const at of stage.links.spread) {
+    const down = job.stages[at]!;
+    const from = down.columns.length;
+    growStage(job, down, from + lengths.length);
+    let position = offset;
+    for (let i = 0; i < lengths.length; i++) {
+      down.columns.setInput(from + i, seq, position, lengths[i]!);
+      position += lengths[i]!;
+    }
+    stage.elements!.set(index, [from, lengths.length]);
+    if (down.gatesLeft === 0) makeReady(state, job, down, from, lengths.length);
+  }
+}
+
+function partialDone(state: State, job: Job, fact: Extract<JobFact, { fact: 'partial-done' }>, seq: number): void {
+  const stage = job.stages[fact.stage]!;
+  const { columns, counts } = stage;
+  let task = 0;
+  let lowest = Number.POSITIVE_INFINITY;
+  let highest = 0;
+  for (let r = 0; r < fact.ranges.length; r += 2) {
+    const from = fact.ranges[r]!;
+    const end = from + fact.ranges[r + 1]!;
+    lowest = Math.min(lowest, from);
+    highest = Math.max(highest, end);
+    for (let index = from; index < end; index++, task++) {
+      const before = columns.state(index);
+      if (before >= TaskState.done) impossible(job, stage, index, 'done twice, in a partial');
+      if (before === TaskState.running) detach(state, stage, index);
+      counts[before]!--;
+      columns.finish(index, fact.worker, combinedEntry, 0, 0, fact.durations[task]!);
+    }
+    counts[TaskState.done]! += end - from;
+  }
+  addPartial(state, job, job.stages[fact.fold]!, {
+    entry: seq,
+    offset: fact.offset,
+    length: fact.length,
+    from: lowest,
+    to: highest,
+    isEmpty: false,
+  });
+  settleStage(state, job, stage);
+}
+
+function taskFailed(state: State, job: Job, fact: Extract<JobFact, { fact: 'task-failed' }>, at: FoldMoment): void {
+  const stage = job.stages[fact.stage]!;
+  const story = storyOf(job, stage, fact.index);
+  story.failures++;
+  story.code = fact.code;
+  remember(state, story, fact, fact.code === 'SH2002' ? 'timed out' : 'failed', fact.error);
+  stage.columns.setDuration(fact.index, fact.durationUs);
+  nextAttempt(state, stage, fact.index, fact.attempt);
+  const delayMs = fact.notBeforeWallMs - at.wallMs;
+  if (delayMs <= 0) {
+    makeReady(state, job, stage, fact.index, 1);
+    return;
+  }
+  stage.counts[stage.columns.state(fact.index)]!--;
+  stage.counts[TaskState.delayed]!++;
+  stage.columns.setState(fact.index, TaskState.delayed);
+  state.timers.set(at.nowMs + delayMs, { wake: 'retry', job: job.id, stage: stage.index, index: fact.index, attempt: fact.attempt + 1 });
+}
+
+function taskCrashed(state: State, job: Job, fact: Extract<JobFact, { fact: 'task-crashed' }>): void {
+  const stage = job.stages[fact.stage]!;
+  const story = storyOf(job, stage, fact.index);
+  story.crashes++;
+  story.code = 'SH2003';
+  remember(state, story, fact, fact.how, fact.error);
+  nextAttempt(state, stage, fact.index, fact.attempt);
+  makeReady(state, job, stage, fact.index, 1);
+}
+
+function remember(
+  state: State,
+  story: Story,
+  fact: { attempt: number; wallMs: number; worker: number },
+  how: string,
+  error: ErrorRecord,
+): void {
+  story.lastError = error;
+  story.lastWorker = fact.worker;
+  story.history.push({ attempt: fact.attempt, wallMs: fact.wallMs, worker: state.workers[fact.worker]?.name ?? '', how, error });
+  if (story.history.length > historyEntriesMax) story.history.splice(1, 1);
+}
+
+function nextAttempt(state: State, stage: Stage, index: number, closed: number): void {
+  detach(state, stage, index);
+  stage.columns.setAttempt(index, closed + 1);
+  stage.columns.setStory(index);
+  stage.retried++;
+}
+
+export function storyOf(job: Job, stage: Stage, index: number): Story {
+  const key = storyKey(stage.index, index);
+  let story = job.stories.get(key);
+  if (!story) {
+    story = { failures: 0, crashes: 0, code: undefined, lastError: undefined, lastWorker: 0, history: [] };
+    job.stories.set(key, story);
+    stage.columns.setStory(index);
+  }
+  return story;
+}
+
+/** The row becomes final other than by a result; what waits on it is the caller's to tell. */
+function toFinal(state: State, stage: Stage, index: number, final: TaskState): void {
+  const before = stage.columns.state(index);
+  if (isFinal(before)) return;
+  detach(state, stage, index);
+  stage.counts[before]!--;
+  stage.counts[final]!++;
+  stage.columns.setState(index, final);
+}
+
+function replayed(state: State, job: Job, stage: Stage, ranges: Ranges): void {
+  job.outcome = undefined;
+  job.endedWallMs = undefined;
+  job.reason = undefined;
+  job.failure = undefined;
+  forRows(ranges, (index) => {
+    const before = stage.columns.state(index);
+    stage.counts[before]!--;
+    stage.counts[TaskState.waiting]!++;
+    stage.columns.setState(index, TaskState.waiting);
+    stage.columns.setSuspicion(index, 0);
+    // A dead task's attempt is closed already; any other may still run somewhere under its old number.
+    if (before !== TaskState.dead) stage.columns.setAttempt(index, stage.columns.attempt(index) + 1);
+    const story = job.stories.get(storyKey(stage.index, index));
+    if (story) {
+      story.failures = 0;
+      story.crashes = 0;
+      story.code = undefined;
+    }
+  });
+  for (const other of job.stages) {
+    const finals = other.columns.length - unfinished(other);
+    if (other.ended && (finals < other.columns.length || !other.sealed || (other.fold && !other.fold.result))) other.ended = false;
+  }
+  openGates(state, job);
+}
+
+export function unfinished(stage: Stage): number {
+  const { counts } = stage;
+  return counts[TaskState.waiting]! + counts[TaskState.ready]! + counts[TaskState.running]! + counts[TaskState.delayed]!;
+}
+
+const finalOf = {
+  succeeded: TaskState.skipped,
+  failed: TaskState.skipped,
+  cancelled: TaskState.cancelled,
+  expired: TaskState.expired,
+} as const;
+
+function jobEnded(state: State, job: Job, fact: Extract<JobFact, { fact: 'job-ended' }>, at: FoldMoment): void {
+  job.outcome = fact.outcome;
+  job.endedWallMs = fact.wallMs;
+  job.reason = fact.reason;
+  const final = finalOf[fact.outcome];
+  for (const stage of job.stages) {
+    if (unfinished(stage) > 0) {
+      for (let index = 0; index < stage.columns.length; index++) toFinal(state, stage, index, final);
+    }
+    stage.ready.clear();
+    stage.ended = true;
+  }
+  const ageMs = Math.max(0, at.wallMs - fact.wallMs);
+  job.dropAtMs = at.nowMs + (job.spec.keepMs > 0 ? job.spec.keepMs : unreadKeepMs) - ageMs;
+  state.timers.set(job.dropAtMs, { wake: 'drop', job: job.id });
+}
+
+function impossible(job: Job, stage: Stage, index: number, what: string): never {
+  const story = job.stories.get(storyKey(stage.index, index));
+  throw new Error(
+    `${job.id}/${stage.index}/${index} ${what}: state ${stage.columns.state(index)}, attempt ${stage.columns.attempt(index)}, ${JSON.stringify(story ?? 'no story')}`,
+  );
+}

@@ -1,0 +1,14 @@
+/** What can happen to the core: a word of a client, of a worker, or of its own shell. */
+import type { FromClient, FromWorker } from './messages.ts';
+
+export type Input =
+  | { from: 'client'; session: string; message: FromClient /** A fresh id, used if a job is opened. */; newId: string }
+  | { from: 'client'; session: string; message: 'closed' }
+  | { from: 'worker'; message: FromWorker }
+  | { from: 'self'; event: 'tick' }
+  /** An append was confirmed after this long. */
+  | { from: 'self'; event: 'committed'; tookMs: number }
+  /** The journal has no room (true) or has taken something again (false). */
+  | { from: 'self'; event: 'full'; full: boolean }
+  /** All live streams are folded and carry this term's barrier. */
+  | { from: 'self'; event: 'tookOver'; term: number };

@@ -1,0 +1,82 @@
+/**
+ * Recomputes every cross-reference of the state and throws at the first that does not hold. Run after every
+ * step in tests and simulation; far too slow for anything else.
+ */
+import { isFinal, TaskState } from './columns.ts';
+import type { Job, Stage, State } from './state.ts';
+
+export function checkInvariants(state: State): void {
+  const openByHandle = new Map<number, number>();
+  for (const job of state.jobs.values()) {
+    for (const stage of job.stages) checkStage(job, stage, openByHandle, state);
+    if (state.leading) checkRing(state, job);
+    if (job.outcome !== undefined) {
+      for (const stage of job.stages) {
+        for (let index = 0; index < stage.columns.length; index++) {
+          must(isFinal(stage.columns.state(index)), `${job.id} has ended, but ${stage.index}/${index} is not final`);
+        }
+      }
+    }
+  }
+  for (const [handle, assignment] of state.assignments) {
+    must(assignment.open > 0, `assignment ${handle} holds nothing`);
+    must(
+      openByHandle.get(handle) === assignment.open,
+      `assignment ${handle}: open ${assignment.open}, rows ${openByHandle.get(handle) ?? 0}`,
+    );
+    must(assignment.worker.held.has(handle), `assignment ${handle} is not on its worker's list`);
+  }
+  for (const handle of openByHandle.keys()) must(state.assignments.has(handle), `rows run under assignment ${handle}, which is not there`);
+  for (const worker of state.workers) checkWorker(state, worker);
+}
+
+function checkStage(job: Job, stage: Stage, openByHandle: Map<number, number>, state: State): void {
+  const { columns, counts } = stage;
+  const where = `${job.id}/${stage.index}`;
+  const seen = new Int32Array(counts.length);
+  for (let index = 0; index < columns.length; index++) {
+    const taskState = columns.state(index);
+    seen[taskState]!++;
+    must(columns.attempt(index) >= 1, `${where}/${index} has attempt 0`);
+    if (taskState !== TaskState.running) continue;
+    const handle = columns.serial(index);
+    if (handle !== 0) openByHandle.set(handle, (openByHandle.get(handle) ?? 0) + 1);
+    else must(!state.leading || state.workers[columns.holder(index)] !== undefined, `${where}/${index} runs nowhere`);
+  }
+  for (let s = 0; s < counts.length; s++) must(seen[s] === counts[s], `${where}: counts[${s}] is ${counts[s]}, rows say ${seen[s]}`);
+  const open = seen[TaskState.waiting]! + seen[TaskState.ready]! + seen[TaskState.running]! + seen[TaskState.delayed]!;
+  if (stage.ended && job.outcome === undefined) must(stage.sealed && open === 0, `${where} has ended with ${open} open tasks`);
+  if (!stage.ended && stage.sealed && !stage.fold) must(open > 0, `${where} is sealed and has no open task, but has not ended`);
+  const queued = new Set<number>();
+  for (const [from, count] of stage.ready.ranges()) for (let i = from; i < from + count; i++) queued.add(i);
+  for (let index = 0; index < columns.length; index++) {
+    if (columns.state(index) === TaskState.ready) must(queued.has(index), `${where}/${index} is ready and not queued`);
+  }
+}
+
+function checkRing(state: State, job: Job): void {
+  const places = state.rings.flatMap((ring) => ring.jobs.filter((other) => other === job).map(() => ring.priority));
+  must(places.length <= 1, `${job.id} is in its ring ${places.length} times`);
+  must(job.inRing === (places.length === 1), `${job.id} says inRing ${job.inRing}`);
+  if (places.length === 1) must(places[0] === job.spec.priority, `${job.id} is in another priority's ring`);
+  const hasReady = job.outcome === undefined && job.stages.some((stage) => stage.counts[TaskState.ready]! > 0);
+  if (hasReady && job.notBeforeMs === 0) must(job.inRing, `${job.id} has ready tasks and is not in its ring`);
+}
+
+function checkWorker(state: State, worker: State['workers'][number]): void {
+  let tasks = 0;
+  let ms = 0;
+  for (const handle of worker.held) {
+    const assignment = state.assignments.get(handle);
+    must(assignment !== undefined, `${worker.name} holds ${handle}, which is not there`);
+    tasks += assignment!.open;
+    ms += assignment!.open * assignment!.taskMs;
+  }
+  must(tasks === worker.heldTasks, `${worker.name}: heldTasks ${worker.heldTasks}, assignments say ${tasks}`);
+  must(Math.abs(ms - worker.heldMs) < 1e-3 + ms * 1e-6, `${worker.name}: heldMs ${worker.heldMs}, assignments say ${ms}`);
+  must(worker.status !== 'left' || worker.held.size === 0, `${worker.name} has left and holds assignments`);
+}
+
+function must(holds: boolean, what: string): void {
+  if (!holds) throw new Error(`invariant broken: ${what}`);
+}

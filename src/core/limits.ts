@@ -1,0 +1,44 @@
+/** Every bound of the core in one place, with the relations between them asserted at load. */
+
+/** A worker says a word this often. */
+export const beatMs = 1_000;
+/** A worker silent for this long is lost. */
+export const leaseMs = 5_000;
+/** A held assignment that the worker has not seen for this long is sent again (two beats). */
+export const assignGraceMs = 2_000;
+/** Work queued per slot: this much, or three commits, whichever is more. */
+export const slotTargetMs = 30;
+/** Tasks in one assignment. */
+export const assignTasksMax = 16_384;
+/** Input bytes in one assignment. */
+export const assignBytesMax = 4 * 1024 * 1024;
+/** Tasks a slot is given while nothing is known about their duration. */
+export const unknownTasksPerSlot = 2;
+/** attempt is one byte of a task's row. */
+export const attemptsMax = 255;
+/** Suspects per assignment by how often they were lost: groups shrink until one alone is left. */
+export const suspectGroupSizes = [256, 16, 1] as const;
+/** Attempts kept in one task's story. */
+export const historyEntriesMax = 20;
+/** Payload bytes of one value. */
+export const payloadBytesMax = 64 * 1024 * 1024;
+/** Bytes of input that one turn takes in before it commits; one larger message is taken alone. */
+export const turnBytesMax = 8 * 1024 * 1024;
+/** Bytes in one delivery to a reader. */
+export const deliverBytesMax = 4 * 1024 * 1024;
+/** Tasks in one delivery to a reader. */
+export const deliverTasksMax = 16_384;
+/** A job that is kept until its result was read goes at the latest after this. */
+export const unreadKeepMs = 60_000;
+/** Entries after which the registry rolls into a fresh stream. */
+export const registryEntriesMax = 4_096;
+/** A gap between two ticks that says this process itself stood still. */
+export const tickGapMs = 2_500;
+
+function relation(holds: boolean, what: string): void {
+  if (!holds) throw new Error(`limits contradict each other: ${what}`);
+}
+relation(leaseMs >= 3 * beatMs, 'a lease survives two lost beats');
+relation(assignGraceMs >= 2 * beatMs, 'a beat can tell of an assignment before it is sent again');
+relation(tickGapMs < leaseMs, 'a pause is noticed before leases are judged by it');
+relation(payloadBytesMax >= assignBytesMax, 'a large value travels alone');

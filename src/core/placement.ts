@@ -1,0 +1,47 @@
+/** Which worker may run a stage's tasks, and how many more it should be given now. */
+import { assignTasksMax, slotTargetMs, unknownTasksPerSlot } from './limits.ts';
+import type { Job, Stage, State, Worker } from './state.ts';
+
+/** Resources that every machine has some of: a task that wants more than there is runs alone on an idle worker. */
+const stretchable = new Set(['cpu', 'memory']);
+
+/** Could the worker ever run it? */
+export function canRun(worker: Worker, job: Job, stage: Stage): boolean {
+  if (worker.status !== 'live' || !worker.queues.has(stage.spec.queue) || worker.refused.has(`${job.id}/${stage.index}`)) return false;
+  for (const name in stage.spec.resources) {
+    const has = worker.resources[name];
+    if (has === undefined) return false;
+    if (has < stage.spec.resources[name]! && !stretchable.has(name)) return false;
+  }
+  return true;
+}
+
+/** Tasks of the stage that the worker's free resources allow. */
+function roomByResources(worker: Worker, stage: Stage): number {
+  let room = Number.POSITIVE_INFINITY;
+  for (const name in stage.spec.resources) {
+    const needs = stage.spec.resources[name]!;
+    if (needs <= 0) continue;
+    const free = (worker.resources[name] ?? 0) - (worker.used[name] ?? 0);
+    room = Math.min(room, Math.floor(free / needs + 1e-9));
+  }
+  return room <= 0 && worker.heldTasks === 0 ? 1 : room;
+}
+
+/**
+ * How many tasks to hand out: every slot should have max(30 ms, three commits) of work queued and at least
+ * one task beside the one that it runs. 0 while it has at least half of that, so that tiny tasks go in batches.
+ */
+export function wants(state: State, worker: Worker, stage: Stage): number {
+  const lanes = worker.slots * (stage.spec.concurrency ?? 1);
+  const resourceRoom = Object.keys(stage.spec.resources).length === 0 ? Number.POSITIVE_INFINITY : roomByResources(worker, stage);
+  const fewest = unknownTasksPerSlot * lanes - worker.heldTasks;
+  const { taskMs } = stage;
+  let count = fewest;
+  if (taskMs !== undefined) {
+    const targetMs = worker.slots * 2 * Math.max(slotTargetMs, 3 * state.commitMs);
+    if (worker.heldMs < targetMs / 2) count = Math.max(fewest, Math.floor((targetMs - worker.heldMs) / Math.max(taskMs, 1e-4)));
+  }
+  if (stage.spec.chunkSize !== undefined && count > 0) count = Math.max(count, stage.spec.chunkSize);
+  return Math.max(0, Math.min(count, resourceRoom, assignTasksMax));
+}

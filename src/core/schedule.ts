@@ -1,0 +1,127 @@
+/**
+ * Handing out ready tasks: jobs by priority, those of one priority in turns (a turn is one batch of equal
+ * time, so shares are equal); inside a job the stage nearest to the end first, which keeps what is half done
+ * small. Costs one look per batch, however many jobs, tasks and workers there are.
+ */
+import { buildAssign } from './assign.ts';
+import { TaskState } from './columns.ts';
+import { assignBytesMax, suspectGroupSizes } from './limits.ts';
+import { canRun, wants } from './placement.ts';
+import { RangeList } from './ranges.ts';
+import type { Assignment, Job, Stage, State, Worker } from './state.ts';
+import type { Turn } from './turn.ts';
+
+export function schedule(state: State, turn: Turn): void {
+  if (!state.leading || state.rings.length === 0) return;
+  const workers = state.workers.filter((worker) => worker.status === 'live');
+  if (workers.length === 0) return;
+  for (let r = 0; r < state.rings.length; r++) {
+    const ring = state.rings[r]!;
+    let fruitless = 0;
+    while (ring.jobs.length > 0 && fruitless < ring.jobs.length) {
+      const job = ring.jobs.shift()!;
+      const gave = job.outcome === undefined && state.jobs.has(job.id) && giveBatch(state, job, workers, turn);
+      if (hasReady(job)) ring.jobs.push(job);
+      else job.inRing = false;
+      fruitless = gave ? 0 : fruitless + 1;
+    }
+    if (ring.jobs.length === 0) state.rings.splice(r--, 1);
+  }
+}
+
+function hasReady(job: Job): boolean {
+  if (job.outcome !== undefined) return false;
+  for (const stage of job.stages) if (stage.counts[TaskState.ready]! > 0) return true;
+  return false;
+}
+
+function giveBatch(state: State, job: Job, workers: readonly Worker[], turn: Turn): boolean {
+  for (let s = job.stages.length - 1; s >= 0; s--) {
+    const stage = job.stages[s]!;
+    if (stage.counts[TaskState.ready] === 0 || state.pausedQueues.has(stage.spec.queue)) continue;
+    let best: Worker | undefined;
+    let bestLoad = Number.POSITIVE_INFINITY;
+    for (const worker of workers) {
+      if (!canRun(worker, job, stage)) continue;
+      const load = worker.heldTasks === 0 ? 0 : (worker.heldMs + worker.heldTasks * 1e-3) / worker.slots;
+      if (load < bestLoad && wants(state, worker, stage) > 0) {
+        best = worker;
+        bestLoad = load;
+      }
+    }
+    if (!best) continue;
+    // Near the end every worker should get some: at most half of an even share at a time.
+    const share = Math.ceil(stage.counts[TaskState.ready]! / (2 * workers.length));
+    const count = Math.min(wants(state, best, stage), workers.length === 1 ? Number.POSITIVE_INFINITY : Math.max(share, best.slots));
+    if (hand(state, job, stage, best, count, turn)) return true;
+  }
+  return false;
+}
+
+/** Takes tasks of one attempt and one degree of suspicion off the queue and gives them to the worker. */
+function hand(state: State, job: Job, stage: Stage, worker: Worker, count: number, turn: Turn): boolean {
+  const { columns, ready } = stage;
+  const taken = new RangeList();
+  let attempt = -1;
+  let suspicion = 0;
+  let countMax = count;
+  let bytes = 0;
+  const handle = state.nextSerial;
+  const isLast = (index: number): boolean =>
+    columns.attempt(index) !== attempt || columns.suspicion(index) !== suspicion || (bytes >= assignBytesMax && taken.count > 0);
+  gather: while (!ready.isEmpty && taken.count < countMax) {
+    const from = ready.front;
+    const end = from + Math.min(ready.frontCount, countMax - taken.count);
+    let index = from;
+    for (; index < end; index++) {
+      if (columns.state(index) !== TaskState.ready) continue;
+      if (attempt < 0) {
+        attempt = columns.attempt(index);
+        suspicion = columns.suspicion(index);
+        if (suspicion > 0) countMax = Math.min(countMax, suspectGroupSizes[suspicion - 1]!);
+        if (taken.count >= countMax) break;
+      } else if (isLast(index)) {
+        ready.advance(index - from);
+        break gather;
+      }
+      bytes += columns.inputLength(index);
+      columns.assign(index, worker.index, handle);
+      taken.add(index);
+      if (taken.count >= countMax) {
+        index++;
+        break;
+      }
+    }
+    ready.advance(index - from);
+  }
+  if (taken.count === 0) return false;
+  state.nextSerial++;
+  stage.counts[TaskState.ready]! -= taken.count;
+  stage.counts[TaskState.running]! += taken.count;
+  job.started = true;
+  const taskMs = stage.taskMs ?? 1;
+  const open = taken.count;
+  const assignment: Assignment = {
+    handle,
+    term: state.term,
+    serial: handle,
+    worker,
+    job,
+    stage,
+    attempt,
+    alone: suspicion > 0,
+    ranges: taken.take(),
+    taskMs,
+    open,
+    sentMs: turn.nowMs,
+  };
+  state.assignments.set(handle, assignment);
+  worker.held.add(handle);
+  worker.heldTasks += open;
+  worker.heldMs += open * taskMs;
+  for (const name in stage.spec.resources) worker.used[name] = (worker.used[name] ?? 0) + open * stage.spec.resources[name]!;
+  const mustBeDurable = stage.spec.crashLimit === 0 || suspicion > 0;
+  turn.hint(job, { fact: 'tasks-started', stage: stage.index, ranges: assignment.ranges, worker: worker.index }, mustBeDurable);
+  turn.effects.push(buildAssign(assignment));
+  return true;
+}

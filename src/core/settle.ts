@@ -1,0 +1,69 @@
+/** At the end of a turn: jobs that are over end, and whoever waits for something of a job is told. */
+import { TaskState } from './columns.ts';
+import type { JobOutcome } from './facts.ts';
+import { deliver } from './readers.ts';
+import type { Job, Stage, State } from './state.ts';
+import type { Turn } from './turn.ts';
+import { jobView } from './view.ts';
+
+export function settleJobs(state: State, turn: Turn): void {
+  for (const job of state.touched) {
+    if (!state.jobs.has(job.id)) continue;
+    if (job.outcome === undefined) judge(state, job, turn);
+    tellFlow(job, turn);
+    for (const reader of job.readers) deliver(state, reader, turn);
+    if (job.outcome !== undefined && job.waiters.length > 0) {
+      const view = jobView(state, job);
+      for (const { session, request } of job.waiters) turn.tell(session, { kind: 'reply', request, value: view });
+      job.waiters = [];
+    }
+  }
+  state.touched.clear();
+}
+
+function judge(state: State, job: Job, turn: Turn): void {
+  const broken = job.stages.find(tooManyFailures);
+  if (broken) {
+    const expired = broken.counts[TaskState.dead] === 0;
+    endJob(state, job, 'failed', expired ? 'tasks waited longer than their ttl' : undefined, turn);
+  } else if (job.stages.every((stage) => stage.ended)) {
+    endJob(state, job, 'succeeded', undefined, turn);
+  }
+}
+
+function tooManyFailures(stage: Stage): boolean {
+  const failures = stage.counts[TaskState.dead]! + stage.counts[TaskState.expired]!;
+  if (failures === 0) return false;
+  const { failuresMax } = stage.spec;
+  if ('count' in failuresMax) return failures > failuresMax.count;
+  return stage.sealed && failures > failuresMax.share * stage.columns.length;
+}
+
+/** Ends the job for all time (or until a replay); what still runs of it is aborted. */
+export function endJob(state: State, job: Job, outcome: JobOutcome, reason: string | undefined, turn: Turn): void {
+  for (const assignment of state.assignments.values()) {
+    if (assignment.job !== job || assignment.worker.status === 'left') continue;
+    turn.send(assignment.worker.address, {
+      kind: 'abort',
+      term: assignment.term,
+      serial: assignment.serial,
+      ranges: assignment.ranges,
+      reason: outcome === 'cancelled' ? (reason ?? 'cancelled') : `the job has ${outcome === 'expired' ? 'reached its deadline' : outcome}`,
+    });
+  }
+  turn.jobFact(state, job, { fact: 'job-ended', outcome, ...(reason === undefined ? {} : { reason }), wallMs: turn.wallMs });
+}
+
+function tellFlow(job: Job, turn: Turn): void {
+  if (job.feeder === undefined) return;
+  for (const stage of job.stages) {
+    if (stage.spec.feed.kind !== 'inputs') continue;
+    const { counts, columns } = stage;
+    const open = counts[TaskState.waiting]! + counts[TaskState.ready]! + counts[TaskState.running]! + counts[TaskState.delayed]!;
+    const final = columns.length - open;
+    const mark = columns.length + final + (job.outcome === undefined ? 0 : 0.5);
+    if (mark === stage.flowTold) continue;
+    stage.flowTold = mark;
+    turn.tell(job.feeder, { kind: 'flow', job: job.id, stage: stage.index, added: columns.length, final });
+  }
+}

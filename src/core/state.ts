@@ -1,0 +1,269 @@
+/**
+ * The coordinator's state: what the facts fold into, and, apart from that, what only the leader of this term
+ * knows (who holds which assignment, readers, timers, measured times). Owned by `step.ts` and the files it
+ * calls; nothing else writes here.
+ *
+ * Invariants (checked by invariants.ts after every step in tests):
+ * 1. A stage's counts are the counts of its rows; they sum to its length.
+ * 2. A running row's serial names a live assignment whose open count is the number of such rows, or is 0 (inherited).
+ * 3. Every ready row is in its stage's ready queue; a job with ready rows is in the ring of its priority, once.
+ * 4. No open job has a final outcome; every row of an ended job is final.
+ */
+import type { Columns } from './columns.ts';
+import type { JobOutcome } from './facts.ts';
+import type { ErrorRecord, Ranges } from './messages.ts';
+import type { ReadyQueue } from './ranges.ts';
+import type { JobSpec, StageSpec } from './spec.ts';
+import { Timers } from './timers.ts';
+
+export interface State {
+  readonly writer: string;
+  term: number;
+  /** Leading: takeover is complete. Before that facts are only folded. */
+  leading: boolean;
+  registry: { stream: string; nextSeq: number };
+  jobs: Map<string, Job>;
+  keys: Map<string, string>;
+  pausedQueues: Set<string>;
+  /** By index; a worker keeps its index for ever. */
+  workers: Worker[];
+  workersByName: Map<string, Worker>;
+  assignments: Map<number, Assignment>;
+  /** `term:serial` of assignments of earlier terms that this leader adopted → their handle here. */
+  adopted: Map<string, number>;
+  nextSerial: number;
+  /** Jobs with ready tasks, by priority, largest first; inside a priority they take turns. */
+  rings: Ring[];
+  timers: Timers<Wake>;
+  readers: Map<string, Reader>;
+  /** Jobs touched in this turn: their ends, flows and readers are looked at when it closes. */
+  touched: Set<Job>;
+  /** How long a commit takes, ms, as the shell measures it. */
+  commitMs: number;
+  lastTickMs: number;
+  /** The journal refused for want of room: no new work until an append succeeds. */
+  full: boolean;
+  /** When every live worker refuses a task's code: fail the job (one machine), or wait for another worker. */
+  refusalIsFinal: boolean;
+  /** Streams of dropped jobs met while folding: dropped once more after a takeover, in case the last leader did not come to it. */
+  orphans: string[];
+}
+
+export interface Ring {
+  priority: number;
+  jobs: Job[];
+}
+
+export interface Job {
+  id: string;
+  stream: string;
+  nextSeq: number;
+  spec: JobSpec;
+  digest: string;
+  createdWallMs: number;
+  outcome: JobOutcome | undefined;
+  endedWallMs: number | undefined;
+  /** Monotonic: kept until then. */
+  dropAtMs: number;
+  reason: string | undefined;
+  /** The first task that failed for good. */
+  failure: { stage: number; index: number } | undefined;
+  stages: Stage[];
+  /** By `storyKey(stage, index)`: only tasks that something happened to. */
+  stories: Map<number, Story>;
+  /** Monotonic: nothing is ready before. */
+  notBeforeMs: number;
+  started: boolean;
+  inRing: boolean;
+  recovered: number;
+  /** The session that sends this job's inputs. */
+  feeder: string | undefined;
+  waiters: { session: string; request: number }[];
+  readers: Set<Reader>;
+  note: string | undefined;
+  /** Its stream is sealed. */
+  dropping: boolean;
+}
+
+export interface Stage {
+  readonly index: number;
+  readonly spec: StageSpec;
+  readonly columns: Columns;
+  readonly ready: ReadyQueue;
+  /** Rows by TaskState. */
+  readonly counts: Int32Array;
+  /** No more tasks will come. */
+  sealed: boolean;
+  /** Sealed, and every row final (a fold: its result is there or will never be). */
+  ended: boolean;
+  /** Stages whose end this one waits for; ready rows wait until it is 0. */
+  gatesLeft: number;
+  /** Pairs [from, count] in order of becoming done, dead or expired. */
+  completion: number[];
+  digest: string | undefined;
+  retried: number;
+  links: StageLinks;
+  fold: FoldState | undefined;
+  /** Results that were cut: where an upstream task's elements lie downstream, `[from, count]` by upstream index. */
+  elements: Map<number, [from: number, count: number]> | undefined;
+  /** Measured milliseconds a task; undefined until the first result. */
+  taskMs: number | undefined;
+  /** Last flow told to the feeder. */
+  flowTold: number;
+}
+
+/** What a stage's results feed; derived from the spec. */
+export interface StageLinks {
+  /** Stages with one task per task of this one. */
+  each: number[];
+  spread: number[];
+  folds: number[];
+  /** Stages that wait for this one to end. */
+  gates: number[];
+  /** The stages whose result of the same index a task of this stage needs. */
+  same: number[];
+}
+
+/** A combined value (or one plain result) that still has to meet others. Ordered folds know which indices it covers. */
+export interface Partial {
+  /** Of the stage whose entry holds it (always the job's own stream). */
+  entry: number;
+  offset: number;
+  length: number;
+  /** Covers [from, to) of the upstream stage; only kept up to date in ordered folds. */
+  from: number;
+  to: number;
+  /** Ordered: a stretch of dead tasks; nothing to combine. */
+  isEmpty: boolean;
+}
+
+export interface FoldState {
+  /** Not in any combine task. Unordered: in order of arrival. Ordered: use the two maps. */
+  free: Partial[];
+  byFrom: Map<number, Partial>;
+  byTo: Map<number, Partial>;
+  /** What a combine task of this stage takes in. */
+  takes: Map<number, Taken>;
+  result: Partial | undefined;
+}
+
+/** What one combine task takes in, and which upstream indices [from, to) that covers (ordered folds). */
+export interface Taken {
+  parts: Partial[];
+  from: number;
+  to: number;
+}
+
+export interface Story {
+  failures: number;
+  crashes: number;
+  code: string | undefined;
+  lastError: ErrorRecord | undefined;
+  lastWorker: number;
+  history: { attempt: number; wallMs: number; worker: string; how: string; error: ErrorRecord }[];
+}
+
+export interface Worker {
+  readonly name: string;
+  readonly index: number;
+  incarnation: string;
+  /** live: said hello to this leader. silent: known from the journal, not heard of in this term. */
+  status: 'live' | 'silent' | 'draining' | 'left';
+  address: string;
+  slots: number;
+  queues: Set<string>;
+  resources: Record<string, number>;
+  used: Record<string, number>;
+  labels: Record<string, string>;
+  lastHeardMs: number;
+  lastBeat: number;
+  lastSerialSeen: number;
+  /** Results numbered up to this are in the journal or were refused for good. */
+  heardNumber: number;
+  ackedNumber: number;
+  /** Numbers heard out of order. */
+  early: Set<number>;
+  /** Beats in a row that disagreed about what is held. */
+  doubts: number;
+  held: Set<number>;
+  /** Tasks held, and their estimated milliseconds. */
+  heldTasks: number;
+  heldMs: number;
+  /** (job, stage) that it refused for want of the code. */
+  refused: Set<string>;
+  /** Started before this term by it: resolved when it reports or its lease ends. */
+  inherited: { job: Job; stage: Stage; ranges: Ranges }[];
+}
+
+export interface Assignment {
+  /** Key in `assignments` and in rows. */
+  readonly handle: number;
+  readonly term: number;
+  readonly serial: number;
+  readonly worker: Worker;
+  readonly job: Job;
+  readonly stage: Stage;
+  readonly attempt: number;
+  readonly alone: boolean;
+  readonly ranges: Ranges;
+  readonly taskMs: number;
+  /** Rows that are running under it. */
+  open: number;
+  sentMs: number;
+}
+
+export interface Reader {
+  readonly key: string;
+  readonly session: string;
+  readonly id: number;
+  readonly job: Job;
+  readonly order: 'input' | 'completion';
+  readonly inputs: boolean;
+  credit: number;
+  /** input order: next index. completion order: position in the completion log (pair, offset within it). */
+  next: number;
+  pair: number;
+  within: number;
+  done: boolean;
+}
+
+export type Wake =
+  | { wake: 'retry'; job: string; stage: number; index: number; attempt: number }
+  | { wake: 'job-start'; job: string }
+  | { wake: 'job-deadline'; job: string }
+  | { wake: 'ttl'; job: string; stage: number; from: number; count: number }
+  | { wake: 'drop'; job: string };
+
+export function createState(options: { writer: string; registryStream: string; refusalIsFinal: boolean }): State {
+  return {
+    writer: options.writer,
+    term: 0,
+    leading: false,
+    registry: { stream: options.registryStream, nextSeq: 0 },
+    jobs: new Map(),
+    keys: new Map(),
+    pausedQueues: new Set(),
+    workers: [],
+    workersByName: new Map(),
+    assignments: new Map(),
+    adopted: new Map(),
+    nextSerial: 1,
+    rings: [],
+    timers: new Timers(),
+    readers: new Map(),
+    touched: new Set(),
+    commitMs: 0,
+    lastTickMs: 0,
+    full: false,
+    refusalIsFinal: options.refusalIsFinal,
+    orphans: [],
+  };
+}
+
+export function storyKey(stage: number, index: number): number {
+  return stage * 2 ** 32 + index;
+}
+
+export function jobStream(job: string): string {
+  return `job.${job}`;
+}

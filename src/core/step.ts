@@ -1,0 +1,97 @@
+/**
+ * The core's one entrance: a synchronous, deterministic state machine. No I/O, no clock, no chance: time and
+ * seed come in with the turn, and all that happens goes out through it (see turn.ts).
+ *
+ *   const turn = new Turn({ nowMs, wallMs, seed });
+ *   for (const input of inbox) step(state, input, turn);
+ *   endTurn(state, turn);
+ *   // append turn.drafts; then carry out turn.effects
+ */
+import { dropJob, onClient, onSessionClosed } from './clients.ts';
+import { TaskState } from './columns.ts';
+import type { Input } from './inputs.ts';
+import { tickGapMs } from './limits.ts';
+import { RangeList } from './ranges.ts';
+import { enring, makeReady } from './rows.ts';
+import { schedule } from './schedule.ts';
+import { endJob, settleJobs } from './settle.ts';
+import type { State, Wake } from './state.ts';
+import { onTookOver } from './takeover.ts';
+import type { Turn } from './turn.ts';
+import { acknowledge, judgeLeases, onWorker } from './workers.ts';
+
+export function step(state: State, input: Input, turn: Turn): void {
+  switch (input.from) {
+    case 'client':
+      if (input.message === 'closed') onSessionClosed(state, input.session);
+      else if ('newId' in input) onClient(state, input.session, input.message, input.newId, turn);
+      return;
+    case 'worker':
+      return onWorker(state, input.message, turn);
+    case 'self':
+      return onSelf(state, input, turn);
+  }
+}
+
+/** Once per turn, after its inputs: due timers, ends of jobs, new assignments, acknowledgements, deliveries. */
+export function endTurn(state: State, turn: Turn): void {
+  if (!state.leading) return;
+  for (let wake = state.timers.takeDue(turn.nowMs); wake; wake = state.timers.takeDue(turn.nowMs)) onWake(state, wake, turn);
+  settleJobs(state, turn);
+  schedule(state, turn);
+  acknowledge(state, turn);
+}
+
+function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Turn): void {
+  switch (input.event) {
+    case 'tick': {
+      const stoodStill = turn.nowMs - state.lastTickMs > tickGapMs;
+      state.lastTickMs = turn.nowMs;
+      if (state.leading) judgeLeases(state, turn, stoodStill);
+      return;
+    }
+    case 'committed':
+      state.commitMs += (input.tookMs - state.commitMs) / 8;
+      return;
+    case 'full':
+      state.full = input.full;
+      return;
+    case 'tookOver':
+      return onTookOver(state, input.term, turn);
+  }
+}
+
+function onWake(state: State, wake: Wake, turn: Turn): void {
+  const job = state.jobs.get(wake.job);
+  if (!job) return;
+  switch (wake.wake) {
+    case 'retry': {
+      const stage = job.stages[wake.stage]!;
+      const isStill = stage.columns.state(wake.index) === TaskState.delayed && stage.columns.attempt(wake.index) === wake.attempt;
+      if (isStill) makeReady(state, job, stage, wake.index, 1);
+      return;
+    }
+    case 'job-start':
+      job.notBeforeMs = 0;
+      if (job.stages.some((stage) => stage.counts[TaskState.ready]! > 0)) enring(state, job);
+      return;
+    case 'job-deadline':
+      if (job.outcome === undefined) endJob(state, job, 'expired', 'its deadline has passed', turn);
+      return;
+    case 'ttl': {
+      const stage = job.stages[wake.stage]!;
+      const late = new RangeList();
+      for (let index = wake.from; index < wake.from + wake.count; index++) {
+        const taskState = stage.columns.state(index);
+        const neverStarted = stage.columns.attempt(index) === 1 && stage.columns.suspicion(index) === 0;
+        if (neverStarted && (taskState === TaskState.ready || taskState === TaskState.waiting)) late.add(index);
+      }
+      if (late.count > 0) turn.jobFact(state, job, { fact: 'tasks-expired', stage: stage.index, ranges: late.take() });
+      return;
+    }
+    case 'drop':
+      // Replayed since, it has another end.
+      if (job.outcome !== undefined && turn.nowMs >= job.dropAtMs) dropJob(state, job, turn);
+      return;
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Becoming the leader: the shell has folded the registry and every live stream up to this term's barrier;
+ * from here on the state is ours. What the facts do not hold is derived anew (ready queues, rings, who may
+ * have started what), and what the last leader left half done is finished.
+ */
+import { dropJob } from './clients.ts';
+import { TaskState } from './columns.ts';
+import { RangeList } from './ranges.ts';
+import { enring } from './rows.ts';
+import type { Job, Stage, State } from './state.ts';
+import type { Turn } from './turn.ts';
+import { resolveInherited } from './workers.ts';
+
+export function onTookOver(state: State, term: number, turn: Turn): void {
+  state.term = term;
+  state.leading = true;
+  state.lastTickMs = turn.nowMs;
+  for (const worker of state.workers) worker.lastHeardMs = turn.nowMs;
+  for (const ring of state.rings) ring.jobs.length = 0;
+  state.rings.length = 0;
+  for (const job of state.jobs.values()) {
+    job.inRing = false;
+    for (const stage of job.stages) rebuild(state, job, stage);
+    job.recovered = countRecovered(job);
+    if (job.stages.some((stage) => stage.counts[TaskState.ready]! > 0)) enring(state, job);
+    state.touched.add(job);
+  }
+  for (const worker of state.workers) if (worker.status === 'left') resolveInherited(state, worker, turn);
+  for (const job of [...state.jobs.values()]) if (job.dropping) dropJob(state, job, turn);
+  for (const stream of state.orphans) turn.effects.push({ effect: 'dropStream', stream });
+  state.orphans = [];
+}
+
+function rebuild(state: State, job: Job, stage: Stage): void {
+  const { columns, ready } = stage;
+  ready.clear();
+  if (job.outcome !== undefined) return;
+  const inherited = new Map<number, RangeList>();
+  for (let index = 0; index < columns.length; index++) {
+    const taskState = columns.state(index);
+    if (taskState === TaskState.ready) ready.push(index, 1);
+    else if (taskState === TaskState.running) {
+      const holder = columns.holder(index);
+      const list = inherited.get(holder) ?? new RangeList();
+      inherited.set(holder, list);
+      list.add(index);
+    }
+  }
+  for (const [holder, list] of inherited) state.workers[holder]?.inherited.push({ job, stage, ranges: list.take() });
+}
+
+function countRecovered(job: Job): number {
+  let done = 0;
+  for (const stage of job.stages) if (stage.spec.definition && !stage.fold) done += stage.counts[TaskState.done]!;
+  return done;
+}

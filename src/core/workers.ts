@@ -1,0 +1,237 @@
+/** The roster: who is there, what each holds, and what becomes of it when one is lost (rules 6–10). */
+
+import { buildAssign } from './assign.ts';
+import { isFinal, TaskState } from './columns.ts';
+import { heldHash } from './held-hash.ts';
+import { assignGraceMs, beatMs, leaseMs } from './limits.ts';
+import type { FromWorker } from './messages.ts';
+import { indicesOf, RangeList } from './ranges.ts';
+import { crash, giveBack, onReport } from './reports.ts';
+import { detach } from './rows.ts';
+import type { Assignment, Job, Stage, State, Worker } from './state.ts';
+import type { Turn } from './turn.ts';
+
+export function onWorker(state: State, message: FromWorker, turn: Turn): void {
+  if (message.kind === 'hello') return onHello(state, message, turn);
+  const worker = state.workersByName.get(message.worker);
+  if (!worker || worker.incarnation !== message.incarnation || (worker.status !== 'live' && worker.status !== 'draining')) {
+    // Lost or unknown (W12, C19): whatever it says is refused; it drops all and comes back as a new incarnation.
+    turn.send(`worker.${message.worker}.${message.incarnation}`, { kind: 'fenced', term: state.term });
+    return;
+  }
+  worker.lastHeardMs = turn.nowMs;
+  switch (message.kind) {
+    case 'beat':
+      return onBeat(worker, message, turn, state);
+    case 'held':
+      return onHeld(state, worker, message, turn);
+    case 'goodbye':
+      return onGoodbye(state, worker, turn);
+    case 'logs':
+      turn.effects.push({ effect: 'logs', lines: message.lines });
+      return;
+    case 'note': {
+      const job = state.jobs.get(message.job);
+      if (job)
+        job.note = `${message.done}${message.total === undefined ? '' : ` / ${message.total}`}${message.note ? ` ${message.note}` : ''}`;
+      return;
+    }
+    default:
+      numbered(worker, message.number);
+      return onReport(state, worker, message, turn);
+  }
+}
+
+/** Acknowledged up to the first number that is missing. */
+function numbered(worker: Worker, number: number): void {
+  if (number === worker.heardNumber + 1) {
+    worker.heardNumber = number;
+    while (worker.early.delete(worker.heardNumber + 1)) worker.heardNumber++;
+  } else if (number > worker.heardNumber) worker.early.add(number);
+  else worker.ackedNumber = Math.min(worker.ackedNumber, number - 1);
+}
+
+/** After the facts of the reports: tell each worker what it may forget. */
+export function acknowledge(state: State, turn: Turn): void {
+  for (const worker of state.workers) {
+    if (worker.heardNumber <= worker.ackedNumber || worker.status === 'left') continue;
+    worker.ackedNumber = worker.heardNumber;
+    turn.send(worker.address, { kind: 'ackResults', term: state.term, number: worker.heardNumber });
+  }
+}
+
+function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, turn: Turn): void {
+  let worker = state.workersByName.get(message.worker);
+  const isSame = worker?.incarnation === message.incarnation && worker.status !== 'left';
+  if (!isSame) {
+    if (worker && worker.status !== 'left') loseWorker(state, worker, 'started anew', turn);
+    const index = worker?.index ?? state.workers.length;
+    turn.registryFact(state, { fact: 'worker-joined', worker: message.worker, incarnation: message.incarnation, index });
+    worker = state.workersByName.get(message.worker)!;
+    worker.heardNumber = 0;
+    worker.ackedNumber = 0;
+    worker.early.clear();
+    worker.refused.clear();
+    worker.lastBeat = 0;
+  }
+  const known = worker!;
+  known.status = 'live';
+  known.address = message.address;
+  known.slots = message.slots;
+  known.queues = new Set(message.queues);
+  known.resources = message.resources;
+  known.labels = message.labels;
+  known.lastHeardMs = turn.nowMs;
+  turn.send(known.address, { kind: 'welcome', term: state.term, address: `coordinator.${state.term}`, leaseMs, beatMs });
+}
+
+function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, turn: Turn, state: State): void {
+  if (message.number <= worker.lastBeat) return;
+  worker.lastBeat = message.number;
+  worker.lastSerialSeen = message.lastSerial;
+  const held = [...worker.held].map((handle) => state.assignments.get(handle)!);
+  const hash = heldHash(held.map(({ term, serial, open }) => ({ term, serial, remaining: open })));
+  const agrees = message.count === held.length && message.hash === hash;
+  // What is on the way either way makes one beat differ; two in a row mean that something was lost.
+  worker.doubts = agrees ? 0 : worker.doubts + 1;
+  if (worker.doubts >= 2) turn.send(worker.address, { kind: 'report', term: state.term });
+}
+
+/** The full list (rule 8): missing only if the worker has seen the serial; not seen for a grace: sent again; unknown: adopted or aborted. */
+function onHeld(state: State, worker: Worker, message: Extract<FromWorker, { kind: 'held' }>, turn: Turn): void {
+  worker.doubts = 0;
+  const listed = new Set<number>();
+  for (const item of message.held) {
+    const handle = item.term === state.term ? item.serial : state.adopted.get(`${item.term}:${item.serial}`);
+    if (handle !== undefined && state.assignments.has(handle)) listed.add(handle);
+    else {
+      const adopted = adopt(state, worker, item, turn);
+      if (adopted === undefined) {
+        turn.send(worker.address, {
+          kind: 'abort',
+          term: item.term,
+          serial: item.serial,
+          ranges: Uint32Array.from(item.ranges),
+          reason: 'not wanted any more',
+        });
+      } else listed.add(adopted);
+    }
+  }
+  for (const handle of [...worker.held]) {
+    if (listed.has(handle)) continue;
+    const assignment = state.assignments.get(handle)!;
+    if (assignment.term !== state.term || assignment.serial <= message.lastSerial) {
+      giveBack(state, assignment.job, assignment.stage, handle, assignment.ranges);
+    } else if (turn.nowMs - assignment.sentMs >= assignGraceMs) {
+      assignment.sentMs = turn.nowMs;
+      turn.effects.push(buildAssign(assignment));
+    }
+  }
+  if (message.term === state.term) resolveInherited(state, worker, turn);
+}
+
+/** Work of an earlier term that goes on: its rows are taken over where their attempt is open and nobody else holds them. */
+function adopt(state: State, worker: Worker, item: Extract<FromWorker, { kind: 'held' }>['held'][number], turn: Turn): number | undefined {
+  const job = state.jobs.get(item.job);
+  const stage = job?.stages[item.stage];
+  if (!job || !stage || job.outcome !== undefined || item.term >= state.term) return undefined;
+  const { columns, counts } = stage;
+  const handle = state.nextSerial++;
+  const list = new RangeList();
+  for (const index of indicesOf(Uint32Array.from(item.ranges))) {
+    if (index >= columns.length || isFinal(columns.state(index)) || columns.attempt(index) !== item.attempt) continue;
+    if (columns.state(index) === TaskState.running && columns.serial(index) !== 0) continue;
+    counts[columns.state(index)]!--;
+    counts[TaskState.running]!++;
+    columns.assign(index, worker.index, handle);
+    list.add(index);
+  }
+  if (list.count === 0) return undefined;
+  const open = list.count;
+  const taskMs = stage.taskMs ?? 1;
+  const assignment: Assignment = {
+    handle,
+    term: item.term,
+    serial: item.serial,
+    worker,
+    job,
+    stage,
+    attempt: item.attempt,
+    alone: false,
+    ranges: list.take(),
+    taskMs,
+    open,
+    sentMs: turn.nowMs,
+  };
+  state.assignments.set(handle, assignment);
+  state.adopted.set(`${item.term}:${item.serial}`, handle);
+  worker.held.add(handle);
+  worker.heldTasks += open;
+  worker.heldMs += open * taskMs;
+  for (const name in stage.spec.resources) worker.used[name] = (worker.used[name] ?? 0) + open * stage.spec.resources[name]!;
+  return handle;
+}
+
+function onGoodbye(state: State, worker: Worker, turn: Turn): void {
+  for (const handle of [...worker.held]) {
+    const assignment = state.assignments.get(handle)!;
+    giveBack(state, assignment.job, assignment.stage, handle, assignment.ranges);
+  }
+  resolveInherited(state, worker, turn);
+  turn.registryFact(state, { fact: 'worker-left', worker: worker.name, incarnation: worker.incarnation, why: 'goodbye' });
+}
+
+/** Its lease is over, or a new incarnation has taken its name. What it held may have run, and may be why it died. */
+export function loseWorker(state: State, worker: Worker, why: string, turn: Turn): void {
+  for (const handle of [...worker.held]) {
+    const assignment = state.assignments.get(handle)!;
+    const list = new RangeList();
+    for (const index of indicesOf(assignment.ranges)) if (assignment.stage.columns.serial(index) === handle) list.add(index);
+    loseTasks(state, worker, assignment.job, assignment.stage, list, why, turn);
+  }
+  resolveInherited(state, worker, turn, why);
+  turn.registryFact(state, { fact: 'worker-left', worker: worker.name, incarnation: worker.incarnation, why });
+}
+
+/** Rule 7: not charged, but suspect; at the last degree of suspicion, or with crashLimit 0, it was the task. */
+function loseTasks(state: State, worker: Worker, job: Job, stage: Stage, list: RangeList, why: string, turn: Turn): void {
+  const lost = new RangeList();
+  const blamed: number[] = [];
+  for (const index of indicesOf(list.take())) {
+    if (stage.columns.state(index) !== TaskState.running) continue;
+    if (stage.spec.crashLimit === 0 || stage.columns.suspicion(index) >= 3) blamed.push(index);
+    else lost.add(index);
+  }
+  if (lost.count > 0) {
+    turn.jobFact(state, job, { fact: 'tasks-lost', stage: stage.index, ranges: lost.take(), worker: worker.index });
+  }
+  for (const index of blamed) {
+    const error = { name: 'WorkerLostError', message: `worker ${worker.name} was lost while it ran this task: ${why}`, code: 'SH2003' };
+    detach(state, stage, index);
+    crash(state, worker, job, stage, index, 'worker lost', error, turn);
+  }
+}
+
+/** Rows that the journal says this worker may have started before this term, and that nobody holds now. */
+export function resolveInherited(state: State, worker: Worker, turn: Turn, why = 'the coordinator changed'): void {
+  for (const { job, stage, ranges } of worker.inherited) {
+    if (!state.jobs.has(job.id) || job.outcome !== undefined) continue;
+    const list = new RangeList();
+    for (const index of indicesOf(ranges)) {
+      const { columns } = stage;
+      if (columns.state(index) === TaskState.running && columns.serial(index) === 0 && columns.holder(index) === worker.index)
+        list.add(index);
+    }
+    if (list.count > 0) loseTasks(state, worker, job, stage, list, why, turn);
+  }
+  worker.inherited = [];
+}
+
+/** Leases are judged by monotonic time; a gap in our own ticks renews them all (rule 10, K05). */
+export function judgeLeases(state: State, turn: Turn, stoodStill: boolean): void {
+  for (const worker of state.workers) {
+    if (worker.status === 'left') continue;
+    if (stoodStill) worker.lastHeardMs = turn.nowMs;
+    else if (turn.nowMs - worker.lastHeardMs > leaseMs) loseWorker(state, worker, `silent for ${leaseMs} ms`, turn);
+  }
+}
