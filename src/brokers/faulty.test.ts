@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { brokerSuite } from './broker.suite.ts';
-import { type FaultOptions, faulty } from './faulty.ts';
+import { type FaultOptions, type FaultyBroker, faulty } from './faulty.ts';
 import { memoryBroker } from './memory.ts';
 
 brokerSuite('faulty, without faults', async () => {
@@ -9,7 +9,7 @@ brokerSuite('faulty, without faults', async () => {
 });
 
 /** Sends 0 … count-1 and returns what arrived, in order. */
-async function weather(options: FaultOptions, count = 200): Promise<{ got: number[]; counts: Record<string, number> }> {
+async function weather(options: FaultOptions, count = 200): Promise<{ got: number[]; counts: FaultyBroker['counts'] }> {
   const broker = faulty(memoryBroker(), options);
   const got: number[] = [];
   await broker.listen('a', (batch) => void got.push(...batch.map((bytes) => bytes[0]!)));
@@ -29,14 +29,14 @@ test('the same seed gives the same weather, another one another', async () => {
 
 test('lost ones are missing, the others in order', async () => {
   const { got, counts } = await weather({ seed: 3, loss: 0.25 });
-  expect(got).toHaveLength(201 - counts['lost']!);
-  expect(counts['lost']).toBeGreaterThan(20);
+  expect(got).toHaveLength(201 - counts.lost);
+  expect(counts.lost).toBeGreaterThan(20);
   expect(got).toEqual(got.toSorted((a, b) => a - b));
 });
 
 test('repeated ones come up to five times (N03)', async () => {
   const { got, counts } = await weather({ seed: 3, duplication: 0.5 });
-  expect(got).toHaveLength(201 + counts['repeated']!);
+  expect(got).toHaveLength(201 + counts.repeated);
   expect(new Set(got).size).toBe(201);
   expect(Math.max(...Array.from({ length: 200 }, (_, i) => got.filter((value) => value === i).length))).toBe(5);
 });

@@ -6,8 +6,9 @@
  * their address, so the same sends under the same seed give the same deliveries. `heal()` lets go of what is
  * still held back and is faultless from then on: the liveness phase of a test.
  */
-import { concatBytes } from '../lib/bytes.ts';
+
 import { randomFrom } from '../core/random.ts';
+import { concatBytes } from '../lib/bytes.ts';
 import type { Address, Broker } from './broker.ts';
 
 export interface FaultOptions {

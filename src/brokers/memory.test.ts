@@ -47,7 +47,8 @@ test('a full queue is back-pressure: sends pend in order until there is room (N1
     });
   });
   const settled: number[] = [];
-  const send = (fill: number, length: number): Promise<void> => broker.send('a', [message(length, fill)]).then(() => void settled.push(fill));
+  const send = (fill: number, length: number): Promise<void> =>
+    broker.send('a', [message(length, fill)]).then(() => void settled.push(fill));
   await send(1, 4);
   const later = [send(2, 6), send(3, 4), send(4, 1), send(5, 20)];
   await later[1];
