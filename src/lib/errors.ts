@@ -8,6 +8,8 @@ export interface ShoalErrorOptions {
   hint?: string | undefined;
   /** Why it happened, in the words of whatever refused. */
   why?: string | undefined;
+  /** Where what was wrong came from: `SHOAL_ADDRESS (environment)`, a file and line. */
+  from?: string | undefined;
   cause?: unknown;
 }
 
@@ -17,12 +19,14 @@ export class ShoalError extends Error {
   readonly code: string;
   readonly hint: string | undefined;
   readonly why: string | undefined;
+  readonly from: string | undefined;
 
   constructor(code: string, message: string, options: ShoalErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
     this.why = options.why;
+    this.from = options.from;
   }
 
   /** Where the error is explained. */
