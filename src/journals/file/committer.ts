@@ -1,0 +1,320 @@
+/**
+ * The one writer of a journal directory. Owns the queue of what is to be written, the group commit, rolling to the next
+ * segment, and the fence against other openers.
+ *
+ * One append costs one write and one fdatasync; all that arrive while those are under way share the next ones.
+ *
+ * Invariants
+ *  C1 What is decided (conflict or not) is decided against what is durable: a write holds no two records of which
+ *     one decides the other.
+ *  C2 Nothing is confirmed before its fdatasync, and then only while no newer segment of another opener exists: an opener
+ *     creates its segment before it reads ours, so whatever we confirm it has read (DESIGN H19).
+ *  C3 A full disk leaves nothing behind: the file is cut back, durably, before anyone is told (S02, S03).
+ *  C4 After any other failed write or sync nothing is ever written again: what a failed fdatasync left on
+ *     disk can't be known, and trying it again would confirm what may be lost (S04).
+ */
+import type { FileHandle } from 'node:fs/promises';
+import type { ShoalError } from '../../lib/errors.ts';
+import { entryRefusedError } from '../checks.ts';
+import { ConflictError, JournalFullError, OutcomeUnknownError } from '../journal.ts';
+import { type Disk, isFull } from './disk.ts';
+import { encodeHeader, RECORD_DROP, RECORD_ENTRY, SEGMENT_BYTES_MAX } from './format.ts';
+import type { Ledger } from './ledger.ts';
+import { copiedBytes, type EncodedSizes, RecordBuffer, type RecordFields, sizesOf } from './record-buffer.ts';
+import type { Reserve } from './reserve.ts';
+import { createSegmentFile, type Segment, segmentNumbers } from './segments.ts';
+import { emptyPlace } from './streams.ts';
+
+/** A write is kept short, so that what arrives meanwhile waits short; one call larger than this is a write of its own. */
+const WRITE_BYTES_MAX = 8 * 1024 * 1024;
+
+export interface CommitItem extends RecordFields {
+  /** Set on the copy of a stored entry: it is written only while the entry still lies there. */
+  copyOf?: { segment: number; at: number };
+}
+
+interface SizedItem {
+  record: CommitItem;
+  sizes: EncodedSizes;
+}
+
+/** One call: all of its records go with one write. */
+interface Work {
+  items: readonly SizedItem[];
+  bytes: number;
+  /** It was part of a write that found no room, and gets a write of its own now. */
+  isAlone: boolean;
+  /** It makes room in the end, so it may use the reserve. */
+  makesRoom: boolean;
+  resolve: () => void;
+  reject: (error: Error) => void;
+}
+
+interface Batch {
+  works: Work[];
+  items: SizedItem[];
+  bytes: number;
+}
+
+export interface CommitterOptions {
+  directory: string;
+  disk: Disk;
+  ledger: Ledger;
+  reserve: Reserve;
+  active: Segment;
+  segmentBytes: number;
+  newSalt: () => number;
+  /** A segment was finished, or a stream was dropped: there may be something to reclaim. */
+  onGarbage: () => void;
+}
+
+export class Committer {
+  readonly #options: CommitterOptions;
+  readonly #buffer = new RecordBuffer();
+  readonly #place = emptyPlace();
+  #active: Segment;
+  #queue: Work[] = [];
+  #running: Promise<void> | undefined;
+  #stopped: ((work: Work) => ShoalError) | undefined;
+
+  constructor(options: CommitterOptions) {
+    this.#options = options;
+    this.#active = options.active;
+  }
+
+  /** The number of the segment that is written to. */
+  get activeNumber(): number {
+    return this.#active.number;
+  }
+
+  /** Resolves when all are durable or were so before. All of them go with one write. */
+  commit(records: readonly CommitItem[], options: { makesRoom: boolean } = { makesRoom: false }): Promise<void> {
+    if (records.length === 0) return Promise.resolve();
+    const items = records.map((record) => ({ record, sizes: sizesOf(record) }));
+    const bytes = items.reduce((sum, { sizes }) => sum + sizes.bytes, 0);
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ items, bytes, isAlone: false, makesRoom: options.makesRoom, resolve, reject });
+      // In a microtask, so that calls made together share the first write already.
+      this.#running ??= Promise.resolve().then(() => this.#run());
+    });
+  }
+
+  /** Resolves when all that was asked for is decided. */
+  async drain(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  /** Writes nothing any more; every call rejects with this. */
+  stop(error: ShoalError): void {
+    this.#stopped ??= () => error;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#nextBatch();
+      try {
+        if (batch.works.length > 0) await this.#write(batch);
+      } catch (error) {
+        this.#poison(batch, error);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  #nextBatch(): Batch {
+    const batch: Batch = { works: [], items: [], bytes: 0 };
+    const touched = new Touched();
+    let next = 0;
+    for (const work of this.#queue) {
+      if (batch.works.length > 0 && (!this.#fits(batch, work) || touched.decides(work))) break;
+      next += 1;
+      const items = this.#admit(work);
+      if (items === undefined) continue;
+      touched.add(work);
+      batch.works.push(work);
+      batch.items.push(...items);
+      for (const { sizes } of items) batch.bytes += sizes.bytes;
+      if (work.isAlone) break;
+    }
+    this.#queue.splice(0, next);
+    return batch;
+  }
+
+  #fits(batch: Batch, work: Work): boolean {
+    const bytes = batch.bytes + work.bytes;
+    return !work.isAlone && bytes <= WRITE_BYTES_MAX && this.#active.bytes + bytes <= this.#options.segmentBytes;
+  }
+
+  /** What of a call is to be written; undefined if it is settled already. */
+  #admit(work: Work): readonly SizedItem[] | undefined {
+    try {
+      if (this.#stopped !== undefined) throw this.#stopped(work);
+      if (work.bytes > SEGMENT_BYTES_MAX / 2) {
+        throw entryRefusedError(`one append of ${work.bytes} bytes is more than a segment can hold; split it`);
+      }
+      const items = work.items.filter(({ record }) => this.#isNew(record));
+      if (items.length > 0) return items;
+      work.resolve();
+    } catch (error) {
+      work.reject(error as Error);
+    }
+    return undefined;
+  }
+
+  #isNew(record: CommitItem): boolean {
+    const { streams } = this.#options.ledger;
+    if (record.kind === RECORD_DROP) return !streams.isClosed(record.stream);
+    if (record.kind !== RECORD_ENTRY) return true;
+    const place = this.#place;
+    const isStored = streams.find(record.stream, record.seq, place);
+    if (record.copyOf !== undefined) return isStored && place.segment === record.copyOf.segment && place.at === record.copyOf.at;
+    if (isStored ? place.writer !== record.writer : streams.isClosed(record.stream)) throw new ConflictError(record.stream, record.seq);
+    return !isStored;
+  }
+
+  async #write(batch: Batch): Promise<void> {
+    const { disk, segmentBytes } = this.#options;
+    const isRollDue = this.#active.bytes + batch.bytes > segmentBytes && this.#active.bytes > this.#active.headerBytes;
+    try {
+      if (isRollDue && !(await this.#roll())) return this.#lose(batch);
+      await this.#writeRecords(batch, this.#active);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      await this.#refuseFull(batch, error);
+      return;
+    }
+    await disk.sync(openHandle(this.#active));
+    if (this.#isSuperseded()) return this.#lose(batch);
+    this.#confirm(batch);
+  }
+
+  async #writeRecords(batch: Batch, segment: Segment): Promise<void> {
+    const { disk } = this.#options;
+    const file = openHandle(segment);
+    const pieces = this.#encode(batch, segment);
+    try {
+      await disk.write(file, pieces, segment.bytes);
+    } catch (error) {
+      if (isFull(error)) await this.#cutBack(file, segment.bytes);
+      throw error;
+    }
+  }
+
+  async #cutBack(file: FileHandle, bytes: number): Promise<void> {
+    const { disk } = this.#options;
+    try {
+      await disk.truncate(file, bytes);
+      await disk.sync(file);
+    } catch (cause) {
+      throw new Error(`what a full disk had cut off could not be taken back: ${String(cause)}`, { cause });
+    }
+  }
+
+  #encode(batch: Batch, segment: Segment): readonly Uint8Array[] {
+    this.#buffer.begin(batch.items.reduce((sum, { record, sizes }) => sum + copiedBytes(record, sizes), 0));
+    let at = segment.bytes;
+    for (const { record, sizes } of batch.items) {
+      this.#buffer.add(record, sizes, { at, writtenFrom: segment.bytes, salt: segment.salt });
+      at += sizes.bytes;
+    }
+    return this.#buffer.end();
+  }
+
+  #confirm(batch: Batch): void {
+    const segment = this.#active;
+    const { ledger, onGarbage } = this.#options;
+    let hasGarbage = false;
+    for (const { record, sizes } of batch.items) {
+      const { kind, stream, seq, writer, head } = record;
+      const { bodyBytes, bytes } = sizes;
+      ledger.apply({ kind, stream, seq, writer, head, headBytes: head.length, bodyBytes, bytes }, segment.number, segment.bytes);
+      segment.bytes += bytes;
+      hasGarbage ||= kind === RECORD_DROP;
+    }
+    for (const work of batch.works) work.resolve();
+    if (hasGarbage) onGarbage();
+  }
+
+  /** Goes on in a new segment; false if another opener has it. */
+  async #roll(): Promise<boolean> {
+    const { disk, directory, ledger, newSalt, onGarbage } = this.#options;
+    const number = this.#active.number + 1;
+    const handle = await createSegmentFile(disk, directory, number);
+    if (handle === undefined) return false;
+    const salt = newSalt();
+    const header = encodeHeader({ number, salt, seals: ledger.segments.seals() });
+    try {
+      await disk.write(handle, [header], 0);
+    } catch (error) {
+      await handle.close();
+      await disk.unlink(ledger.segments.pathOf(number));
+      throw error;
+    }
+    await disk.sync(handle);
+    await disk.syncDirectory(directory);
+    this.#active = ledger.segments.add({ number, salt, headerBytes: header.length, bytes: header.length, handle });
+    onGarbage();
+    return true;
+  }
+
+  async #refuseFull(batch: Batch, error: unknown): Promise<void> {
+    if (this.#isSuperseded()) return this.#lose(batch);
+    const [only, another] = batch.works;
+    if (another !== undefined) {
+      // Together they had no room; a small one may still find some.
+      for (const work of batch.works) work.isAlone = true;
+      this.#queue.unshift(...batch.works);
+    } else if (only?.makesRoom === true && (await this.#options.reserve.release())) {
+      this.#queue.unshift(only);
+    } else {
+      const { directory } = this.#options;
+      only?.reject(new JournalFullError(`no space left for ${batch.bytes} bytes in ${directory}`, error));
+    }
+  }
+
+  #isSuperseded(): boolean {
+    return segmentNumbers(this.#options.directory).at(-1) !== this.#active.number;
+  }
+
+  #lose(batch: Batch): void {
+    this.#stopped = (work) => {
+      const { stream, seq } = work.items[0]?.record ?? { stream: '', seq: 0 };
+      return new ConflictError(stream, seq);
+    };
+    for (const work of batch.works) work.reject(this.#stopped(work));
+  }
+
+  #poison(batch: Batch, cause: unknown): void {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const { directory } = this.#options;
+    this.stop(new OutcomeUnknownError(`a write to ${directory} failed: ${why}; nothing more is written until the journal is opened again`, cause));
+    for (const work of batch.works) if (this.#stopped !== undefined) work.reject(this.#stopped(work));
+  }
+}
+
+/** The streams and entries that a write already holds, to keep those apart from it that it would decide (C1). */
+class Touched {
+  readonly #works: Work[] = [];
+  readonly #keys = new Set<string>();
+
+  add(work: Work): void {
+    this.#works.push(work);
+  }
+
+  /** Most writes hold one call: its keys are made only when a second one comes. */
+  decides(work: Work): boolean {
+    for (const added of this.#works.splice(0)) {
+      for (const { record } of added.items) this.#keys.add(keyOf(record));
+    }
+    return work.items.some(({ record }) => this.#keys.has(keyOf(record)) || this.#keys.has(`drop ${record.stream}`));
+  }
+}
+
+function keyOf({ kind, seq, stream }: RecordFields): string {
+  return kind === RECORD_DROP ? `drop ${stream}` : `${kind} ${seq} ${stream}`;
+}
+
+function openHandle(segment: Segment): FileHandle {
+  if (segment.handle === undefined) throw new Error(`segment ${segment.number} is not open for writing`);
+  return segment.handle;
+}

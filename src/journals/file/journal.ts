@@ -1,0 +1,158 @@
+/**
+ * The journal of `file:DIR`: durable on the local disk, for one process at a time. This file puts the parts together:
+ *
+ *   recover.ts   opens the directory and reads the log into the ledger      lock.ts      tells a second opener who is there
+ *   ledger.ts    what all records add up to                                 streams.ts   where each entry lies
+ *   committer.ts writes, one fdatasync for all that came meanwhile          read.ts      entries and slices
+ *   reclaim.ts   gives back the room of dropped streams                     format.ts    the bytes
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { checkEntries, checkName, entryRefusedError, journalClosedError } from '../checks.ts';
+import type { BodySlice, Entry, Journal } from '../journal.ts';
+import { Committer } from './committer.ts';
+import { type Disk, nodeDisk } from './disk.ts';
+import { RECORD_DROP, RECORD_ENTRY, SEGMENT_BYTES_MAX } from './format.ts';
+import type { Ledger } from './ledger.ts';
+import { type Lock, lockDirectory } from './lock.ts';
+import { readEntries, readSlices } from './read.ts';
+import { Reclaimer } from './reclaim.ts';
+import { openSegments } from './recover.ts';
+import { Reserve } from './reserve.ts';
+
+export interface FileJournalOptions {
+  /** A segment file grows to about this, then the next one begins. Default 64 MiB. */
+  segmentBytes?: number;
+  /** Default 64 MiB. */
+  maxEntryBytes?: number;
+  /**
+   * Open although a living process holds the directory, for a coordinator that was elected while the last one
+   * hangs. That one's next append conflicts. Default false: refuse with SH4006.
+   */
+  takeOver?: boolean;
+}
+
+export interface FileJournal extends Journal {
+  readonly directory: string;
+  /** Resolves when the room of all that was dropped so far is given back, or can't be. */
+  reclaimed(): Promise<void>;
+}
+
+const MEBIBYTE = 1024 * 1024;
+const SEGMENT_BYTES_DEFAULT = 64 * MEBIBYTE;
+const ENTRY_BYTES_DEFAULT = 64 * MEBIBYTE;
+
+/** `disk` is for tests that stand between the journal and its files. */
+export async function openFileJournal(path: string, options: FileJournalOptions = {}, disk: Disk = nodeDisk): Promise<FileJournal> {
+  const directory = resolve(path);
+  const segmentBytes = options.segmentBytes ?? SEGMENT_BYTES_DEFAULT;
+  if (!(segmentBytes > 0 && segmentBytes <= SEGMENT_BYTES_MAX / 2)) {
+    throw entryRefusedError(`a segment has 1 to ${SEGMENT_BYTES_MAX / 2} bytes, not ${segmentBytes}`);
+  }
+  await makeDirectory(directory, disk);
+  const lock = await lockDirectory(directory, { takeOver: options.takeOver ?? false });
+  try {
+    const reserve = new Reserve(directory, disk);
+    const newSalt = (): number => randomBytes(4).readUInt32LE();
+    const { ledger, active } = await openSegments({ directory, disk, reserve, newSalt });
+    const committer: Committer = new Committer({
+      directory,
+      disk,
+      ledger,
+      reserve,
+      active,
+      segmentBytes,
+      newSalt,
+      onGarbage: () => reclaimer.wake(),
+    });
+    const reclaimer = new Reclaimer({ ledger, committer, reserve, segmentBytes });
+    await reserve.restore();
+    reclaimer.wake();
+    return new OpenJournal(directory, options.maxEntryBytes ?? ENTRY_BYTES_DEFAULT, { ledger, committer, reclaimer, lock });
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+/** Creates what is missing of the path, durably. */
+async function makeDirectory(directory: string, disk: Disk): Promise<void> {
+  const first = await mkdir(directory, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let path = directory; path !== dirname(first); path = dirname(path)) await disk.syncDirectory(dirname(path));
+}
+
+interface Parts {
+  ledger: Ledger;
+  committer: Committer;
+  reclaimer: Reclaimer;
+  lock: Lock;
+}
+
+class OpenJournal implements FileJournal {
+  readonly directory: string;
+  readonly maxEntryBytes: number;
+  readonly durability = 'host';
+  readonly #parts: Parts;
+  #closing: Promise<void> | undefined;
+
+  constructor(directory: string, maxEntryBytes: number, parts: Parts) {
+    this.directory = directory;
+    this.maxEntryBytes = maxEntryBytes;
+    this.#parts = parts;
+  }
+
+  async append(entries: readonly Entry[]): Promise<void> {
+    this.#checkOpen();
+    checkEntries(entries, this.maxEntryBytes);
+    await this.#parts.committer.commit(
+      entries.map(({ stream, seq, writer, head, body }) => ({ kind: RECORD_ENTRY, stream, seq, writer, head, body })),
+    );
+  }
+
+  async *read(stream: string, range: { from: number; to?: number; part: 'head' | 'all' }): AsyncGenerator<readonly Entry[]> {
+    this.#checkOpen();
+    for await (const entries of readEntries(this.#parts.ledger, stream, range)) {
+      yield entries;
+      this.#checkOpen();
+    }
+  }
+
+  async readBodies(stream: string, slices: readonly BodySlice[]): Promise<Uint8Array[]> {
+    this.#checkOpen();
+    return readSlices(this.#parts.ledger, stream, slices);
+  }
+
+  async drop(stream: string): Promise<void> {
+    this.#checkOpen();
+    checkName('stream', stream);
+    const record = { kind: RECORD_DROP, stream, seq: 0, writer: '', head: new Uint8Array(0), body: [] } as const;
+    await this.#parts.committer.commit([record], { makesRoom: true });
+  }
+
+  reclaimed(): Promise<void> {
+    return this.#parts.reclaimer.idle();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { ledger, committer, reclaimer, lock } = this.#parts;
+    try {
+      await committer.drain();
+      await reclaimer.stop();
+      await committer.drain();
+      await ledger.segments.close();
+    } finally {
+      await lock.release();
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw journalClosedError();
+  }
+}

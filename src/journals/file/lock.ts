@@ -1,0 +1,137 @@
+/**
+ * The lock file of a journal directory: a courtesy that tells a second opener who is there. It guards nothing:
+ * two that get past it are kept apart by the segments themselves (recover.ts, committer.ts).
+ *
+ * A lock whose process is gone is taken over in silence: a coordinator killed with -9 starts again without a hand.
+ * "Gone" is judged by pid, the process's start time (pids are used again), and the boot (all pids are).
+ */
+import { readFileSync } from 'node:fs';
+import { open, readFile, rename, unlink } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { ShoalError } from '../../lib/errors.ts';
+import { errorCode } from './disk.ts';
+
+interface Holder {
+  pid: number;
+  host: string;
+  boot: string;
+  /** As the system tells it, only ever compared; '' where it doesn't. */
+  started: string;
+  /** Tells apart two openings by one process. */
+  opening: string;
+}
+
+export interface Lock {
+  /** Removes the lock file, if it is still ours. */
+  release(): Promise<void>;
+}
+
+let openings = 0;
+
+/** SH4006 if a living process holds the directory, unless it is to be taken from it. */
+export async function lockDirectory(directory: string, options: { takeOver: boolean }): Promise<Lock> {
+  const path = join(directory, 'lock');
+  openings += 1;
+  const mine: Holder = { pid: process.pid, host: hostname(), boot: bootId(), started: startTime(process.pid), opening: `${openings}` };
+  const text = `${JSON.stringify(mine)}\n`;
+  while (!(await create(path, text))) {
+    const found = await readText(path);
+    if (found === undefined) continue;
+    const holder = parse(found);
+    if (holder !== undefined && !options.takeOver && mayLive(holder)) throw heldError(directory, path, holder);
+    await removeIfStill(path, found, `${path}.${process.pid}-${openings}`);
+  }
+  return {
+    release: async () => {
+      if ((await readText(path)) === text) await unlink(path).catch(unlessMissing);
+    },
+  };
+}
+
+async function create(path: string, text: string): Promise<boolean> {
+  try {
+    const file = await open(path, 'wx', 0o600);
+    await file.writeFile(text).finally(() => file.close());
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Moves the stale lock aside before removing it: of several that found it stale, the last must not remove the first's new one. */
+async function removeIfStill(path: string, found: string, aside: string): Promise<void> {
+  try {
+    if ((await readText(path)) !== found) return;
+    await rename(path, aside);
+    await unlink(aside);
+  } catch (error) {
+    unlessMissing(error);
+  }
+}
+
+function heldError(directory: string, path: string, holder: Holder): ShoalError {
+  const where = holder.host === hostname() ? '' : ` on ${holder.host}`;
+  return new ShoalError('SH4006', `the journal in ${directory} is in use by process ${holder.pid}${where}`, {
+    hint:
+      where === ''
+        ? `stop process ${holder.pid} first, or give this one a journal directory of its own`
+        : `one machine at a time may use a file journal; if ${holder.host} is gone for good, remove ${path}`,
+  });
+}
+
+/** False only if the holder is surely gone. */
+function mayLive(holder: Holder): boolean {
+  if (holder.host !== hostname()) return true;
+  if (holder.boot !== bootId()) return false;
+  try {
+    process.kill(holder.pid, 0);
+  } catch (error) {
+    // EPERM: it lives, and is somebody else's.
+    if (errorCode(error) === 'ESRCH') return false;
+  }
+  return holder.started === startTime(holder.pid);
+}
+
+/** A lock that can't be read was being written when its process died, or is about to be: the segments decide then. */
+function parse(text: string): Holder | undefined {
+  try {
+    const holder = JSON.parse(text) as Partial<Holder> | null;
+    if (typeof holder?.pid !== 'number' || typeof holder.host !== 'string') return undefined;
+    return { pid: holder.pid, host: holder.host, boot: holder.boot ?? '', started: holder.started ?? '', opening: holder.opening ?? '' };
+  } catch {
+    return undefined;
+  }
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    unlessMissing(error);
+    return undefined;
+  }
+}
+
+function unlessMissing(error: unknown): void {
+  if (errorCode(error) !== 'ENOENT') throw error;
+}
+
+/** Field 22 of /proc/PID/stat, in ticks since boot; the name before it may hold spaces and brackets. */
+function startTime(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}
+
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * Opens a journal directory: takes it from whoever had it, reads all that counts, and leaves a new segment to write to.
+ *
+ * The order is the fence (DESIGN H19): first the next segment is created, which no two openers can both do and after
+ * which no earlier writer confirms anything; then the last segment is read to its end. The new
+ * segment's header then seals what was read: a torn tail, and whatever an earlier writer may still add, lie behind the seal
+ * and count no more.
+ */
+import { type FileHandle, open } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { JournalCorruptError, JournalFullError } from '../journal.ts';
+import { type Disk, errorCode, isFull } from './disk.ts';
+import {
+  decodeHeader,
+  encodeHeader,
+  HEADER_BYTES,
+  headerBytesOf,
+  isHeaderStart,
+  RECORD_REMOVED,
+  SEGMENT_BYTES_MAX,
+  type SegmentHeader,
+  segmentFileName,
+} from './format.ts';
+import { Ledger } from './ledger.ts';
+import type { Reserve } from './reserve.ts';
+import { findRecordWithoutHeader, scanRecords, whyNotTorn } from './scan.ts';
+import { createSegmentFile, type Segment, Segments, segmentNumbers } from './segments.ts';
+
+export interface Opened {
+  ledger: Ledger;
+  active: Segment;
+}
+
+export interface OpenContext {
+  directory: string;
+  disk: Disk;
+  reserve: Reserve;
+  newSalt: () => number;
+}
+
+export async function openSegments(context: OpenContext): Promise<Opened> {
+  const ledger = new Ledger(new Segments(context.directory, context.disk));
+  const mine = await createNext(context);
+  try {
+    const older = segmentNumbers(context.directory).filter((number) => number < mine.number);
+    const counted = await recover(context, ledger, older);
+    const active = await begin(context, ledger, mine);
+    for (const number of older) {
+      // Never finished by its opener, or removed by a process that ended before it could.
+      if (!counted.has(number)) await unlinkIfThere(context, number);
+    }
+    return { ledger, active };
+  } catch (error) {
+    await mine.handle.close();
+    // Nothing was taken over: whoever had the journal may go on, and the next opener finds no litter.
+    await unlinkIfThere(context, mine.number);
+    throw error;
+  }
+}
+
+async function createNext(context: OpenContext): Promise<{ number: number; handle: FileHandle }> {
+  for (;;) {
+    const number = (segmentNumbers(context.directory).at(-1) ?? 0) + 1;
+    const handle = await createSegmentFile(context.disk, context.directory, number);
+    // Else another opener was faster: it reads, and we supersede it.
+    if (handle !== undefined) return { number, handle };
+  }
+}
+
+/** Writes the header that seals what was read. From here on the older segments' ends are fixed. */
+async function begin(context: OpenContext, ledger: Ledger, mine: { number: number; handle: FileHandle }): Promise<Segment> {
+  const { disk, directory, reserve } = context;
+  const { number, handle } = mine;
+  const salt = context.newSalt();
+  const header = encodeHeader({ number, salt, seals: ledger.segments.seals() });
+  try {
+    await disk.write(handle, [header], 0);
+  } catch (error) {
+    if (!isFull(error)) throw error;
+    if (!(await reserve.release())) throw new JournalFullError(`no space left to open the journal in ${directory}`, error);
+    await disk.write(handle, [header], 0);
+  }
+  await disk.sync(handle);
+  await disk.syncDirectory(directory);
+  return ledger.segments.add({ number, salt, headerBytes: header.length, bytes: header.length, handle });
+}
+
+/** Applies all records that count, oldest first; answers with the segments that still do. */
+async function recover(context: OpenContext, ledger: Ledger, numbers: readonly number[]): Promise<Set<number>> {
+  const last = await findLast(context, numbers);
+  if (last === undefined) return new Set();
+  const missing = new Set<number>();
+  for (const seal of last.seals) {
+    const path = join(context.directory, segmentFileName(seal.number));
+    if (!numbers.includes(seal.number)) missing.add(seal.number);
+    else await withFile(path, async (file) => readSealed(ledger, file, path, seal));
+  }
+  const removed = await readLast(context, ledger, last);
+  for (const number of missing) {
+    if (!removed.has(number)) throw new JournalCorruptError(`${segmentFileName(number)} is missing from the journal in ${context.directory}`, RESTORE);
+  }
+  ledger.closeStreamsBySavedHashes();
+  for (const { number, liveBytes } of ledger.segments.all()) {
+    if (liveBytes === 0 || removed.has(number)) ledger.segments.forget(number);
+  }
+  return new Set(ledger.segments.all().map(({ number }) => number));
+}
+
+const RESTORE = 'restore the directory from a copy, or move it away and start with an empty journal';
+
+/** The newest segment with a whole header. Those above it were never begun: nothing in them was confirmed. */
+async function findLast(context: OpenContext, numbers: readonly number[]): Promise<SegmentHeader | undefined> {
+  for (const number of numbers.toReversed()) {
+    const path = join(context.directory, segmentFileName(number));
+    const header = await withFile(path, (file) => readHeader(file, path, number)).catch((error: unknown) => {
+      // Its opener ran out of space and took it back, after we had listed it.
+      if (errorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (header !== undefined) return header;
+    await withFile(path, (file) => refuseUnlessUnbegun(file, path)).catch((error: unknown) => {
+      if (errorCode(error) !== 'ENOENT') throw error;
+    });
+  }
+  return undefined;
+}
+
+async function readHeader(file: FileHandle, path: string, number: number): Promise<SegmentHeader | undefined> {
+  const start = await readStart(file, HEADER_BYTES);
+  if (!isHeaderStart(start, path)) return undefined;
+  const { size } = await file.stat();
+  const header = headerBytesOf(start) > size ? undefined : decodeHeader(await readStart(file, headerBytesOf(start)), path);
+  if (header !== undefined && header.number !== number) {
+    throw new JournalCorruptError(`${path} is segment ${header.number} under another name`, 'give it its own name back');
+  }
+  return header;
+}
+
+async function readStart(file: FileHandle, bytes: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(bytes);
+  const { bytesRead } = await file.read(buffer, 0, bytes, 0);
+  return buffer.subarray(0, bytesRead);
+}
+
+/** A header is durable before the first record is written behind it: records behind a broken one mean damage. */
+async function refuseUnlessUnbegun(file: FileHandle, path: string): Promise<void> {
+  const at = await findRecordWithoutHeader(file);
+  if (at !== undefined) {
+    throw new JournalCorruptError(`${path} is damaged at offset 0: its header is broken, but records follow (at offset ${at})`, RESTORE);
+  }
+  const start = await readStart(file, HEADER_BYTES);
+  const { size } = await file.stat();
+  const isBlank = start.every((byte) => byte === 0);
+  if (!isBlank && !Buffer.from('shoaljnl').subarray(0, size).equals(start.subarray(0, 8))) {
+    throw new JournalCorruptError(`${path} is no file of a journal`, `give the journal a directory of its own; ${basename(path)} may be somebody else's`);
+  }
+}
+
+async function readSealed(ledger: Ledger, file: FileHandle, path: string, seal: { number: number; bytes: number }): Promise<void> {
+  const header = await readHeader(file, path, seal.number);
+  if (header === undefined) throw new JournalCorruptError(`${path} is damaged at offset 0: its header is broken`, RESTORE);
+  ledger.segments.add({ number: seal.number, salt: header.salt, headerBytes: header.bytes, bytes: seal.bytes });
+  const { end, damage } = await scan(ledger, file, path, header, seal.bytes, () => undefined);
+  if (damage !== undefined || end !== seal.bytes) {
+    throw new JournalCorruptError(`${path} is damaged at offset ${end}: ${seal.bytes} bytes of it were confirmed`, RESTORE);
+  }
+}
+
+/** Reads the last segment to its end, cuts a torn tail, and makes durable what was read: its writer may not have come to that. */
+async function readLast(context: OpenContext, ledger: Ledger, header: SegmentHeader): Promise<Set<number>> {
+  const { number, salt } = header;
+  const path = join(context.directory, segmentFileName(number));
+  const removed = new Set<number>();
+  const segment = ledger.segments.add({ number, salt, headerBytes: header.bytes, bytes: header.bytes });
+  await withFile(path, async (file) => {
+    const { end, damage } = await scan(ledger, file, path, header, SEGMENT_BYTES_MAX, (seq) => removed.add(seq));
+    const why = damage && (await whyNotTorn(file, damage, salt));
+    if (why !== undefined) {
+      throw new JournalCorruptError(`${path} is damaged at offset ${end}: ${why}`, `${RESTORE}; this is no write that a crash cut off`);
+    }
+    segment.bytes = end;
+    await context.disk.sync(file);
+  });
+  return removed;
+}
+
+function scan(
+  ledger: Ledger,
+  file: FileHandle,
+  path: string,
+  header: SegmentHeader,
+  to: number,
+  onRemoved: (number: number) => void,
+): ReturnType<typeof scanRecords> {
+  return scanRecords(file, { from: header.bytes, to, salt: header.salt }, (record) => {
+    if (record.kind === RECORD_REMOVED) onRemoved(record.seq);
+    if (ledger.apply(record, header.number, record.at)) return;
+    const what = `entry ${record.seq} of stream ${record.stream}`;
+    throw new JournalCorruptError(`${path} holds ${what} at offset ${record.at} by a second writer`, RESTORE);
+  });
+}
+
+async function withFile<T>(path: string, act: (file: FileHandle) => Promise<T>): Promise<T> {
+  // For writing too: some systems make only such files durable.
+  const file = await open(path, 'r+');
+  try {
+    return await act(file);
+  } finally {
+    await file.close();
+  }
+}
+
+async function unlinkIfThere(context: OpenContext, number: number): Promise<void> {
+  try {
+    await context.disk.unlink(join(context.directory, segmentFileName(number)));
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+  }
+}
