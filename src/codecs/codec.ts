@@ -15,6 +15,8 @@ export interface Codec {
   /** Appends one encoded value to `into`. */
   encode(value: unknown, into: ByteSink): void;
   decode(bytes: Uint8Array, limits?: DecodeLimits): unknown;
+  /** As `decode` of `bytes[from … to-1]`, where a codec can spare the caller one subarray a value. */
+  decodeRange?(bytes: Uint8Array, from: number, to: number, limits?: DecodeLimits): unknown;
 }
 
 export interface DecodeLimits {
