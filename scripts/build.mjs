@@ -77,7 +77,7 @@ function newerThan(folder, wallMs) {
   return readdirSync(folder, { withFileTypes: true }).some((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return newerThan(path, wallMs);
-    return !/\.(test|suite)\.ts$/.test(entry.name) && statSync(path).mtimeMs > wallMs;
+    return !/\.(test|suite|double)\.ts$/.test(entry.name) && statSync(path).mtimeMs > wallMs;
   });
 }
 

@@ -20,7 +20,7 @@ describe('the package', () => {
   it('holds the build, the licence and the two pages, and no tests', () => {
     const strangers = packed.files.filter((path) => !/^dist\/.*\.(js|d\.ts|js\.map)$/.test(path));
     expect(strangers.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']);
-    expect(packed.files.filter((path) => /\.(test|suite)\.|fixtures/.test(path))).toEqual([]);
+    expect(packed.files.filter((path) => /\.(test|suite|double)\.|fixtures/.test(path))).toEqual([]);
   });
 
   it('needs no install script', async () => {

@@ -22,6 +22,7 @@ describe('rooms', () => {
       'src/index.ts': `import './open.ts'; export { task } from './client/task.ts';`,
       'src/cli/bin.ts': `import { Command } from 'commander'; import '../index.ts'; import '../open.ts';`,
       'src/journals/journal.suite.ts': `import { it } from 'vitest';`,
+      'src/worker/outbox.double.ts': `import { expect } from 'vitest';`,
       'src/core/core.test.ts': `import fc from 'fast-check'; import '../open.ts';`,
     });
     expect(messages(checkDirections(sources))).toEqual([]);

@@ -21,8 +21,11 @@ import ts from 'typescript';
  * @property {{ name: string, line: number }[]} values exported functions, classes and constants, not types
  */
 
-/** @param {string} path */
-export const isTest = (path) => /\.(test|suite)\.ts$/.test(path);
+/**
+ * Tests, the suites that several of them share, and test doubles.
+ * @param {string} path
+ */
+export const isTest = (path) => /\.(test|suite|double)\.ts$/.test(path);
 
 /** @param {string} path */
 export const isGenerated = (path) => /_pb\.ts$/.test(path);
