@@ -1,0 +1,198 @@
+/**
+ * Which slot runs what: the queue of pending tasks over all assignments, first in, first out, and the works that
+ * slots have. Slots share the queue, so that none waits while there is work; a slot gets a work in advance only
+ * if what it has is short (pace.ts), so that nothing waits behind a long task while another slot is free.
+ *
+ * Tasks that must run alone have a slot of their own, number `count`, whose process is new for each of them;
+ * without one (inline) they run when nothing else does.
+ */
+import type { Work } from './executors/executor.ts';
+import type { HeldAssignment } from './held.ts';
+import { workBytesMax, workMs } from './pace.ts';
+
+export interface WorkRecord {
+  readonly work: Work;
+  readonly slot: number;
+  /** Undefined: nobody wants to know any more (fenced). */
+  held: HeldAssignment | undefined;
+  /** Tasks that the slot still has to tell of and that are still wanted. */
+  left: number;
+  /** When it was first in its slot, or last told something. */
+  movedMs: number;
+  /** Aborted or revoked, in part at least. */
+  isCalledOff: boolean;
+}
+
+interface Slot {
+  readonly number: number;
+  readonly works: WorkRecord[];
+  /** Its thread or process died so often in a row. */
+  deaths: number;
+  notBeforeMs: number;
+}
+
+export type StartWork = (slot: number, work: Work) => void;
+
+const worksPerSlotMax = 4;
+/** A slot that has not told anything for this long is busy with one long task. */
+const stuckMs = 100;
+/** A slot may die this often in a row before it has to pause, longer each time. */
+const deathsFree = 2;
+const pauseMs = 100;
+const pauseMsMax = 2_000;
+
+export class Slots {
+  private readonly slots: Slot[];
+  private readonly aloneSlot: Slot | undefined;
+  private queue: HeldAssignment[] = [];
+  private aloneQueue: HeldAssignment[] = [];
+  private readonly byId = new Map<number, WorkRecord>();
+  private nextId = 1;
+
+  constructor(count: number, hasAloneSlot: boolean) {
+    const slot = (number: number): Slot => ({ number, works: [], deaths: 0, notBeforeMs: 0 });
+    this.slots = Array.from({ length: count }, (_, number) => slot(number));
+    this.aloneSlot = hasAloneSlot ? slot(count) : undefined;
+  }
+
+  get isIdle(): boolean {
+    return this.byId.size === 0;
+  }
+
+  record(id: number): WorkRecord | undefined {
+    return this.byId.get(id);
+  }
+
+  get records(): Iterable<WorkRecord> {
+    return this.byId.values();
+  }
+
+  *recordsOf(held: HeldAssignment): Generator<WorkRecord> {
+    for (const record of this.byId.values()) if (record.held === held) yield record;
+  }
+
+  enqueue(held: HeldAssignment): void {
+    (held.isAlone ? this.aloneQueue : this.queue).push(held);
+  }
+
+  /** Gives the slots what they can take. */
+  fill(nowMs: number, start: StartWork): void {
+    if (this.front(this.aloneQueue)) this.fillAlone(nowMs, start);
+    if (!this.aloneSlot && this.isAloneWanted) return;
+    let pending = -1;
+    for (;;) {
+      const held = this.front(this.queue);
+      if (!held) return;
+      const slot = this.freest(nowMs);
+      if (!slot) return;
+      if (pending < 0) pending = this.queue.reduce((sum, each) => sum + each.pending, 0);
+      pending -= this.start(slot, held, held.pace.next(pending, this.slots.length), nowMs, start);
+    }
+  }
+
+  /** The slot is done with it. */
+  finish(id: number, nowMs: number): WorkRecord | undefined {
+    const record = this.byId.get(id);
+    if (!record) return undefined;
+    this.byId.delete(id);
+    const slot = this.slotOf(record);
+    slot.works.splice(slot.works.indexOf(record), 1);
+    const next = slot.works[0];
+    if (next) next.movedMs = nowMs;
+    return record;
+  }
+
+  /** The slot proved that it lives. */
+  alive(record: WorkRecord, nowMs: number): void {
+    record.movedMs = nowMs;
+    this.slotOf(record).deaths = 0;
+  }
+
+  died(number: number, nowMs: number): void {
+    const slot = this.slots[number];
+    if (!slot) return;
+    slot.deaths += 1;
+    if (slot.deaths > deathsFree) {
+      slot.notBeforeMs = nowMs + Math.min(pauseMsMax, pauseMs * 2 ** (slot.deaths - deathsFree - 1));
+    }
+  }
+
+  /** Works that wait behind a long task: somebody else should run what is not started of them. */
+  *stuck(nowMs: number): Generator<WorkRecord> {
+    for (const { works } of this.slots) {
+      const first = works[0];
+      if (!first?.held || nowMs - first.movedMs < stuckMs || (works.length === 1 && first.left <= first.held.pace.lanes)) continue;
+      for (const record of works) if (!record.isCalledOff) yield record;
+    }
+  }
+
+  clearQueue(): void {
+    this.queue = [];
+    this.aloneQueue = [];
+  }
+
+  /** Drops all works without a word from their slots (these were closed). */
+  clearWorks(): void {
+    this.byId.clear();
+    for (const slot of this.slots) slot.works.length = 0;
+    if (this.aloneSlot) this.aloneSlot.works.length = 0;
+  }
+
+  private fillAlone(nowMs: number, start: StartWork): void {
+    const slot = this.aloneSlot ?? this.slots[0]!;
+    const isFree = this.aloneSlot ? slot.works.length === 0 : this.isIdle;
+    if (isFree) this.start(slot, this.front(this.aloneQueue)!, 1, nowMs, start);
+  }
+
+  /** Something waits to run alone, or does. */
+  private get isAloneWanted(): boolean {
+    if (this.front(this.aloneQueue)) return true;
+    for (const { held } of this.byId.values()) if (held?.isAlone) return true;
+    return false;
+  }
+
+  private start(slot: Slot, held: HeldAssignment, tasks: number, nowMs: number, start: StartWork): number {
+    const { work, count } = held.cut(this.nextId++, tasks, workBytesMax);
+    const record: WorkRecord = { work, slot: slot.number, held, left: count, movedMs: nowMs, isCalledOff: false };
+    this.byId.set(work.id, record);
+    slot.works.push(record);
+    start(slot.number, work);
+    return count;
+  }
+
+  /** The first assignment with something pending. */
+  private front(queue: HeldAssignment[]): HeldAssignment | undefined {
+    let empty = 0;
+    while (empty < queue.length && queue[empty]!.pending === 0) empty += 1;
+    if (empty > 0) queue.splice(0, empty);
+    return queue[0];
+  }
+
+  private freest(nowMs: number): Slot | undefined {
+    let best: Slot | undefined;
+    let bestMs = workMs;
+    for (const slot of this.slots) {
+      if (slot.notBeforeMs > nowMs || slot.works.length >= worksPerSlotMax) continue;
+      if (slot.works.length === 0) return slot;
+      const ms = loadMs(slot);
+      if (ms >= bestMs) continue;
+      best = slot;
+      bestMs = ms;
+    }
+    return best;
+  }
+
+  private slotOf(record: WorkRecord): Slot {
+    return this.slots[record.slot] ?? this.aloneSlot!;
+  }
+}
+
+function loadMs(slot: Slot): number {
+  let ms = 0;
+  for (const { held, left, isCalledOff } of slot.works) {
+    // Nothing queues behind what is being called off: it may take until its thread is terminated.
+    if (!held || isCalledOff) return Number.POSITIVE_INFINITY;
+    if (left > 0) ms += held.pace.estimateMs(left);
+  }
+  return ms;
+}
