@@ -1,0 +1,137 @@
+/**
+ * The command line: verbs, their flags, help, and how wrong usage is answered. A verb's flags and what it does are in
+ * a file of its own; this one reads the words and reports what went wrong.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { type Command, CommanderError, Option, program as root } from 'commander';
+import { ShoalError } from '../lib/errors.ts';
+import { painter } from '../lib/painter.ts';
+import { wantsColor } from '../lib/terminal.ts';
+import { report } from './report.ts';
+import { defineRun } from './run.ts';
+import { nearest } from './similar.ts';
+
+export async function cli(args: readonly string[]): Promise<void> {
+  const program = buildProgram();
+  dropFalseSwitches(program, process.env);
+  const words = verbFirst(program, args);
+  try {
+    await program.parseAsync(words, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return;
+    const shown = error instanceof CommanderError ? usageError(error, program, words) : error;
+    report(shown, { json: args.includes('--json') || process.env.SHOAL_JSON !== undefined, color: colorChoice(args) });
+    process.exitCode = exitCodeOf(shown);
+  }
+}
+
+export function buildProgram(): Command {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  const program = root
+    .name('shoal')
+    .description('Runs TypeScript functions over millions of inputs on every core you have.')
+    .usage('<command> [options]')
+    .version(version, '-v, --version', 'show the version')
+    .helpOption('-h, --help', 'show what there is')
+    .helpCommand('help [command]', 'show what a command does')
+    .enablePositionalOptions()
+    .showSuggestionAfterError(false)
+    .addHelpText('after', helpEnd);
+  defineRun(program.command('run'));
+  for (const command of program.commands) addCommonOptions(command);
+  for (const command of [program, ...program.commands]) {
+    command
+      .exitOverride()
+      // Wrong usage is told in four parts, by the one who catches it.
+      .configureOutput({ writeErr: () => undefined })
+      .configureHelp({ styleTitle: painter(wantsColor('auto', process.stdout)).bold, showGlobalOptions: false });
+  }
+  return program;
+}
+
+const helpEnd = `
+Examples:
+  shoal run primes.ts 1000000                  on all cores
+  shoal run --threads 4 primes.ts 1000000      on four
+  shoal run --journal file:.shoal primes.ts    stop it whenever you like; run it again and it goes on
+
+Every flag has an environment twin: --threads is SHOAL_THREADS.
+Exit codes: 0 success, 1 job failed or cancelled, 2 wrong usage, 3 cannot reach or authenticate,
+            4 timed out waiting, 5 finished with tolerated failures, 130 and 143 interrupted`;
+
+function addCommonOptions(command: Command): void {
+  command
+    .addOption(new Option('--json', 'messages on stderr as JSON, one object a line').env('SHOAL_JSON').helpGroup('Messages:'))
+    .addOption(new Option('--quiet', 'errors only: no progress, no task logs, no summary').env('SHOAL_QUIET').helpGroup('Messages:'))
+    .addOption(
+      new Option('--color <when>', 'colours: auto, always, never (and NO_COLOR)')
+        .choices(['auto', 'always', 'never'])
+        .default('auto')
+        .env('SHOAL_COLOR')
+        .helpGroup('Messages:'),
+    )
+    .helpOption('-h, --help', 'show this');
+}
+
+/** Flags may stand before the verb; commander wants them behind it. */
+function verbFirst(program: Command, args: readonly string[]): string[] {
+  const options = program.commands.flatMap((command) => command.options);
+  let at = 0;
+  while (at < args.length) {
+    const word = args[at]!;
+    if (!word.startsWith('-') || word === '--') break;
+    const known = options.find((option) => option.long === word.split('=', 1)[0]);
+    if (!known) return [...args];
+    at += known.required && !word.includes('=') ? 2 : 1;
+  }
+  const verb = args[at];
+  return verb === undefined || !program.commands.some((command) => command.name() === verb)
+    ? [...args]
+    : [verb, ...args.slice(0, at), ...args.slice(at + 1)];
+}
+
+/** commander takes a switch for given as soon as its twin is set; SHOAL_QUIET=0 means that it is not. */
+function dropFalseSwitches(program: Command, env: NodeJS.ProcessEnv): void {
+  for (const option of program.commands.flatMap((command) => command.options)) {
+    if (option.envVar === undefined || option.required) continue;
+    if (/^(|0|false|no|off)$/i.test(env[option.envVar] ?? 'unset')) delete env[option.envVar];
+  }
+}
+
+function usageError(error: CommanderError, program: Command, words: readonly string[]): ShoalError {
+  const message = error.message.replace(/^error: /, '').replaceAll("'", '"');
+  const verbs = program.commands.map((command) => command.name());
+  const [first] = words;
+  if (first === undefined || error.code === 'commander.help') {
+    return new ShoalError('SH1311', 'shoal needs a command', { why: `there is: ${verbs.join(', ')}`, hint: 'shoal --help' });
+  }
+  if (error.code === 'commander.unknownCommand' || (!first.startsWith('-') && !verbs.includes(first))) {
+    const near = nearest(first, [...verbs, 'help']);
+    const hint = near.length > 0 ? `shoal ${near.join('\nshoal ')}` : existsSync(first) ? `shoal run ${words.join(' ')}` : 'shoal --help';
+    return new ShoalError('SH1311', `there is no command "${first}"`, { why: `there is: ${verbs.join(', ')}`, hint });
+  }
+  const verb = program.commands.find((command) => command.name() === first);
+  const help = verb ? `shoal ${first} --help` : 'shoal --help';
+  if (error.code === 'commander.unknownOption') {
+    const wrong = /"(-[^"=]*)/.exec(message)?.[1] ?? '';
+    const flags = (verb ?? program).options.flatMap((option) => option.long ?? []);
+    const near = nearest(wrong, [...flags, '--help'], (name) => name.replace(/^-+/, ''));
+    return new ShoalError('SH1311', `there is no flag ${wrong}`, {
+      ...(verb && { why: `${first} knows ${flags.join(' ')}` }),
+      hint: near.length > 0 ? `${near.join(' or ')}` : help,
+    });
+  }
+  return new ShoalError('SH1311', message, { hint: help });
+}
+
+function colorChoice(args: readonly string[]): 'auto' | 'always' | 'never' {
+  const said = /--color[= ](always|never)/.exec(args.join(' '))?.[1] ?? process.env.SHOAL_COLOR;
+  return said === 'always' || said === 'never' ? said : 'auto';
+}
+
+/** What went wrong before any job could say so itself. */
+function exitCodeOf(error: unknown): number {
+  const code = error instanceof ShoalError ? error.code : '';
+  if (code.startsWith('SH3')) return 3;
+  return code.startsWith('SH13') ? 2 : 1;
+}

@@ -1,0 +1,124 @@
+/**
+ * What happens around a program that runs in this process: the hook for its client, task logs, progress, the summary,
+ * signals, and the exit code.
+ *
+ * 1. stdout is the program's alone.
+ * 2. A program with main() ends by `onEnd`; one without ends when nothing is left to do.
+ * 3. Whoever closes our pipe (`| head`) wanted no more: we end without a word.
+ */
+import { createHash } from 'node:crypto';
+import { constants } from 'node:os';
+import '../index.ts';
+import { defaultCluster } from '../client/cluster.ts';
+import { installProgram, type ProgramEnd } from '../client/program.ts';
+import type { LogLine } from '../core/messages.ts';
+import { painter } from '../lib/painter.ts';
+import { printable, printableLine } from '../lib/printable.ts';
+import { createProgress, type Progress } from '../lib/progress-bar.ts';
+import { wantsColor } from '../lib/terminal.ts';
+import { type Bundle, bundleProgram } from './bundle.ts';
+import { report } from './report.ts';
+import type { RunOptions } from './run.ts';
+import { Summary } from './summary.ts';
+
+export async function runProgram(file: string, args: readonly string[], options: RunOptions): Promise<void> {
+  const how = { json: options.json === true, color: options.color };
+  const mode = options.quiet ? 'none' : options.progress === 'auto' && options.json ? 'none' : options.progress;
+  const progress = createProgress({ mode, color: options.color });
+  const summary = new Summary();
+  let hasEnded = false;
+
+  const bundle = await bundleProgram(file);
+  installProgram({
+    args,
+    address: `local:${options.threads ?? ''}${options.isolation === 'process' ? '?isolation=process' : ''}`,
+    options: {
+      journal: options.journal,
+      cancelGraceMs: options.cancelGrace,
+      ...(options.logs === 'show' && !options.quiet && { onLog: logPrinter(progress, options) }),
+    },
+    ...(options.journal !== 'memory:' && { autoKey: keyMaker(bundle, args) }),
+    progress: (title, views, asked) => progress.follow(title, summary.watch(views), asked),
+    onEnd: (end) => {
+      hasEnded = true;
+      finish(end);
+    },
+  });
+  watchPipes();
+  watchSignals(options);
+  process.once('beforeExit', () => {
+    if (!hasEnded) finish({ exitCode: Number(process.exitCode ?? 0), jobs: [] });
+  });
+
+  function finish({ error, exitCode, jobs, signal }: ProgramEnd): void {
+    for (const job of jobs) summary.add(job);
+    if (!options.quiet) for (const line of summary.lines(how, wantsColor(options.color, process.stderr))) process.stderr.write(`${line}\n`);
+    // Who pressed Ctrl-C knows why it ended.
+    if (error !== undefined && signal === undefined) report(error, how);
+    const code = exitCode === 0 && summary.toleratedFailures ? 5 : exitCode;
+    if (code !== 0) process.exitCode = code;
+  }
+
+  process.argv = [process.argv[0]!, bundle.entry, ...args];
+  // From here on, so that our own files are not slowed down by their maps; threads ask whether it is on.
+  process.setSourceMapsEnabled(true);
+  try {
+    await import(bundle.url);
+  } catch (error) {
+    report(error, how);
+    process.exitCode = 1;
+    await defaultCluster().close();
+    // The half of it that did load may have left timers or servers.
+    process.exit();
+  }
+}
+
+/** The same program with the same arguments finds its jobs in the journal again; a changed program starts anew. */
+function keyMaker(bundle: Bundle, args: readonly string[]): (ordinal: number, name: string) => string {
+  const program = createHash('sha256')
+    .update(JSON.stringify([bundle.hash, args]))
+    .digest('hex')
+    .slice(0, 32);
+  return (ordinal, name) => `run:${program}:${name}:${ordinal}`;
+}
+
+function logPrinter(progress: Progress, options: RunOptions): (line: LogLine) => void {
+  const { terminal } = progress;
+  if (options.json)
+    return ({ wallMs, ...line }) => terminal.print(JSON.stringify({ type: 'log', time: new Date(wallMs).toISOString(), ...line }));
+  const paint = painter(wantsColor(options.color, process.stderr));
+  return ({ task, index, message }) => {
+    const label = printableLine(`${task}[${index}]`);
+    const lines = printable(message).replace(/\n+$/, '').split('\n');
+    terminal.print(lines.map((line) => paint.dim(`${label} ${line}`)).join('\n'));
+  };
+}
+
+const pipeClosedCode = 128 + constants.signals.SIGPIPE;
+
+function watchPipes(): void {
+  const onError = (error: NodeJS.ErrnoException): void => {
+    if (error.code === 'EPIPE' || error.code === 'EIO') process.exit(pipeClosedCode);
+    throw error;
+  };
+  process.stdout.on('error', onError);
+  process.stderr.on('error', onError);
+}
+
+/** For programs without main(), which has its own way. */
+function watchSignals(options: RunOptions): void {
+  let isStopping = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (process.listenerCount(signal) > 1) return;
+    const code = 128 + constants.signals[signal];
+    if (isStopping) process.exit(code);
+    isStopping = true;
+    const kept = options.journal === 'memory:' ? 'cancelled' : 'stopped; what is done is kept, run the same command again to go on';
+    process.stderr.write(`shoal: ${kept}\n`);
+    void defaultCluster()
+      .close()
+      .finally(() => process.exit(code));
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+}
