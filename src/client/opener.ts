@@ -27,3 +27,15 @@ export interface Opened {
 
 /** Address: `inline:` | `local:` | `local:8` | `local:8?isolation=process`. Unknown ones: SH1301. */
 export type Opener = (address: string, options: OpenOptions) => Promise<Opened>;
+
+let opener: Opener | undefined;
+
+/** Called once, by the package's entry. */
+export function installOpener(open: Opener | undefined): void {
+  opener = open;
+}
+
+export const open: Opener = (address, options) => {
+  if (opener) return opener(address, options);
+  throw new Error('the package was loaded without its entry: import from "shoal"');
+};

@@ -1,0 +1,187 @@
+/** Clusters as users hold them, and the default one that is opened by its first use. */
+
+import { msgpackCodec } from '../codecs/msgpack.ts';
+import type { JobView } from '../core/messages.ts';
+import { ShoalError } from '../lib/errors.ts';
+import { findDefinition } from '../tasks/definition.ts';
+import { Connection } from './connection.ts';
+import { OpenedJob } from './job.ts';
+import { type Opened, type OpenOptions, open } from './opener.ts';
+import { durationOption, optionError } from './options.ts';
+import { programHook } from './program.ts';
+import type { Cluster, Duration, Job } from './types.ts';
+
+/** Jobs whose end is told to a tool that runs the program. */
+const startedJobsMax = 1_000;
+
+export class ClusterHandle implements Cluster {
+  readonly isDefault: boolean;
+  /** There once the cluster is open. */
+  connection: Connection | undefined;
+  readonly #address: string;
+  readonly #options: OpenOptions;
+  readonly #onOpen: ((address: string) => void) | undefined;
+  #opened: Opened | undefined;
+  #opening: Promise<Connection> | undefined;
+  #closing: Promise<void> | undefined;
+  readonly #running = new Set<string>();
+  readonly #startedJobs: string[] = [];
+
+  constructor(address: string, options: OpenOptions, isDefault = false, onOpen?: (address: string) => void) {
+    this.#address = address;
+    this.#options = options;
+    this.isDefault = isDefault;
+    this.#onOpen = onOpen;
+  }
+
+  get address(): string {
+    return this.#opened?.address ?? this.#address;
+  }
+
+  /** Do its jobs outlive this process? */
+  get isDurable(): boolean {
+    return this.#opened?.durable ?? false;
+  }
+
+  get isClosed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  open(): Promise<Connection> {
+    if (this.#closing)
+      return Promise.reject(new ShoalError('SH1302', `the cluster ${this.address} is closed`, { hint: 'call connect() again' }));
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  async job<O = unknown>(id: string): Promise<Job<O>> {
+    const connection = await this.open();
+    const view = await this.#find(connection, id);
+    const { name, output } = view;
+    const codec = findDefinition(output?.definition?.name ?? name)?.codec ?? msgpackCodec;
+    const job = { connection, cluster: this, id: view.job, name, isDeduplicated: true, isKeyed: view.key !== undefined, stages: [] };
+    return new OpenedJob<O>(job, output?.take ?? 'one', codec);
+  }
+
+  async waitForWorkers(count: number, options: { timeout?: Duration } = {}): Promise<void> {
+    if (!(Number.isInteger(count) && count >= 0)) throw optionError(this.address, 'count', count, 'a whole number of workers');
+    const timeoutMs = options.timeout === undefined ? undefined : durationOption(this.address, 'timeout', options.timeout, 0);
+    await this.open();
+    await this.#opened!.waitForWorkers(count, timeoutMs);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  started(job: string): void {
+    this.#running.add(job);
+    if (programHook()?.onEnd && this.#startedJobs.length < startedJobsMax) this.#startedJobs.push(job);
+  }
+
+  ended(job: string): void {
+    this.#running.delete(job);
+  }
+
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
+  /** Cancels what this client has started and not seen the end of. */
+  async cancelRunning(reason: string): Promise<void> {
+    const { connection } = this;
+    if (!connection) return;
+    const jobs = [...this.#running];
+    await Promise.allSettled(jobs.map((job) => connection.request({ kind: 'cancel', job, reason })));
+  }
+
+  /** How the jobs of this program stand; those that are gone already are left out. */
+  async startedViews(): Promise<JobView[]> {
+    const { connection } = this;
+    if (!connection) return [];
+    const views = await Promise.allSettled(this.#startedJobs.map((job) => connection.request<JobView>({ kind: 'query', job })));
+    return views.flatMap((view) => (view.status === 'fulfilled' ? [view.value] : []));
+  }
+
+  async #open(): Promise<Connection> {
+    const { onLog } = this.#options;
+    let connection: Connection | undefined;
+    const opened = await open(this.#address, {
+      ...this.#options,
+      onLog: (line) => {
+        connection?.addLog(line);
+        onLog?.(line);
+      },
+    });
+    this.#opened = opened;
+    connection = new Connection(opened.session());
+    this.connection = connection;
+    this.#onOpen?.(opened.address);
+    return connection;
+  }
+
+  async #close(): Promise<void> {
+    // What is just being opened is closed as well; what could not be opened has nothing to close.
+    await this.#opening?.catch(() => undefined);
+    this.connection?.close();
+    this.#running.clear();
+    await this.#opened?.close();
+  }
+
+  async #find(connection: Connection, id: string): Promise<JobView> {
+    try {
+      return await connection.request<JobView>({ kind: 'query', job: id });
+    } catch (error) {
+      const found = await connection.request<{ job: string }>({ kind: 'find', key: id }).catch(() => undefined);
+      if (!found) throw error;
+      return connection.request<JobView>({ kind: 'query', job: found.job });
+    }
+  }
+}
+
+/**
+ * Opens a cluster: `inline:` (this thread), `local:` or `local:8` (threads of this process). Without an address:
+ * `SHOAL_ADDRESS`, then `local:`. Throws SH1301 for an address that nobody understands.
+ */
+export async function connect(address?: string, options: { token?: string; threads?: number } = {}): Promise<Cluster> {
+  const { threads } = options;
+  const target = address ?? addressOfEnvironment()?.address ?? 'local:';
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
+    throw optionError(target, 'threads', threads, 'a whole number from 1 to 1024');
+  }
+  const cluster = new ClusterHandle(target, options);
+  await cluster.open();
+  return cluster;
+}
+
+let current: ClusterHandle | undefined;
+
+/** The cluster of tasks that were not put `on` another one. */
+export function defaultCluster(): ClusterHandle {
+  if (current && !current.isClosed) return current;
+  const hook = programHook();
+  const found = addressOfEnvironment() ?? { address: 'local:', from: 'nothing said where, and this is the default' };
+  const cluster = new ClusterHandle(hook?.address ?? found.address, hook?.options ?? {}, true, (address) => {
+    // A tool that runs the program says such things itself.
+    if (!hook && process.env.SHOAL_QUIET !== '1') process.stderr.write(`shoal: running on ${address} (${found.from})\n`);
+  });
+  current = cluster;
+  // Where nothing else is left to do, threads and files are put away in order.
+  process.once('beforeExit', () => void cluster.close());
+  return cluster;
+}
+
+function addressOfEnvironment(): { address: string; from: string } | undefined {
+  const address = process.env.SHOAL_ADDRESS;
+  return address === undefined || address === '' ? undefined : { address, from: 'from SHOAL_ADDRESS' };
+}
+
+export function clusterHandleOf(who: string, cluster: Cluster): ClusterHandle {
+  if (cluster instanceof ClusterHandle) return cluster;
+  throw new ShoalError('SH1102', `${who}: on() takes a cluster`, { hint: 'open one with: await connect()' });
+}

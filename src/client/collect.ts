@@ -1,0 +1,108 @@
+/** Reading without iterating: everything into one array, or the one value that a job gives. */
+import type { DeliverMessage, TaskFailure } from '../core/messages.ts';
+import type { Connection } from './connection.ts';
+import { type Codecs, DeliveryCursor, placeValues } from './delivery.ts';
+
+const credit = 32_768;
+/** Where an array has no result (yet). */
+const hole = Symbol('hole');
+
+/**
+ * All results by index; what failed or was skipped is left out. Read in order of completion, because the array puts
+ * them in place and nothing has to wait for its turn. `after` runs before the job may be dropped.
+ */
+export function collectAll(connection: Connection, job: string, codecs: Codecs, after: () => Promise<void>): Promise<unknown[]> {
+  return new Promise((resolve, reject) => {
+    const values: unknown[] = [];
+    let placed = 0;
+    let problem: unknown;
+    const reader = connection.read(
+      job,
+      {
+        deliver(message) {
+          try {
+            const { statuses } = message;
+            if (problem === undefined) placed += place(message, codecs, values);
+            if (!message.done) connection.send({ kind: 'readCredit', reader, credit: statuses.length });
+          } catch (error) {
+            problem = error;
+          }
+        },
+        end(error) {
+          if (error) return reject(error);
+          after()
+            .then(() => {
+              if (problem !== undefined) throw problem;
+              resolve(placed === values.length ? values : values.filter((value) => value !== hole));
+            })
+            .catch(reject)
+            .finally(() => connection.unread(reader));
+        },
+      },
+      { order: 'completion', credit, inputs: false },
+    );
+  });
+}
+
+/** Returns how many values it placed. */
+function place(message: DeliverMessage, codecs: Codecs, values: unknown[]): number {
+  if (message.failures.length === 0 && !message.counts) {
+    placeValues(message, codecs, values, hole);
+    return message.statuses.length;
+  }
+  let placed = 0;
+  const cursor = new DeliveryCursor(message, codecs);
+  while (cursor.next()) {
+    while (values.length <= cursor.index) values.push(hole);
+    if (cursor.failure) continue;
+    values[cursor.index] = cursor.value();
+    placed++;
+  }
+  return placed;
+}
+
+/**
+ * The job's one value. `without` says what to do if there is none: with the failure in its place, or without one (the
+ * job was cancelled, or there was nothing to fold).
+ */
+export function collectOne(
+  connection: Connection,
+  job: string,
+  codecs: Codecs,
+  without: (failure: TaskFailure | undefined) => Promise<unknown>,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    let one: { value: unknown } | undefined;
+    let failure: TaskFailure | undefined;
+    let problem: unknown;
+    const reader = connection.read(
+      job,
+      {
+        deliver(message) {
+          try {
+            const cursor = new DeliveryCursor(message, codecs);
+            if (!cursor.next()) return;
+            failure = cursor.failure;
+            if (!failure) one = { value: cursor.value() };
+          } catch (error) {
+            problem = error;
+          }
+        },
+        end(error) {
+          if (error ?? problem) {
+            connection.unread(reader);
+            reject(error ?? problem);
+          } else if (one) {
+            connection.unread(reader);
+            resolve(one.value);
+          } else {
+            without(failure)
+              .then(resolve, reject)
+              .finally(() => connection.unread(reader));
+          }
+        },
+      },
+      { order: 'input', credit: 1, inputs: false },
+    );
+  });
+}

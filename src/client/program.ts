@@ -1,0 +1,42 @@
+/**
+ * How a tool that runs a user's program (`shoal run`) reaches the client inside it. The hook hangs on globalThis,
+ * because the program may carry a copy of this package of its own.
+ */
+import type { JobView } from '../core/messages.ts';
+import type { OpenOptions } from './opener.ts';
+
+export interface ProgramEnd {
+  /** What the body threw. */
+  error?: unknown;
+  exitCode: number;
+  /** How the jobs that the program started stand, in the order of their start. */
+  jobs: JobView[];
+  /** The signal that ended the program. */
+  signal?: NodeJS.Signals;
+}
+
+export interface ProgramHook {
+  args: readonly string[];
+  /** Where the default cluster is; absent: `SHOAL_ADDRESS`, then `local:`. */
+  address?: string;
+  options?: OpenOptions;
+  /** A key for the program's nth job (from 0) that brought none; with a journal, running again goes on where it was. */
+  autoKey?(ordinal: number, name: string): string | undefined;
+  /** Draws a job's progress instead of the bar, for every job or for those that ask for it (`asked`). */
+  progress?(title: string, views: AsyncIterable<JobView>, asked: boolean): void | Promise<void>;
+  /** Called once when the body is through, before the cluster closes. Who takes it reports errors and sets the exit code. */
+  onEnd?(end: ProgramEnd): void | Promise<void>;
+}
+
+const hookKey = Symbol.for('shoal.program');
+
+export function programHook(): ProgramHook | undefined {
+  return (globalThis as { [hookKey]?: ProgramHook })[hookKey];
+}
+
+/** `undefined` takes it away again. */
+export function installProgram(hook: ProgramHook | undefined): void {
+  const holder = globalThis as { [hookKey]?: ProgramHook };
+  if (hook === undefined) delete holder[hookKey];
+  else holder[hookKey] = hook;
+}

@@ -1,0 +1,121 @@
+/** From a built spec to an open job: options into the spec, keys, digests, and the inputs that are known at once. */
+import { createHash } from 'node:crypto';
+import type { SubmitReply } from '../core/messages.ts';
+import type { JobSpec } from '../core/spec.ts';
+import { ShoalError } from '../lib/errors.ts';
+import { insideTask } from '../tasks/where-am-i.ts';
+import type { ClusterHandle } from './cluster.ts';
+import type { Connection } from './connection.ts';
+import { RollingDigest, specDigest } from './digests.ts';
+import { otherInputs } from './feeder.ts';
+import { type JobTerms, keepMsNormal } from './options.ts';
+import { programHook } from './program.ts';
+import type { BuiltSpec } from './spec-builder.ts';
+
+export interface OpenJob {
+  connection: Connection;
+  cluster: ClusterHandle;
+  id: string;
+  name: string;
+  isDeduplicated: boolean;
+  isKeyed: boolean;
+  stages: SubmitReply['stages'];
+}
+
+/** One message's worth of inputs. */
+const batchTasksMax = 16_384;
+const batchBytesMax = 1024 * 1024;
+
+/** Jobs per name that got an automatic key in this process. */
+const ordinals = new Map<string, number>();
+
+/**
+ * The key of a job that brought none, where the program is run with a journal. `inputs`: given where they are known,
+ * because jobs that are started as results come in have no order that a second run would repeat.
+ */
+export function automaticKey(cluster: ClusterHandle, name: string, terms: JobTerms, inputs?: Uint8Array): string | undefined {
+  const hook = programHook();
+  if (!hook?.autoKey || terms.key !== undefined || !cluster.isDefault) return undefined;
+  const full = inputs === undefined ? name : `${name}@${createHash('sha256').update(inputs).digest('hex').slice(0, 16)}`;
+  const ordinal = ordinals.get(full) ?? 0;
+  ordinals.set(full, ordinal + 1);
+  return hook.autoKey(ordinal, full);
+}
+
+/** SH1104. Called first by everything that starts a job. */
+export function refuseInsideTask(name: string): void {
+  if (!insideTask()) return;
+  throw new ShoalError('SH1104', `${name}: tasks can't be started while a worker loads the module or from inside a task`, {
+    hint: 'put what starts the work into main(async () => { … })',
+  });
+}
+
+export async function openJob(cluster: ClusterHandle, name: string, built: BuiltSpec, terms: JobTerms, autoKey?: string): Promise<OpenJob> {
+  const connection = cluster.connection ?? (await cluster.open());
+  const key = terms.key ?? autoKey;
+  const spec: JobSpec = { name, stages: built.stages, output: built.output, ...terms };
+  if (autoKey !== undefined) {
+    spec.key = autoKey;
+    // Running again has to find it.
+    if (spec.keepMs === 0) spec.keepMs = keepMsNormal;
+  }
+  const digest = key === undefined ? '' : specDigest(spec);
+  const reply = await connection.request<SubmitReply>({ kind: 'submit', spec, digest });
+  const hasEnded = reply.state === 'failed' || reply.state === 'cancelled' || reply.state === 'expired';
+  if (autoKey !== undefined && reply.deduplicated && hasEnded) await connection.request({ kind: 'replay', job: reply.job });
+  cluster.started(reply.job);
+  return {
+    connection,
+    cluster,
+    id: reply.job,
+    name,
+    isDeduplicated: reply.deduplicated,
+    isKeyed: key !== undefined,
+    stages: reply.stages,
+  };
+}
+
+/** Sends inputs that are all there, and seals; SH1403 if the job has others. */
+export function feedFrames(job: OpenJob, stage: number, frames: readonly Uint8Array[]): void {
+  const known = job.isDeduplicated ? job.stages.find((each) => each.stage === stage) : undefined;
+  const digest = job.isKeyed ? new RollingDigest() : undefined;
+  const { connection, id } = job;
+  let from = 0;
+  const count = known?.count ?? 0;
+  if (known && (count > frames.length || (known.sealed && count !== frames.length))) {
+    throw otherInputs(job.name, `there were ${count} inputs, now there are ${frames.length}`);
+  }
+  if (known && count > 0) {
+    const { lengths, body } = joined(frames.slice(0, count));
+    digest?.add(lengths, body);
+    if (known.digest !== undefined && known.digest !== digest?.value) throw otherInputs(job.name, 'they are not what they were');
+    from = count;
+  }
+  if (known?.sealed) return;
+  while (from < frames.length) {
+    const { lengths, body } = joined(frames.slice(from, batchEnd(frames, from)));
+    digest?.add(lengths, body);
+    connection.send({ kind: 'inputs', job: id, stage, from, lengths, body: [body], ...(digest && { digest: digest.value }) });
+    from += lengths.length;
+  }
+  connection.send({ kind: 'seal', job: id, stage, total: frames.length });
+}
+
+function batchEnd(frames: readonly Uint8Array[], from: number): number {
+  let to = from;
+  for (let bytes = 0; to < frames.length && to - from < batchTasksMax && (to === from || bytes < batchBytesMax); to++)
+    bytes += frames[to]!.length;
+  return to;
+}
+
+function joined(frames: readonly Uint8Array[]): { lengths: Uint32Array; body: Uint8Array } {
+  if (frames.length === 1) return { lengths: Uint32Array.of(frames[0]!.length), body: frames[0]! };
+  const lengths = Uint32Array.from(frames, (frame) => frame.length);
+  const body = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
+  let at = 0;
+  for (const frame of frames) {
+    body.set(frame, at);
+    at += frame.length;
+  }
+  return { lengths, body };
+}

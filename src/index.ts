@@ -1,0 +1,46 @@
+/** The public door: what `import … from 'shoal'` gives. */
+import { installOpener } from './client/opener.ts';
+import { installProgress } from './client/progress.ts';
+import { type Progress as ProgressDisplay, progressFromEnvironment } from './lib/progress-bar.ts';
+import { open } from './open.ts';
+
+installOpener(open);
+
+let display: ProgressDisplay | undefined;
+installProgress((title, views) => {
+  display ??= progressFromEnvironment();
+  return display.follow(title, views, true);
+});
+
+export { connect } from './client/cluster.ts';
+export { main } from './client/main.ts';
+export { dag, task, taskRef } from './client/task.ts';
+export { TaskError } from './client/task-error.ts';
+export type {
+  Arg,
+  Bytes,
+  Cluster,
+  Codec,
+  Def,
+  Duration,
+  GraphBuilder,
+  Job,
+  JobState,
+  MainEnv,
+  MapJob,
+  MapOptions,
+  Priority,
+  Progress,
+  ReduceOptions,
+  Ref,
+  Resources,
+  RetryPolicy,
+  Settled,
+  StandardSchema,
+  Task,
+  TaskOptions,
+} from './client/types.ts';
+export { ShoalError } from './lib/errors.ts';
+export type { Logger, TaskContext } from './tasks/context.ts';
+export { NonRetryableError, RetryAfterError } from './tasks/errors.ts';
+export { perThread } from './tasks/per-thread.ts';
