@@ -18,7 +18,7 @@ export function entryRefusedError(message: string): ShoalError {
   return new ShoalError('SH4008', message);
 }
 
-export function bodyBytes(entry: Entry): number {
+function bodyBytes(entry: Entry): number {
   let bytes = 0;
   for (const chunk of entry.body) bytes += chunk.length;
   return bytes;

@@ -151,7 +151,9 @@ export function journalSuite(name: string, start: () => Promise<JournalStore>): 
 
       it('lets one of two writers win who come at the same time', async () => {
         for (let seq = 0; seq < 10; seq += 1) {
-          const outcomes = await Promise.allSettled(['x', 'y'].map((writer) => journal.append([entry('a', seq, { writer, head: writer })])));
+          const outcomes = await Promise.allSettled(
+            ['x', 'y'].map((writer) => journal.append([entry('a', seq, { writer, head: writer })])),
+          );
           expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
           const winner = outcomes[0]?.status === 'fulfilled' ? 'x' : 'y';
           expect((await all(journal, 'a', { from: seq })).map(({ writer }) => writer)).toEqual([winner]);
@@ -245,7 +247,15 @@ export function journalSuite(name: string, start: () => Promise<JournalStore>): 
           3,
         );
         const cuts = [0, 1, 5000, 5001, 30_000, bytes.length];
-        await journal.append([{ stream: 'many', seq: 0, writer: 'w', head: bytes.subarray(0, 9), body: cuts.slice(1).map((end, at) => bytes.subarray(cuts[at], end)) }]);
+        await journal.append([
+          {
+            stream: 'many',
+            seq: 0,
+            writer: 'w',
+            head: bytes.subarray(0, 9),
+            body: cuts.slice(1).map((end, at) => bytes.subarray(cuts[at], end)),
+          },
+        ]);
         let offset = 0;
         const slices = lengths.map((length) => {
           offset += length;

@@ -18,10 +18,10 @@ import type { ShoalError } from '../../lib/errors.ts';
 import { entryRefusedError } from '../checks.ts';
 import { ConflictError, JournalFullError, OutcomeUnknownError } from '../journal.ts';
 import { type Disk, isFull } from './disk.ts';
-import { encodeHeader, RECORD_DROP, RECORD_ENTRY, SEGMENT_BYTES_MAX } from './format.ts';
+import { encodeHeader, RECORD_DROP, RECORD_ENTRY, RECORD_REMOVED, SEGMENT_BYTES_MAX } from './format.ts';
 import type { Ledger } from './ledger.ts';
 import { copiedBytes, type EncodedSizes, RecordBuffer, type RecordFields, sizesOf } from './record-buffer.ts';
-import type { Reserve } from './reserve.ts';
+import { RESERVE_BYTES, type Reserve } from './reserve.ts';
 import { createSegmentFile, type Segment, segmentNumbers } from './segments.ts';
 import { emptyPlace } from './streams.ts';
 
@@ -31,6 +31,13 @@ const WRITE_BYTES_MAX = 8 * 1024 * 1024;
 export interface CommitItem extends RecordFields {
   /** Set on the copy of a stored entry: it is written only while the entry still lies there. */
   copyOf?: { segment: number; at: number };
+}
+
+export interface CommitOptions {
+  /** It makes room in the end, so it may use the reserve. */
+  makesRoom?: boolean;
+  /** This segment is to be finished first, if it is still the one that is written to. */
+  finish?: number;
 }
 
 interface SizedItem {
@@ -44,8 +51,7 @@ interface Work {
   bytes: number;
   /** It was part of a write that found no room, and gets a write of its own now. */
   isAlone: boolean;
-  /** It makes room in the end, so it may use the reserve. */
-  makesRoom: boolean;
+  options: CommitOptions;
   resolve: () => void;
   reject: (error: Error) => void;
 }
@@ -76,6 +82,7 @@ export class Committer {
   #queue: Work[] = [];
   #running: Promise<void> | undefined;
   #stopped: ((work: Work) => ShoalError) | undefined;
+  #isOutOfRoom = false;
 
   constructor(options: CommitterOptions) {
     this.#options = options;
@@ -87,16 +94,28 @@ export class Committer {
     return this.#active.number;
   }
 
+  /** The last thing that was refused found no room, and nothing was finished since to make some. */
+  get isOutOfRoom(): boolean {
+    return this.#isOutOfRoom;
+  }
+
   /** Resolves when all are durable or were so before. All of them go with one write. */
-  commit(records: readonly CommitItem[], options: { makesRoom: boolean } = { makesRoom: false }): Promise<void> {
+  commit(records: readonly CommitItem[], options: CommitOptions = {}): Promise<void> {
     if (records.length === 0) return Promise.resolve();
     const items = records.map((record) => ({ record, sizes: sizesOf(record) }));
     const bytes = items.reduce((sum, { sizes }) => sum + sizes.bytes, 0);
     return new Promise((resolve, reject) => {
-      this.#queue.push({ items, bytes, isAlone: false, makesRoom: options.makesRoom, resolve, reject });
+      this.#queue.push({ items, bytes, isAlone: options.finish !== undefined, options, resolve, reject });
       // In a microtask, so that calls made together share the first write already.
       this.#running ??= Promise.resolve().then(() => this.#run());
     });
+  }
+
+  /** Goes on in a new segment, if this one is still the one that is written to. */
+  finish(number: number): Promise<void> {
+    // A record that says nothing: there is no segment 0.
+    const nothing: CommitItem = { kind: RECORD_REMOVED, stream: '', seq: 0, writer: '', head: new Uint8Array(0), body: [] };
+    return this.commit([nothing], { makesRoom: true, finish: number });
   }
 
   /** Resolves when all that was asked for is decided. */
@@ -174,9 +193,10 @@ export class Committer {
 
   async #write(batch: Batch): Promise<void> {
     const { disk, segmentBytes } = this.#options;
-    const isRollDue = this.#active.bytes + batch.bytes > segmentBytes && this.#active.bytes > this.#active.headerBytes;
+    const isTooLarge = this.#active.bytes + batch.bytes > segmentBytes && this.#active.bytes > this.#active.headerBytes;
+    const isFinished = batch.works[0]?.options.finish === this.#active.number;
     try {
-      if (isRollDue && !(await this.#roll())) return this.#lose(batch);
+      if ((isTooLarge || isFinished) && !(await this.#roll())) return this.#lose(batch);
       await this.#writeRecords(batch, this.#active);
     } catch (error) {
       if (!isFull(error)) throw error;
@@ -250,8 +270,9 @@ export class Committer {
       await disk.unlink(ledger.segments.pathOf(number));
       throw error;
     }
-    await disk.sync(handle);
-    await disk.syncDirectory(directory);
+    // Together: file systems with a journal of their own make one commit of the two.
+    await Promise.all([disk.sync(handle), disk.syncDirectory(directory)]);
+    this.#isOutOfRoom = false;
     this.#active = ledger.segments.add({ number, salt, headerBytes: header.length, bytes: header.length, handle });
     onGarbage();
     return true;
@@ -264,12 +285,17 @@ export class Committer {
       // Together they had no room; a small one may still find some.
       for (const work of batch.works) work.isAlone = true;
       this.#queue.unshift(...batch.works);
-    } else if (only?.makesRoom === true && (await this.#options.reserve.release())) {
+    } else if (this.#mayUseReserve(only) && (await this.#options.reserve.release())) {
       this.#queue.unshift(only);
     } else {
       const { directory } = this.#options;
+      this.#isOutOfRoom = true;
       only?.reject(new JournalFullError(`no space left for ${batch.bytes} bytes in ${directory}`, error));
     }
+  }
+
+  #mayUseReserve(work: Work | undefined): work is Work {
+    return work?.options.makesRoom === true && work.bytes <= RESERVE_BYTES / 2;
   }
 
   #isSuperseded(): boolean {
@@ -287,7 +313,9 @@ export class Committer {
   #poison(batch: Batch, cause: unknown): void {
     const why = cause instanceof Error ? cause.message : String(cause);
     const { directory } = this.#options;
-    this.stop(new OutcomeUnknownError(`a write to ${directory} failed: ${why}; nothing more is written until the journal is opened again`, cause));
+    this.stop(
+      new OutcomeUnknownError(`a write to ${directory} failed: ${why}; nothing more is written until the journal is opened again`, cause),
+    );
     for (const work of batch.works) if (this.#stopped !== undefined) work.reject(this.#stopped(work));
   }
 }

@@ -2,7 +2,7 @@
  * The few acts by which the file journal changes the disk, each named, so that tests can stand between:
  * look at the directory before each act (a crash there), or let one fail as a dying disk would.
  */
-import { constants, type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { constants, type FileHandle, open, unlink } from 'node:fs/promises';
 
 export interface Disk {
   /** Creates a file that must not exist; EEXIST if it does. */
@@ -11,7 +11,6 @@ export interface Disk {
   write(file: FileHandle, chunks: readonly Uint8Array[], position: number): Promise<void>;
   sync(file: FileHandle): Promise<void>;
   truncate(file: FileHandle, bytes: number): Promise<void>;
-  rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
   /** Makes the names in a directory durable. */
   syncDirectory(path: string): Promise<void>;
@@ -22,7 +21,6 @@ export const nodeDisk: Disk = {
   write: writeAll,
   sync: (file) => file.datasync(),
   truncate: (file, bytes) => file.truncate(bytes),
-  rename,
   unlink,
   syncDirectory,
 };

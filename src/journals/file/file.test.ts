@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { journalSuite } from '../journal.suite.ts';
 import { openFileJournal } from './journal.ts';
 
-async function store(options: Parameters<typeof openFileJournal>[1]): Promise<Parameters<typeof journalSuite>[1] extends () => Promise<infer S> ? S : never> {
+async function store(
+  options: Parameters<typeof openFileJournal>[1],
+): Promise<Parameters<typeof journalSuite>[1] extends () => Promise<infer S> ? S : never> {
   const directory = await mkdtemp(join(tmpdir(), 'shoal-journal-'));
   return {
     open: () => openFileJournal(directory, options),

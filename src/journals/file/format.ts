@@ -26,7 +26,7 @@
 import { crc32 } from 'node:zlib';
 import { ShoalError } from '../../lib/errors.ts';
 
-export const FORMAT = 1;
+const FORMAT = 1;
 /** The first release of this package that reads FORMAT. */
 const NEEDS = '0.1.0';
 

@@ -80,51 +80,50 @@ export class Reclaimer {
   }
 
   async #reclaimAll(): Promise<void> {
+    const { committer, ledger, reserve } = this.#options;
     for (let segment = this.#next(); segment !== undefined && !this.#isStopped; segment = this.#next()) {
+      if (segment.number === committer.activeNumber) await committer.finish(segment.number);
       if (segment.liveBytes > 0) await this.#copyLive(segment);
-      await this.#remove(segment);
-      await this.#options.reserve.restore();
+      await committer.commit([record(RECORD_REMOVED, { seq: segment.number })], { makesRoom: true });
+      await ledger.segments.remove(segment);
+      await reserve.restore();
     }
   }
 
   #next(): Segment | undefined {
     const { committer, ledger, segmentBytes } = this.#options;
-    const finished = ledger.segments.all().filter(({ number }) => number < committer.activeNumber);
-    const empty = finished.find(({ liveBytes }) => liveBytes === 0);
+    const segments = ledger.segments.all();
+    const active = segments.pop();
+    const empty = segments.find(({ liveBytes }) => liveBytes === 0);
     if (empty !== undefined) return empty;
-    const sparse = finished.find(({ liveBytes, bytes }) => liveBytes < bytes * LIVE_SHARE_MIN);
+    const sparse = segments.find(isSparse);
     if (sparse !== undefined) return sparse;
-    const small = finished.filter(({ bytes }) => bytes < segmentBytes * SMALL_SHARE_MAX);
+    // Without room the segment that is written to is finished early, if that gives some back.
+    if (active !== undefined && committer.isOutOfRoom && active.bytes > active.headerBytes && isSparse(active)) return active;
+    const small = segments.filter(({ bytes }) => bytes < segmentBytes * SMALL_SHARE_MAX);
     return small.length > SMALL_SEGMENTS_MAX ? small[0] : undefined;
   }
 
-  async #remove(segment: Segment): Promise<void> {
-    const { committer, ledger } = this.#options;
-    const removed = record(RECORD_REMOVED, { seq: segment.number });
-    await committer.commit([removed], { makesRoom: true });
-    await ledger.segments.remove(segment);
-  }
-
   async #copyLive(segment: Segment): Promise<void> {
-    const { committer } = this.#options;
-    let items: CommitItem[] = [];
-    let bytes = 0;
+    const pieces: CommitItem[][] = [[]];
     const hashes: Buffer[] = [];
-    const pieces: CommitItem[][] = [];
+    let bytes = 0;
+    let closingBytes = 0;
     await this.#scan(segment, (scanned) => {
-      if (scanned.kind === RECORD_DROP) hashes.push(streamHash(scanned.stream));
-      else if (scanned.kind === RECORD_CLOSED) hashes.push(Buffer.from(scanned.head));
-      else if (this.#isLive(segment, scanned)) {
-        items.push(copyOf(segment, scanned));
-        bytes += scanned.bytes;
-        if (bytes < COPY_BYTES_MAX) return;
-        pieces.push(items);
-        items = [];
-        bytes = 0;
+      if (scanned.kind === RECORD_DROP || scanned.kind === RECORD_CLOSED) {
+        hashes.push(scanned.kind === RECORD_DROP ? streamHash(scanned.stream) : Buffer.from(scanned.head));
+        closingBytes += scanned.bytes;
+      } else if (this.#isLive(segment, scanned)) {
+        if (bytes + scanned.bytes > COPY_BYTES_MAX) pieces.push([]);
+        bytes = pieces.at(-1)?.length === 0 ? scanned.bytes : bytes + scanned.bytes;
+        pieces.at(-1)?.push(copyOf(segment, scanned));
       }
     });
-    if (hashes.length > 0) items.push(record(RECORD_CLOSED, { head: Buffer.concat(hashes) }));
-    for (const piece of [...pieces, items]) await committer.commit(piece);
+    if (hashes.length > 0) pieces.push([record(RECORD_CLOSED, { head: Buffer.concat(hashes) })]);
+    for (const piece of pieces) await this.#options.committer.commit(piece, { makesRoom: true });
+    if (segment.liveBytes !== closingBytes) {
+      throw new JournalCorruptError(`${segment.path} still holds ${segment.liveBytes - closingBytes} live bytes after all were copied`);
+    }
   }
 
   #isLive(segment: Segment, { kind, stream, seq, at }: ScannedRecord): boolean {
@@ -143,6 +142,10 @@ export class Reclaimer {
       await file.close();
     }
   }
+}
+
+function isSparse({ liveBytes, bytes }: Segment): boolean {
+  return liveBytes < bytes * LIVE_SHARE_MIN;
 }
 
 function copyOf(segment: Segment, { stream, seq, writer, head, body, at }: ScannedRecord): CommitItem {

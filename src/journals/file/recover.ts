@@ -80,8 +80,8 @@ async function begin(context: OpenContext, ledger: Ledger, mine: { number: numbe
     if (!(await reserve.release())) throw new JournalFullError(`no space left to open the journal in ${directory}`, error);
     await disk.write(handle, [header], 0);
   }
-  await disk.sync(handle);
-  await disk.syncDirectory(directory);
+  // Together: file systems with a journal of their own make one commit of the two.
+  await Promise.all([disk.sync(handle), disk.syncDirectory(directory)]);
   return ledger.segments.add({ number, salt, headerBytes: header.length, bytes: header.length, handle });
 }
 
@@ -97,7 +97,8 @@ async function recover(context: OpenContext, ledger: Ledger, numbers: readonly n
   }
   const removed = await readLast(context, ledger, last);
   for (const number of missing) {
-    if (!removed.has(number)) throw new JournalCorruptError(`${segmentFileName(number)} is missing from the journal in ${context.directory}`, RESTORE);
+    if (!removed.has(number))
+      throw new JournalCorruptError(`${segmentFileName(number)} is missing from the journal in ${context.directory}`, RESTORE);
   }
   ledger.closeStreamsBySavedHashes();
   for (const { number, liveBytes } of ledger.segments.all()) {
@@ -152,7 +153,10 @@ async function refuseUnlessUnbegun(file: FileHandle, path: string): Promise<void
   const { size } = await file.stat();
   const isBlank = start.every((byte) => byte === 0);
   if (!isBlank && !Buffer.from('shoaljnl').subarray(0, size).equals(start.subarray(0, 8))) {
-    throw new JournalCorruptError(`${path} is no file of a journal`, `give the journal a directory of its own; ${basename(path)} may be somebody else's`);
+    throw new JournalCorruptError(
+      `${path} is no file of a journal`,
+      `give the journal a directory of its own; ${basename(path)} may be somebody else's`,
+    );
   }
 }
 

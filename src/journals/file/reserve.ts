@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type Disk, errorCode, isFull } from './disk.ts';
 
 /** Room for a segment's header and hundreds of drops. */
-const RESERVE_BYTES = 64 * 1024;
+export const RESERVE_BYTES = 64 * 1024;
 
 export class Reserve {
   readonly #path: string;

@@ -1,0 +1,153 @@
+/** FAULTS S02, S03, S04: a full disk, on a real small one, and a disk that dies. */
+import { execFileSync } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it, type TestContext } from 'vitest';
+import { all, entry, expectConflict, pattern, seqs } from '../journal.suite.ts';
+import { type Journal, JournalFullError, OutcomeUnknownError } from '../journal.ts';
+import type { Disk } from './disk.ts';
+import { trial, watchedDisk } from './trial.suite.ts';
+
+const { directory, open } = trial();
+const KIBIBYTE = 1024;
+
+/** Runs `test` in a directory on a disk of its own, of one mebibyte. */
+async function onSmallDisk(context: TestContext, test: (path: string) => Promise<void>): Promise<void> {
+  const mountPoint = await directory();
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', mountPoint], { stdio: 'pipe' });
+  } catch (error) {
+    context.skip(`a small disk can't be mounted here: ${String(error)}`);
+  }
+  try {
+    await test(join(mountPoint, 'journal'));
+  } finally {
+    execFileSync('umount', ['-l', mountPoint]);
+  }
+}
+
+/** Appends until there is no room; answers with how many were taken. */
+async function fillUp(journal: Journal, stream: string, bytes: number): Promise<number> {
+  for (let seq = 0; ; seq += 1) {
+    try {
+      await journal.append([{ stream, seq, writer: 'w', head: Buffer.from('h'), body: [pattern(bytes, seq)] }]);
+    } catch (error) {
+      expect(error).toBeInstanceOf(JournalFullError);
+      expect(error).toMatchObject({ code: 'SH4003' });
+      return seq;
+    }
+  }
+}
+
+it('S02: a full disk refuses, keeps what it has, and takes again when streams were dropped', async (context) => {
+  await onSmallDisk(context, async (path) => {
+    const journal = await open(path);
+    await journal.append([entry('kept', 0, { body: ['kept'] })]);
+    const count = await fillUp(journal, 'gone', 50 * KIBIBYTE);
+    expect(count).toBeGreaterThan(10);
+    // The partial record was taken back.
+    const { size } = statSync(join(path, '00000001.log'));
+    await expect(
+      journal.append([{ stream: 'x', seq: 0, writer: 'w', head: Buffer.of(), body: [pattern(90 * KIBIBYTE, 1)] }]),
+    ).rejects.toThrow(JournalFullError);
+    expect(statSync(join(path, '00000001.log')).size).toBe(size);
+    // Running work goes on: what is there is read.
+    const entries = await all(journal, 'gone');
+    expect(entries).toHaveLength(count);
+    for (const { seq, body } of entries) expect(Buffer.concat(body)).toEqual(pattern(50 * KIBIBYTE, seq));
+
+    await fillUp(journal, 'crumbs', 100);
+    await journal.drop('gone');
+    await journal.reclaimed();
+    await expectConflict(journal.append([entry('gone', count)]), 'gone', count);
+    expect(await fillUp(journal, 'again', 50 * KIBIBYTE)).toBeGreaterThan(5);
+    await journal.close();
+
+    const opened = await open(path);
+    expect(await seqs(opened, 'kept')).toEqual([0]);
+    expect(await seqs(opened, 'gone')).toEqual([]);
+    await opened.drop('again');
+    await opened.reclaimed();
+    expect(await fillUp(opened, 'third', 50 * KIBIBYTE)).toBeGreaterThan(5);
+    await opened.close();
+  });
+});
+
+it('S02: of calls that have no room together, those that have some alone are taken', async (context) => {
+  await onSmallDisk(context, async (path) => {
+    const journal = await open(path);
+    await fillUp(journal, 'a', 100 * KIBIBYTE);
+    const big = { stream: 'big', seq: 0, writer: 'w', head: Buffer.of(), body: [pattern(500 * KIBIBYTE, 1)] };
+    const outcomes = await Promise.allSettled([
+      journal.append([entry('first', 0)]),
+      journal.append([big]),
+      journal.append([entry('last', 0)]),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect([await seqs(journal, 'first'), await seqs(journal, 'big'), await seqs(journal, 'last')]).toEqual([[0], [], [0]]);
+    // An append has room for all of its entries or for none.
+    await expect(journal.append([entry('second', 0), big])).rejects.toThrow(JournalFullError);
+    await journal.close();
+    const opened = await open(path);
+    expect([await seqs(opened, 'first'), await seqs(opened, 'second'), await seqs(opened, 'last')]).toEqual([[0], [], [0]]);
+    await opened.close();
+  });
+});
+
+it('S02: a disk too full for the next segment refuses, and goes on when there is room', async (context) => {
+  await onSmallDisk(context, async (path) => {
+    const journal = await open(path, { segmentBytes: 100 * KIBIBYTE });
+    await journal.append([entry('kept', 0)]);
+    const count = await fillUp(journal, 'gone', 45 * KIBIBYTE);
+    expect(count).toBeGreaterThan(10);
+    expect(await seqs(journal, 'gone')).toHaveLength(count);
+    await journal.drop('gone');
+    await journal.reclaimed();
+    expect(await fillUp(journal, 'again', 45 * KIBIBYTE)).toBeGreaterThan(5);
+    expect(await seqs(journal, 'kept')).toEqual([0]);
+    await journal.close();
+  });
+});
+
+function failing(act: keyof Disk): { disk: Disk; acts: string[]; fail: () => void } {
+  const acts: string[] = [];
+  let isFailing = false;
+  const disk = watchedDisk((done) => {
+    acts.push(done);
+    if (isFailing && done === act) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
+  });
+  return { disk, acts, fail: () => (isFailing = true) };
+}
+
+for (const act of ['sync', 'write'] as const) {
+  it(`S04: a failed ${act} leaves the outcome unknown, and nothing is written after it`, async () => {
+    const path = await directory();
+    const { disk, acts, fail } = failing(act);
+    const journal = await open(path, {}, disk);
+    await journal.append([entry('a', 0)]);
+    fail();
+    const outcomes = await Promise.allSettled([journal.append([entry('a', 1)]), journal.append([entry('b', 0)])]);
+    for (const outcome of outcomes) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'SH4002', why: expect.stringContaining('EIO') as string } });
+    }
+    const before = acts.length;
+    await expect(journal.append([entry('a', 1)])).rejects.toThrow(OutcomeUnknownError);
+    await expect(journal.append([entry('c', 0)])).rejects.toThrow(OutcomeUnknownError);
+    await expect(journal.drop('a')).rejects.toThrow(OutcomeUnknownError);
+    expect(acts).toHaveLength(before);
+    // What was confirmed is still read; what was not is not shown.
+    expect(await seqs(journal, 'a')).toEqual([0]);
+    await journal.close();
+    const opened = await open(path);
+    expect((await seqs(opened, 'a')).length).toBe(act === 'sync' ? 2 : 1);
+  });
+}
+
+it('leaves no litter when it can not open', async () => {
+  const path = await directory();
+  const { disk, fail } = failing('sync');
+  fail();
+  await expect(open(path, {}, disk)).rejects.toThrow('EIO');
+  expect(await readdir(path)).toEqual([]);
+});
