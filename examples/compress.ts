@@ -2,7 +2,7 @@
  * `gzip -9` for one big file on all cores: split it, let a gzip process compress each part, and put the parts together.
  * A gzip file may have several members, so any gzip can read the result.
  *
- *   shoal run examples/compress.ts -- FILE [OUT.gz] [--part-bytes 4194304]
+ *   shoal run examples/compress.ts FILE [OUT.gz] [--part-bytes 4194304]
  *
  * The steps are a graph: how many parts there are is known only when the first step has run. Where a step's thread is
  * stopped, its gzip is stopped with it.
@@ -70,7 +70,7 @@ main(async ({ args, signal }) => {
     options: { 'part-bytes': { type: 'string', default: String(4 * 2 ** 20) } },
   });
   const [source, target = `${source}.gz`] = positionals;
-  if (source === undefined) throw new Error('which file?  shoal run examples/compress.ts -- FILE [OUT.gz]');
+  if (source === undefined) throw new Error('which file?  shoal run examples/compress.ts FILE [OUT.gz]');
   const { size } = await stat(source);
   if (size === 0) throw new Error(`${source} is empty`);
   const folder = await mkdtemp(join(tmpdir(), 'compress-'));

@@ -1,9 +1,9 @@
 /**
  * What do the access logs say? Reads many gzipped logs in the combined format, a task for each file.
  *
- *   shoal run examples/logs.ts -- --make DIR [--hours 24] [--lines 100000]   writes logs to try it on, a file an hour,
- *                                                                            of up to so many lines
- *   shoal run examples/logs.ts -- DIR [--top 10]
+ *   shoal run examples/logs.ts --make DIR [--hours 24] [--lines 100000]   writes logs to try it on, a file an hour,
+ *                                                                         of up to so many lines
+ *   shoal run examples/logs.ts DIR [--top 10]
  *
  * A damaged file does not spoil the report: what could be read of it is counted, and the file is named.
  */

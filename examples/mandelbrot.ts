@@ -1,8 +1,8 @@
 /**
  * A picture of the Mandelbrot set, a task for each tile.
  *
- *   shoal run examples/mandelbrot.ts -- [FILE.png] [--width 1920] [--height 1280] [--samples 2]
- *                                       [--x X] [--y Y] [--zoom Z] [--iterations N]
+ *   shoal run examples/mandelbrot.ts [FILE.png] [--width 1920] [--height 1280] [--samples 2]
+ *                                    [--x X] [--y Y] [--zoom Z] [--iterations N]
  *
  * `--samples 2` computes 2 × 2 points for each pixel. Colours follow the smooth number of iterations, and light falls
  * on the slope of the potential, so that what surrounds the set looks embossed.

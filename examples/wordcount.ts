@@ -1,7 +1,7 @@
 /**
  * The most frequent words in all text files under a folder.
  *
- *   shoal run examples/wordcount.ts -- [FOLDER] [--top N] [--compare]
+ *   shoal run examples/wordcount.ts [FOLDER] [--top N] [--compare]
  *
  * A word is a longest run of the letters A to Z, in lower case; so `tr -cs A-Za-z '\n' | tr A-Z a-z | sort | uniq -c`
  * counts the same. A file with a NUL byte in its first 8 KiB is binary and is left out, like one that can't be read.

@@ -1,0 +1,5 @@
+import { main, task } from 'shoal';
+
+export const hello = task('hello', (name) => `hello, ${name}`);
+
+main(async () => console.log(await hello.run('world')));

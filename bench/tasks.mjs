@@ -1,0 +1,6 @@
+// @ts-check
+import { task } from 'shoal';
+import { noop, spin } from './works.mjs';
+
+/** @type {Record<string, import('shoal').Task<number, number>>} */
+export const tasks = { noop: task('bench.noop', noop), spin: task('bench.spin', spin) };
