@@ -67,7 +67,8 @@ export function advanceFold(state: State, job: Job, stage: Stage, upstream: Stag
   else if (run.length > 1) combineRun(state, job, stage, run.slice(0, fanIn));
   else {
     if (first) unlink(fold, first);
-    combine(state, job, stage, { parts: [], from: 0, to: upstream.columns.length });
+    // At least one wide: an empty stretch would be its own neighbour.
+    combine(state, job, stage, { parts: [], from: 0, to: Math.max(1, upstream.columns.length) });
   }
 }
 

@@ -5,16 +5,10 @@
  * `ranges` are pairs [from, count, from, count, …] of task indices. `lengths` are byte lengths of the
  * frames (encoded values) that lie in `body` one after another in the order of `ranges`.
  */
+import type { ErrorRecord } from '../lib/error-record.ts';
 import type { DefinitionRef, JobSpec } from './spec.ts';
 
-/** An error as data: bounded, safe to log, never code. */
-export interface ErrorRecord {
-  name: string;
-  message: string;
-  code?: string;
-  stack?: string;
-  cause?: ErrorRecord;
-}
+export type { ErrorRecord };
 
 export type Ranges = Uint32Array;
 

@@ -42,6 +42,6 @@ export function wants(state: State, worker: Worker, stage: Stage): number {
     const targetMs = worker.slots * 2 * Math.max(slotTargetMs, 3 * state.commitMs);
     if (worker.heldMs < targetMs / 2) count = Math.max(fewest, Math.floor((targetMs - worker.heldMs) / Math.max(taskMs, 1e-4)));
   }
-  if (stage.spec.chunkSize !== undefined && count > 0) count = Math.max(count, stage.spec.chunkSize);
+  if (stage.spec.chunkSize !== undefined && count > 0) count = stage.spec.chunkSize;
   return Math.max(0, Math.min(count, resourceRoom, assignTasksMax));
 }

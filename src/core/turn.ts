@@ -8,6 +8,7 @@ import { applyJobFact, applyRegistryFact } from './fold.ts';
 import type { AssignMessage, DeliverMessage, LogLine, ToClient, ToWorker } from './messages.ts';
 import { randomFrom } from './random.ts';
 import type { Job, State } from './state.ts';
+import { jobStream } from './state.ts';
 
 export interface Moment {
   /** Monotonic milliseconds: leases, time-outs, delays. */
@@ -120,5 +121,16 @@ export class SliceList {
     const last = this.slices.at(-1);
     if (last && last.seq === seq && last.offset + last.length === offset) last.length += length;
     else this.slices.push({ seq, offset, length });
+  }
+}
+
+/** After the drafts were stored: the next entry of each stream comes behind them. */
+export function advanceStreams(state: State, drafts: Iterable<Draft>): void {
+  for (const { stream, seq } of drafts) {
+    if (stream === state.registry.stream) state.registry.nextSeq = seq + 1;
+    else {
+      const job = state.jobs.get(stream.slice(jobStream('').length));
+      if (job) job.nextSeq = seq + 1;
+    }
   }
 }
