@@ -1,4 +1,5 @@
 import { pathToFileURL } from 'node:url';
+import { runInThisContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { callerUrl } from './module-url.ts';
 
@@ -12,7 +13,7 @@ describe('callerUrl', () => {
   });
 
   it('is nothing for code without a file', () => {
-    const evaluated = new Function('define', 'return define()') as (call: typeof define) => string | undefined;
+    const evaluated = runInThisContext('(define) => define()') as (call: typeof define) => string | undefined;
     expect(evaluated(define)).toBeUndefined();
   });
 

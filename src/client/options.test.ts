@@ -119,7 +119,7 @@ describe('what options mean', () => {
   });
 
   it('lets the last word count, and undefined say nothing', () => {
-    expect(mergeOptions({ timeout: 5, queue: 'a' }, undefined, { timeout: 6, queue: undefined } as AnyOptions)).toEqual({
+    expect(mergeOptions({ timeout: 5, queue: 'a' }, undefined, { timeout: 6, queue: undefined as never })).toEqual({
       timeout: 6,
       queue: 'a',
     });

@@ -225,8 +225,7 @@ function referTo({ name, module, codec }: Definition): ReturnType<SinglePlan['de
 }
 
 function checkName(name: unknown): asserts name is string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (typeof name === 'string' && /^[^\x00-\x1f\x7f]{1,200}$/.test(name)) return;
+  if (typeof name === 'string' && /^\P{Cc}{1,200}$/u.test(name)) return;
   throw optionError('task', 'name', name, 'a text of 1 to 200 characters, like images.resize');
 }
 
