@@ -5,9 +5,11 @@
  *
  * Nothing that is decoded shares memory with the bytes: they may be reused or transferred afterwards.
  */
-import { isUtf8 } from 'node:buffer';
+import { makeError, restoreError } from '../lib/error-record.ts';
 import { CorruptValueError, type DecodeLimits } from './codec.ts';
-import { binaryKinds, extension, valueBytesMax, valueDepthMax } from './msgpack-format.ts';
+import { binaryKinds, extension, valueBytesMax } from './msgpack-format.ts';
+import { asBuffer, readText } from './text.ts';
+import { valueDepthMax } from './trail.ts';
 
 const defaultLimits: DecodeLimits = { depthMax: valueDepthMax, bytesMax: valueBytesMax };
 const nothing = new Uint8Array(0);
@@ -20,10 +22,6 @@ const float32Bytes = new Uint8Array(float32.buffer);
 const shortTextBytesMax = 24;
 /** Property names repeat from value to value: the same string object each time, looked up by a hash of its bytes. */
 const nameCache: string[] = new Array<string>(2048).fill('');
-
-const errorClasses = new Map<string, new (message: string) => Error>(
-  [TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError].map((errorClass) => [errorClass.name, errorClass]),
-);
 
 export class MsgpackDecoder {
   private source: Uint8Array = nothing;
@@ -190,10 +188,9 @@ export class MsgpackDecoder {
       const text = shortAscii(this.source, from, bytes);
       if (text !== undefined) return text;
     }
-    this.texts ??= Buffer.from(this.source.buffer, this.source.byteOffset, this.source.byteLength);
-    const text = this.texts.toString('utf8', from, from + bytes);
-    // What is no UTF-8 was replaced by U+FFFD; a real one is rare enough to look twice.
-    if (text.includes('\ufffd') && !isUtf8(this.source.subarray(from, from + bytes))) throw this.corrupt('a text is no UTF-8');
+    this.texts ??= asBuffer(this.source);
+    const text = readText(this.texts, from, from + bytes);
+    if (text === undefined) throw this.corrupt('a text is no UTF-8');
     return text;
   }
 
@@ -283,13 +280,12 @@ export class MsgpackDecoder {
     const fields = this.read() as { name: string; message: string; stack?: string; code?: unknown; cause?: unknown; errors?: unknown[] };
     if (typeof fields?.name !== 'string' || typeof fields.message !== 'string') throw this.corrupt('an error has no name or message');
     const { name, message, stack, code, cause, errors } = fields;
-    const error = Array.isArray(errors) ? new AggregateError(errors, message) : new (errorClasses.get(name) ?? Error)(message);
-    const define = (key: string, value: unknown, enumerable = false): void =>
+    const text = typeof stack === 'string' ? stack : undefined;
+    const error = Array.isArray(errors) ? restoreError(new AggregateError(errors, message), name, text) : makeError(name, message, text);
+    const define = (key: string, value: unknown, enumerable: boolean): void =>
       void Object.defineProperty(error, key, { value, enumerable, writable: true, configurable: true });
-    if (error.name !== name) define('name', name);
-    define('stack', typeof stack === 'string' ? stack : `${name}: ${message}`);
     if (code !== undefined) define('code', code, true);
-    if (Object.hasOwn(fields, 'cause')) define('cause', cause);
+    if (Object.hasOwn(fields, 'cause')) define('cause', cause, false);
     return error;
   }
 

@@ -1,16 +1,13 @@
 /**
  * Writes values as MessagePack in one walk that also checks them: what cannot travel is refused where it is
- * met, with its path. The walk keeps a stack of the objects it is in and of the key it is at in each, which
- * gives paths and finds cycles.
- *
- * One encoder serves one thread; a getter that encodes something itself while it is read is served on the
- * same stack, above `base`.
+ * met, with its path. The trail knows the way.
  */
 import { types } from 'node:util';
 import type { ByteSink } from '../lib/bytes.ts';
-import { UnserialisableError } from './codec.ts';
-import { type BinaryKind, binaryKinds, extension, Hole, valueBytesMax, valueDepthMax } from './msgpack-format.ts';
-import { type Place, pathOf, places } from './path.ts';
+import type { UnserialisableError } from './codec.ts';
+import { type BinaryKind, binaryKinds, extension, Hole, valueBytesMax } from './msgpack-format.ts';
+import { writeText } from './text.ts';
+import { type Place, places, Trail } from './trail.ts';
 
 type Kind = 'record' | 'view' | 'buffer' | 'map' | 'set' | 'date' | 'regexp' | 'error' | 'url' | 'boxed' | 'hole' | 'foreign';
 
@@ -35,10 +32,7 @@ const kinds = new WeakMap<object, Kind>([
 
 export class MsgpackEncoder {
   private readonly withHoles: boolean;
-  private readonly ancestors: (object | undefined)[] = [];
-  private readonly keys: Place[] = [];
-  private depth = 0;
-  private base = 0;
+  private readonly trail = new Trail();
 
   constructor(options: { withHoles: boolean }) {
     this.withHoles = options.withHoles;
@@ -47,16 +41,14 @@ export class MsgpackEncoder {
   encode(value: unknown, into: ByteSink): void {
     if (typeof value === 'number') return writeNumber(value, into);
     const start = into.length;
-    const outerBase = this.base;
-    this.base = this.depth;
+    const outerBase = this.trail.begin();
     try {
       this.write(value, into);
     } catch (error) {
       into.length = start;
-      throw this.explain(error);
+      throw this.trail.explain(error);
     } finally {
-      while (this.depth > this.base) this.ancestors[--this.depth] = undefined;
-      this.base = outerBase;
+      this.trail.end(outerBase);
     }
   }
 
@@ -75,9 +67,9 @@ export class MsgpackEncoder {
       case 'bigint':
         return writeBigint(value, into);
       case 'function':
-        throw this.refusal('a function', "send data; functions belong into the task's module");
+        throw this.trail.refusal('a function', "send data; functions belong into the task's module");
       case 'symbol':
-        throw this.refusal('a symbol');
+        throw this.trail.refusal('a symbol');
     }
   }
 
@@ -116,7 +108,7 @@ export class MsgpackEncoder {
       case 'boxed':
         return this.write(value.valueOf(), into);
       case 'hole':
-        if (!this.withHoles) throw this.refusal('a hole outside of a template');
+        if (!this.withHoles) throw this.trail.refusal('a hole outside of a template');
         writeFixedExtension(0xd6, extension.hole, 4, into);
         return void into.buffer.writeUInt32BE((value as Hole).index, into.length - 4);
       case 'foreign':
@@ -130,11 +122,11 @@ export class MsgpackEncoder {
     writeHeader(names.length, 0x80, 15, 0xde, into);
     for (let i = 0; i < names.length; i++) {
       const name = names[i]!;
-      this.keys[level] = name;
+      this.trail.keys[level] = name;
       writeString(name, into);
       this.write(record[name], into);
     }
-    this.leave();
+    this.trail.leave();
   }
 
   private writeArray(array: readonly unknown[], into: ByteSink): void {
@@ -143,15 +135,15 @@ export class MsgpackEncoder {
     writeHeader(length, 0x90, 15, 0xdc, into);
     for (let i = 0; i < length; i++) {
       const element = array[i];
-      this.keys[level] = i;
+      this.trail.keys[level] = i;
       // Empty places travel as undefined, as long as that is no way to make gigabytes of nothing.
       if (element === undefined && length > 4096 && !(i in array) && Object.keys(array).length < length / 16) {
-        this.leave();
-        throw this.refusal(`an array of ${length} places that are nearly all empty`, 'send a Map');
+        this.trail.leave();
+        throw this.trail.refusal(`an array of ${length} places that are nearly all empty`, 'send a Map');
       }
       this.write(element, into);
     }
-    this.leave();
+    this.trail.leave();
   }
 
   private writeMap(map: Map<unknown, unknown>, into: ByteSink): void {
@@ -159,13 +151,13 @@ export class MsgpackEncoder {
     const lengthAt = openExtension(extension.map, into);
     writeHeader(map.size * 2, 0x90, 15, 0xdc, into);
     for (const [key, value] of map) {
-      this.keys[level] = places.mapKey;
+      this.trail.keys[level] = places.mapKey;
       this.write(key, into);
-      this.keys[level] = key as Place;
+      this.trail.keys[level] = key as Place;
       this.write(value, into);
     }
     closeExtension(lengthAt, into);
-    this.leave();
+    this.trail.leave();
   }
 
   private writeSet(set: Set<unknown>, into: ByteSink): void {
@@ -174,11 +166,11 @@ export class MsgpackEncoder {
     writeHeader(set.size, 0x90, 15, 0xdc, into);
     let index = 0;
     for (const element of set) {
-      this.keys[level] = index++;
+      this.trail.keys[level] = index++;
       this.write(element, into);
     }
     closeExtension(lengthAt, into);
-    this.leave();
+    this.trail.leave();
   }
 
   private writeError(error: Error & { code?: unknown; cause?: unknown; errors?: unknown }, into: ByteSink): void {
@@ -195,17 +187,17 @@ export class MsgpackEncoder {
     const lengthAt = openExtension(extension.error, into);
     writeHeader(fields.length, 0x80, 15, 0xde, into);
     for (const [field, value] of fields) {
-      this.keys[level] = field;
+      this.trail.keys[level] = field;
       writeString(field, into);
       this.write(value, into);
     }
     closeExtension(lengthAt, into);
-    this.leave();
+    this.trail.leave();
   }
 
   private writeView(view: ArrayBufferView, into: ByteSink): void {
     const bytes = view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-    if (bytes.length > valueBytesMax) throw this.refusal(`${bytes.length} bytes of binary data, more than any limit lets through`);
+    if (bytes.length > valueBytesMax) throw this.trail.refusal(`${bytes.length} bytes of binary data, more than any limit lets through`);
     // The tag is a getter that sees the real type of a typed array, whatever its class calls itself.
     const kind = types.isDataView(view) ? 'DataView' : (view as Uint8Array)[Symbol.toStringTag];
     if (kind !== 'Uint8Array') return writeBinary(kind as BinaryKind, bytes, into);
@@ -221,49 +213,17 @@ export class MsgpackEncoder {
     into.append(bytes);
   }
 
-  /** Returns the level at which the object's keys are noted. */
   private enter(object: object, into: ByteSink): number {
-    const level = this.depth;
-    for (let i = this.base; i < level; i++) {
-      if (this.ancestors[i] === object) {
-        const first = pathOf(this.ancestors, this.keys, this.base, i);
-        throw this.refusal(`circular (it is ${first} again)`, 'send a tree, with ids where things refer to each other');
-      }
-    }
-    if (level - this.base >= valueDepthMax)
-      throw this.refusal(`nested more than ${valueDepthMax} levels deep`, 'send a flat list, with ids');
-    if (into.length > valueBytesMax) throw this.refusal('part of a value of more bytes than any limit lets through');
-    this.ancestors[level] = object;
-    this.keys[level] = places.none;
-    this.depth = level + 1;
-    return level;
-  }
-
-  private leave(): void {
-    this.ancestors[--this.depth] = undefined;
+    if (into.length > valueBytesMax) throw this.trail.refusal('part of a value of more bytes than any limit lets through');
+    return this.trail.enter(object);
   }
 
   private refuseForeign(value: object): UnserialisableError {
     const what = types.isSharedArrayBuffer(value)
       ? 'SharedArrayBuffer'
       : String((value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag]);
-    const article = /^[AEIOU]/.test(what) ? 'an' : 'a';
-    return this.refusal(`${article} ${what}`, what === 'Promise' ? 'await it first' : 'send the plain data that is in it');
-  }
-
-  private refusal(what: string, hint?: string): UnserialisableError {
-    return new UnserialisableError(this.path(), what, hint);
-  }
-
-  private path(): string {
-    return pathOf(this.ancestors, this.keys, this.base, this.depth);
-  }
-
-  private explain(error: unknown): UnserialisableError {
-    if (error instanceof UnserialisableError) return error;
-    // Whatever a getter, a proxy or a toString of the user's threw; it may be anything.
-    const said = types.isNativeError(error) ? error.message : typeof error === 'string' ? error : 'something';
-    return new UnserialisableError(this.path(), `not readable (it threw ${JSON.stringify(said.slice(0, 200))})`);
+    const article = /^[AEIO]/.test(what) ? 'an' : 'a';
+    return this.trail.refusal(`${article} ${what}`, what === 'Promise' ? 'await it first' : 'send the plain data that is in it');
   }
 }
 
@@ -391,11 +351,6 @@ function writeString(text: string, into: ByteSink): void {
     into.length = into.buffer.writeUInt16BE(bytes, into.length);
   } else writeInt32(0xdb, bytes, into);
   writeText(text, bytes, into);
-}
-
-function writeText(text: string, bytes: number, into: ByteSink): void {
-  into.reserve(bytes);
-  into.length += into.buffer.write(text, into.length, bytes, 'utf8');
 }
 
 /** Of an array or a map: short, 16 or 32 bits. */

@@ -50,9 +50,6 @@ export const binaryKinds = [
 ] as const;
 export type BinaryKind = (typeof binaryKinds)[number];
 
-/** Objects within objects; the same count in both directions, so that what was encoded can be decoded. */
-export const valueDepthMax = 512;
-
 /** Past this no limit of the product lets a value through; it keeps shared subtrees from growing without end. */
 export const valueBytesMax = 1024 ** 3;
 

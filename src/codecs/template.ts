@@ -8,7 +8,7 @@ import type { DecodeLimits } from './codec.ts';
 import { MsgpackDecoder } from './msgpack-decoder.ts';
 import { MsgpackEncoder } from './msgpack-encoder.ts';
 import { Hole } from './msgpack-format.ts';
-import { propertyStep } from './path.ts';
+import { propertyStep } from './trail.ts';
 
 export { Hole };
 
