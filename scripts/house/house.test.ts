@@ -56,9 +56,9 @@ describe('rooms', () => {
   it('finds a cycle, and only that', () => {
     const sources = tree({
       'src/lib/a.ts': `import './b.ts'; import './c.ts';`,
-      'src/lib/b.ts': `\nimport type { X } from './c.ts';`,
+      'src/lib/b.ts': `\nimport { type X } from './c.ts';`,
       'src/lib/c.ts': `import './d.ts';\nimport './b.ts';`,
-      'src/lib/d.ts': ``,
+      'src/lib/d.ts': `import type { A } from './a.ts'; export type { B } from './a.ts'; let x: import('./a.ts').C;`,
     });
     expect(messages(checkCycles(sources))).toEqual(['src/lib/c.ts:2 src/lib/b.ts -> src/lib/c.ts -> src/lib/b.ts']);
   });

@@ -113,7 +113,8 @@ function checkPackage(importer, room, specifier) {
 }
 
 /**
- * Import cycles among the files of src/, types included: what can't be read without the other is one thing.
+ * Cycles of what is loaded, among the files of src/. Neighbours in a room may know each other's types: those are erased,
+ * and between rooms the directions forbid them too.
  * @param {readonly import('./source.mjs').Source[]} sources
  * @returns {Problem[]}
  */
@@ -130,8 +131,8 @@ export function checkCycles(sources) {
     const source = files.get(path);
     if (!source || finished.has(path)) return;
     trail.push(path);
-    for (const { path: target, line } of source.imports) {
-      if (!target || target === path) continue;
+    for (const { path: target, line, erased } of source.imports) {
+      if (!target || target === path || erased) continue;
       const from = trail.indexOf(target);
       if (from >= 0) problems.push({ path, line, rule: 'cycles', message: [...trail.slice(from), target].join(' -> ') });
       else walk(target);

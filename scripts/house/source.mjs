@@ -13,6 +13,7 @@ import ts from 'typescript';
  * @property {string} specifier as written
  * @property {string | undefined} path the file meant, for a relative one
  * @property {'all' | string[]} names
+ * @property {boolean} erased types only: nothing is loaded
  * @property {number} line
  * @typedef {object} Source
  * @property {string} path
@@ -49,26 +50,36 @@ export function parse(file) {
   /** @type {Source['values']} */
   const values = [];
 
-  /** @param {ts.Node} at @param {string} specifier @param {Import['names']} names */
-  const addImport = (at, specifier, names) => {
+  /** @param {ts.Node} at @param {string} specifier @param {Import['names']} names @param {boolean} [erased] */
+  const addImport = (at, specifier, names, erased = false) => {
     const path = specifier.startsWith('.') ? posix.join(posix.dirname(file.path), specifier) : undefined;
     // What is built mirrors what it was built from.
-    imports.push({ specifier, path: path?.replace(/^dist\/(.*)\.js$/, 'src/$1.ts'), names, line: lineOf(tree, at) });
+    imports.push({ specifier, path: path?.replace(/^dist\/(.*)\.js$/, 'src/$1.ts'), names, erased, line: lineOf(tree, at) });
   };
 
   /** @param {ts.Node} node */
   const visit = (node) => {
     if (ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier)) {
-      addImport(node, node.moduleSpecifier.text, importedNames(node.importClause));
+      addImport(
+        node,
+        node.moduleSpecifier.text,
+        importedNames(node.importClause),
+        node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword,
+      );
       return;
     }
     if (ts.isExportDeclaration(node) && node.moduleSpecifier && ts.isStringLiteral(node.moduleSpecifier)) {
       const clause = node.exportClause;
-      addImport(node, node.moduleSpecifier.text, clause && ts.isNamedExports(clause) ? clause.elements.map(originalName) : 'all');
+      addImport(
+        node,
+        node.moduleSpecifier.text,
+        clause && ts.isNamedExports(clause) ? clause.elements.map(originalName) : 'all',
+        node.isTypeOnly,
+      );
       return;
     }
     if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument) && ts.isStringLiteral(node.argument.literal)) {
-      addImport(node, node.argument.literal.text, 'all');
+      addImport(node, node.argument.literal.text, 'all', true);
     } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
       const [specifier] = node.arguments;
       if (specifier && ts.isStringLiteral(specifier)) addImport(node, specifier.text, 'all');
