@@ -117,6 +117,7 @@ export function findBundle(cache: string, entry: string): { path: string; hash: 
 export interface NewBundle {
   entry: string;
   name: string;
+  /** What the program is known by, kept for later runs. */
   hash: string;
   code: Buffer;
   /** Files that decided what is in it. */
@@ -127,7 +128,7 @@ export interface NewBundle {
 
 export function keepBundle(cache: string, bundle: NewBundle): string {
   const { entry, name, hash, code, inputs, startedWallMs } = bundle;
-  const file = `${name}-${hash.slice(0, 16)}.mjs`;
+  const file = `${name}-${createHash('sha256').update(code).digest('hex').slice(0, 16)}.mjs`;
   const path = join(cache, file);
   if (statSync(path, { throwIfNoEntry: false })?.size !== code.length) writeWhole(path, code);
   else touch(path);

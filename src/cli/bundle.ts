@@ -18,7 +18,7 @@ export interface Bundle {
   /** What threads and the client import. */
   readonly url: string;
   readonly path: string;
-  /** sha256 of the code, hex. */
+  /** sha256 of the code without its source map, hex: other comments or line breaks are the same program. */
   readonly hash: string;
   /** The program's own file, absolute. */
   readonly entry: string;
@@ -34,7 +34,8 @@ export async function bundleProgram(file: string, folder = process.cwd()): Promi
   if (known) return { ...known, url: pathToFileURL(known.path).href, entry };
   const startedWallMs = Date.now();
   const { code, inputs } = await compile(entry, cache);
-  const hash = createHash('sha256').update(code).digest('hex');
+  const mapAt = code.lastIndexOf('\n//# sourceMappingURL=');
+  const hash = createHash('sha256').update(code.subarray(0, mapAt)).digest('hex');
   const path = keepBundle(cache, { entry, hash, code, inputs, startedWallMs, name: programName(entry) });
   pruneBundles(cache);
   return { url: pathToFileURL(path).href, path, hash, entry };
@@ -67,7 +68,7 @@ function suggestion(inFolder: string, wanted: string, folder: string): string | 
   } catch {
     return `there is no folder ${relative(folder, inFolder) || inFolder} either`;
   }
-  const near = nearest(wanted, names, (name) => name.slice(0, -extname(name).length));
+  const near = nearest(wanted, names, (name) => basename(name, extname(name)));
   const paths = near.map((name) => relative(folder, join(inFolder, name)));
   return paths.length === 0 ? undefined : `shoal run ${paths.join('\nshoal run ')}`;
 }

@@ -64,7 +64,7 @@ function addCommonOptions(command: Command): void {
     .addOption(new Option('--json', 'messages on stderr as JSON, one object a line').env('SHOAL_JSON').helpGroup('Messages:'))
     .addOption(new Option('--quiet', 'errors only: no progress, no task logs, no summary').env('SHOAL_QUIET').helpGroup('Messages:'))
     .addOption(
-      new Option('--color <when>', 'colours: auto, always, never (and NO_COLOR)')
+      new Option('--color <when>', 'colours; auto: on a terminal, unless NO_COLOR is set')
         .choices(['auto', 'always', 'never'])
         .default('auto')
         .env('SHOAL_COLOR')
@@ -85,9 +85,7 @@ function verbFirst(program: Command, args: readonly string[]): string[] {
     at += known.required && !word.includes('=') ? 2 : 1;
   }
   const verb = args[at];
-  return verb === undefined || !program.commands.some((command) => command.name() === verb)
-    ? [...args]
-    : [verb, ...args.slice(0, at), ...args.slice(at + 1)];
+  return verb === undefined ? [...args] : [verb, ...args.slice(0, at), ...args.slice(at + 1)];
 }
 
 /** commander takes a switch for given as soon as its twin is set; SHOAL_QUIET=0 means that it is not. */
@@ -107,7 +105,12 @@ function usageError(error: CommanderError, program: Command, words: readonly str
   }
   if (error.code === 'commander.unknownCommand' || (!first.startsWith('-') && !verbs.includes(first))) {
     const near = nearest(first, [...verbs, 'help']);
-    const hint = near.length > 0 ? `shoal ${near.join('\nshoal ')}` : existsSync(first) ? `shoal run ${words.join(' ')}` : 'shoal --help';
+    const hint =
+      near.length > 0
+        ? `shoal ${near.join('\nshoal ')}`
+        : /\.[cm]?[jt]sx?$/.test(first) && existsSync(first)
+          ? `shoal run ${words.join(' ')}`
+          : 'shoal --help';
     return new ShoalError('SH1311', `there is no command "${first}"`, { why: `there is: ${verbs.join(', ')}`, hint });
   }
   const verb = program.commands.find((command) => command.name() === first);

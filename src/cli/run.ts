@@ -52,14 +52,14 @@ export function defineRun(command: Command): void {
         .env('SHOAL_CANCEL_GRACE'),
     )
     .addOption(
-      new Option('--progress <mode>', 'bar, plain, json, none; auto: a bar on a terminal, a plain line every 10 s elsewhere')
+      new Option('--progress <mode>', 'auto: a bar on a terminal, a plain line every 10 s elsewhere')
         .choices([...progressModes])
         .default('auto')
         .env('SHOAL_PROGRESS')
         .helpGroup('Messages:'),
     )
     .addOption(
-      new Option('--logs <what>', 'what tasks print: show it on stderr, or none')
+      new Option('--logs <what>', 'what tasks print, on stderr')
         .choices(['show', 'none'])
         .default('show')
         .env('SHOAL_LOGS')

@@ -4,6 +4,7 @@
  *
  * Errors are told apart by shape, not by class: the program may carry another copy of this package.
  */
+import { sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { painter } from './painter.ts';
 import { printable, printableLine } from './printable.ts';
@@ -15,7 +16,6 @@ export interface ErrorTextOptions {
 }
 
 interface Known {
-  name: string;
   code: string;
   message: string;
   why?: string;
@@ -75,7 +75,7 @@ function formatStranger(error: unknown, options: ErrorTextOptions): string {
   const paint = painter(options.color);
   const lines: string[] = [];
   let current: unknown = error;
-  for (let depth = 0; depth < causesMax && current !== undefined; depth++) {
+  for (let depth = 0; depth < causesMax && (depth === 0 || current !== undefined); depth++) {
     const { name, message, stack, cause } = asThrown(current);
     const head = `${name}: ${indented(printable(message), 2)}`;
     lines.push(depth === 0 ? `${paint.red('error')} ${paint.bold(head)}` : `  ${paint.dim('cause ')} ${head}`);
@@ -102,22 +102,22 @@ function causeText({ cause, message, remoteStack }: Known): string | undefined {
 
 function asKnown(error: unknown): Known | undefined {
   if (typeof error !== 'object' || error === null) return undefined;
-  const { code, message, docs } = error as Record<string, unknown>;
-  if (typeof code !== 'string' || !/^SH\d{4}$/.test(code) || typeof message !== 'string') return undefined;
-  return {
-    ...(error as Known),
-    code,
-    message,
-    docs: typeof docs === 'string' ? docs : `docs/reference/errors.md#${code.toLowerCase()}`,
-    ...own(error),
-  };
+  try {
+    const { code, message, docs } = error as Record<string, unknown>;
+    if (typeof code !== 'string' || !/^SH\d{4}$/.test(code) || typeof message !== 'string') return undefined;
+    const page = typeof docs === 'string' ? docs : `docs/reference/errors.md#${code.toLowerCase()}`;
+    return { code, message, docs: page, ...own(error) };
+  } catch {
+    // A getter that throws; what can be shown of it is shown as of a stranger.
+    return undefined;
+  }
 }
 
-/** Members that classes give by getter or that spreading leaves out. */
+/** What is there and of the kind that it should be. */
 function own(error: object): Partial<Known> {
   const source = error as Record<string, unknown>;
   const found: Record<string, unknown> = {};
-  for (const name of ['name', 'why', 'from', 'hint', 'remoteStack', 'taskId', 'worker'])
+  for (const name of ['why', 'from', 'hint', 'remoteStack', 'taskId', 'worker'])
     if (typeof source[name] === 'string') found[name] = source[name];
   if (typeof source.attempts === 'number') found.attempts = source.attempts;
   if (source.cause !== undefined) found.cause = source.cause;
@@ -168,7 +168,8 @@ function shorten(frame: string, folder: string): string {
       return url;
     }
   });
-  return path.replaceAll(folder.endsWith('/') ? folder : `${folder}/`, '');
+  const start = path.indexOf('(') + 1;
+  return folder !== sep && path.startsWith(folder + sep, start) ? path.slice(0, start) + path.slice(start + folder.length + 1) : path;
 }
 
 function indented(text: string, columns: number): string {

@@ -105,7 +105,8 @@ export function drawBar(title: string, view: ProgressView, pace: Pace, options: 
   const barColumns = Math.min(barColumnsMax, room());
   const share = view.total === undefined ? undefined : view.total === 0 ? 1 : finalCount(view) / view.total;
   const bar = barColumns < barColumnsMin ? '' : `${bars(share, barColumns, pace.elapsedMs, view, options, paint)}  `;
-  const head = `${paint.bold(shownTitle)}  ${bar}${facts.map((text, index) => (index < 2 ? text : paint.dim(text))).join('  ')}`;
+  const shownFacts = facts.map((text, index) => (index < 2 ? text : paint.dim(text))).join('  ');
+  const head = room() < 0 ? cutTo(`${shownTitle}  ${facts[0]}`, columns - 1) : `${paint.bold(shownTitle)}  ${bar}${shownFacts}`;
   return [head, `${' '.repeat(widthOf(shownTitle))}  ${detailLine(view, pace, columns - 3 - widthOf(shownTitle), options, paint)}`];
 }
 
