@@ -26,6 +26,11 @@ export class ClusterHandle implements Cluster {
   #closing: Promise<void> | undefined;
   readonly #running = new Set<string>();
   readonly #startedJobs: string[] = [];
+  /** Jobs that only their handles can reach. */
+  readonly #handles = new FinalizationRegistry<string>((job) => {
+    // It may be gone already, and the cluster too.
+    this.connection?.request({ kind: 'deleteJob', job }).catch(() => undefined);
+  });
 
   constructor(address: string, options: OpenOptions, isDefault = false, onOpen?: (address: string) => void) {
     this.#address = address;
@@ -86,6 +91,14 @@ export class ClusterHandle implements Cluster {
 
   ended(job: string): void {
     this.#running.delete(job);
+  }
+
+  /**
+   * A job that has ended, without a key or a wish to keep it, in a cluster that ends with this process: it goes when
+   * nobody holds its handle any more. A program that maps all day would fill the memory otherwise.
+   */
+  releaseWith(handle: object, job: string): void {
+    if (!this.isDurable && !programHook()?.onEnd) this.#handles.register(handle, job);
   }
 
   get runningCount(): number {

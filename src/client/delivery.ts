@@ -15,6 +15,14 @@ export function codecOf(ref: DefinitionRef | undefined, fallback: Codec): Codec 
   return (ref && findDefinition(ref.name)?.codec) ?? fallback;
 }
 
+type RangeDecoder = (bytes: Uint8Array, from: number, to: number) => unknown;
+
+/** Codecs that can decode in the middle of a region spare a view per value. */
+function rangeDecoder(codec: Codec): RangeDecoder {
+  if (codec.decodeRange) return (bytes, from, to) => codec.decodeRange!(bytes, from, to);
+  return (bytes, from, to) => codec.decode(bytes.subarray(from, to));
+}
+
 /**
  * Walks over one delivery, task by task: `next()`, then the accessors. Values are decoded when asked for, once each
  * and in order.
@@ -23,8 +31,8 @@ export class DeliveryCursor {
   index = -1;
   readonly #message: DeliverMessage;
   readonly #bytes: Uint8Array;
-  readonly #output: Codec;
-  readonly #input: Codec;
+  readonly #output: RangeDecoder;
+  readonly #input: RangeDecoder;
   readonly #taskCount: number;
   #at = -1;
   #range = -2;
@@ -39,8 +47,8 @@ export class DeliveryCursor {
   constructor(message: DeliverMessage, codecs: Codecs) {
     this.#message = message;
     this.#bytes = concatBytes(message.body.length === 0 ? [new Uint8Array()] : message.body);
-    this.#output = codecOf(message.codecOf, codecs.output);
-    this.#input = codecOf(message.inputCodecOf, codecs.input);
+    this.#output = rangeDecoder(codecOf(message.codecOf, codecs.output));
+    this.#input = rangeDecoder(codecOf(message.inputCodecOf, codecs.input));
     this.#taskCount = message.statuses.length;
     if (message.inputLengths) for (const length of message.lengths) this.#inputOffset += length;
   }
@@ -86,12 +94,12 @@ export class DeliveryCursor {
 
   value(): unknown {
     const { counts, lengths } = this.#message;
-    if (!counts) return this.#output.decode(this.#bytes.subarray(this.#offset, this.#endOffset));
+    if (!counts) return this.#output(this.#bytes, this.#offset, this.#endOffset);
     const elements: unknown[] = [];
     let offset = this.#offset;
     for (let frame = this.#frame; frame < this.#frameEnd; frame++) {
       const end = offset + lengths[frame]!;
-      elements.push(this.#output.decode(this.#bytes.subarray(offset, end)));
+      elements.push(this.#output(this.#bytes, offset, end));
       offset = end;
     }
     return elements;
@@ -101,14 +109,14 @@ export class DeliveryCursor {
   input(): unknown {
     const length = this.#message.inputLengths?.[this.#at];
     if (length === undefined) return undefined;
-    return this.#input.decode(this.#bytes.subarray(this.#inputOffset, this.#inputOffset + length));
+    return this.#input(this.#bytes, this.#inputOffset, this.#inputOffset + length);
   }
 }
 
 /** The quick way for a delivery of nothing but values: puts them where their indices say, and `hole` in the gaps. */
 export function placeValues(message: DeliverMessage, codecs: Codecs, into: unknown[], hole: unknown): void {
   const { indices, lengths } = message;
-  const codec = codecOf(message.codecOf, codecs.output);
+  const decode = rangeDecoder(codecOf(message.codecOf, codecs.output));
   const bytes = concatBytes(message.body);
   let at = 0;
   let offset = 0;
@@ -119,7 +127,7 @@ export function placeValues(message: DeliverMessage, codecs: Codecs, into: unkno
     while (into.length < from) into.push(hole);
     for (let index = from; index < to; index++) {
       const end = offset + lengths[at++]!;
-      into[index] = codec.decode(bytes.subarray(offset, end));
+      into[index] = decode(bytes, offset, end);
       offset = end;
     }
   }

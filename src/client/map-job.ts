@@ -181,6 +181,7 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
       feeder.stop();
       signal?.removeEventListener('abort', onAbort);
       job.cluster.ended(id);
+      if (!job.isKeyed && this.#request.options.keepResults === undefined) job.cluster.releaseWith(this, id);
     };
     connection.ended(id).then(ended, ended);
     feeder.feed().catch((error: unknown) => this.#fail(job, error, `its inputs ended with an error: ${String(error)}`));

@@ -30,13 +30,16 @@ interface Prepared {
   built: BuiltSpec;
   terms: JobTerms;
   signal: AbortSignal | undefined;
+  /** The caller said how long the job is to be kept. */
+  isKept: boolean;
 }
 
 class TaskHandle<I, O> extends Planned {
   readonly #plan: Plan;
   readonly #cluster: ClusterHandle | undefined;
   /** What a run without options needs, made once. */
-  #prepared: Prepared | undefined;
+  #built: BuiltSpec | undefined;
+  #options: AnyOptions | undefined;
 
   constructor(plan: Plan, cluster?: ClusterHandle) {
     super(plan);
@@ -65,14 +68,16 @@ class TaskHandle<I, O> extends Planned {
   async submit(input?: unknown, options?: TaskOptions): Promise<Job<O>> {
     const prepared = this.#prepare(options, keepMsNormal);
     const job = await this.#start(input, prepared);
-    const { built, signal } = prepared;
+    const { built, signal, isKept } = prepared;
     const unlink = cancelOnAbort(job, signal);
+    const handle = new OpenedJob<O>(job, built.output.take, built.outputCodec, () => signal?.reason);
     const ended = () => {
       unlink?.();
       job.cluster.ended(job.id);
+      if (!job.isKeyed && !isKept) job.cluster.releaseWith(handle, job.id);
     };
     job.connection.ended(job.id).then(ended, ended);
-    return new OpenedJob<O>(job, built.output.take, built.outputCodec, () => signal?.reason);
+    return handle;
   }
 
   map(inputs: Iterable<unknown> | AsyncIterable<unknown>, options: MapOptions<I> = {}): MapJob<I, O> {
@@ -102,18 +107,20 @@ class TaskHandle<I, O> extends Planned {
   #prepare(options: TaskOptions | undefined, keepMsDefault: number): Prepared {
     refuseInsideTask(this.name);
     if (options === undefined) {
-      const terms = jobTerms(this.name, ownOptions(this.#plan), keepMsDefault);
-      const { signal } = ownOptions(this.#plan);
+      this.#options ??= ownOptions(this.#plan);
+      const { signal, keepResults } = this.#options;
       signal?.throwIfAborted();
-      this.#prepared ??= isFixed(this.#plan) ? { built: buildSpec(this.#plan, undefined, false), terms, signal } : undefined;
-      return { built: this.#prepared?.built ?? buildSpec(this.#plan, undefined, false), terms, signal };
+      const terms = jobTerms(this.name, this.#options, keepMsDefault);
+      const built = this.#built ?? buildSpec(this.#plan, undefined, false);
+      if (isFixed(this.#plan)) this.#built = built;
+      return { built, terms, signal, isKept: keepResults !== undefined };
     }
     checkOptionNames(this.name, 'call', options);
     const merged = mergeOptions(ownOptions(this.#plan), options);
     const { signal } = merged;
     const terms = jobTerms(this.name, merged, keepMsDefault);
     signal?.throwIfAborted();
-    return { built: buildSpec(this.#plan, options, false), terms, signal };
+    return { built: buildSpec(this.#plan, options, false), terms, signal, isKept: merged.keepResults !== undefined };
   }
 
   async #start(input: unknown, { built, terms }: Prepared): Promise<OpenJob> {

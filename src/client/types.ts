@@ -57,7 +57,10 @@ export interface TaskOptions {
   tags?: Record<string, string>;
   /** Deaths of a thread or worker survived before the task itself is blamed; default 3, 0 = never start twice. */
   crashLimit?: number;
-  /** How long an ended job and its results are kept; `false` = until read once. Default 24 h. */
+  /**
+   * How long an ended job and its results are kept; `false` = until read once. Default 24 h; where nothing outlives the
+   * process (`local:` without a journal) a job without a key goes earlier, with its handle.
+   */
   keepResults?: Duration | false;
   resources?: Resources;
   /** Aborting it cancels the job; whoever waits for the job gets the signal's reason. */
