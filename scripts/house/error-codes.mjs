@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Every error code that src/ uses has its heading in docs/reference/errors.md, and every heading there a use: an error
- * sends its reader to that page, which must not let them down.
+ * sends its reader to that page, which must not let them down. The heading is the code alone, since the link ends in it.
  */
 import ts from 'typescript';
 import { isTest, lineOf } from './source.mjs';
@@ -44,6 +44,6 @@ export function checkErrorCodes(sources, page) {
  * @returns {[string, number][]}
  */
 function headingCode(text, line) {
-  const code = /^#+ (SH\d{4})\b/.exec(text)?.[1];
+  const code = /^#+ (SH\d{4})$/.exec(text)?.[1];
   return code ? [[code, line]] : [];
 }

@@ -116,7 +116,7 @@ describe('text', () => {
   });
 
   it('lets other paths and addresses pass', () => {
-    const text = 'src/work/item.ts ./home/x /tmp/shoal https://nodejs.org/api https://a.example/work/x';
+    const text = 'src/work/item.ts ./home/x /home/me/sweep.ts /tmp/shoal https://nodejs.org/api https://a.example/work/x';
     expect(checkLeaks([{ path: 'a.md', text }])).toEqual([]);
   });
 
@@ -154,7 +154,7 @@ describe('error codes', () => {
       'src/lib/a.ts': `throw new ShoalError('SH1001', 'x');\nthrow new ShoalError('SH1002', 'x');`,
       'src/lib/a.test.ts': `expect(error.code).toBe('SH1009');`,
     });
-    const page = { path: 'docs/reference/errors.md', text: '# Errors\n\n## SH1001\n\n### SH1003: gone\n' };
+    const page = { path: 'docs/reference/errors.md', text: '# Errors\n\n## SH1001\n\n### SH1003\n\n## SH1002: has another anchor\n' };
     expect(messages(checkErrorCodes(sources, page))).toEqual([
       'src/lib/a.ts:2 SH1002 has no heading in docs/reference/errors.md',
       'docs/reference/errors.md:5 SH1003 is used nowhere in src/',

@@ -25,8 +25,11 @@ export function checkSizes(files) {
 }
 
 const leaks = [
-  // In two pieces, so that this file does not match itself.
-  { pattern: new RegExp('(?<![\\w./-])/(?:wo' + 'rk|ro' + 'ot|ho' + 'me|Us' + 'ers)/[\\w.-]+'), what: "a path of somebody's machine" },
+  // In two pieces, so that this file does not match itself. Examples live with `me`.
+  {
+    pattern: new RegExp('(?<![\\w./-])/(?:wo' + 'rk|ro' + 'ot|ho' + 'me|Us' + 'ers)/(?!me/)[\\w.-]+'),
+    what: "a path of somebody's machine",
+  },
   {
     pattern: new RegExp('https?://[\\w.-]*(?:regi' + 'stry|artif' + 'actory|ver' + 'daccio|nex' + 'us|mir' + 'ror)[\\w.-]*'),
     what: 'the host of a package registry',
