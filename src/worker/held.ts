@@ -28,7 +28,7 @@ export class HeldAssignment {
   /** Not settled. */
   remaining: number;
   /** Undefined once nothing is pending: inputs are let go of as early as can be. */
-  private source: { assign: AssignMessage; cutter: Cutter; sharedLengths: Uint32Array | undefined } | undefined;
+  private source: { assign: AssignMessage; cutter: Cutter } | undefined;
   private readonly told: number[] = [];
   private readonly settled: number[] = [];
   private dropped: number[] | undefined;
@@ -46,7 +46,7 @@ export class HeldAssignment {
     this.open = countOf(this.ranges);
     this.remaining = this.open;
     const cutter = new Cutter(assign, shapeOf(assign.input, assign.counts !== undefined));
-    this.source = { assign, cutter, sharedLengths: assign.sharedLengths?.slice() };
+    this.source = { assign, cutter };
     this.letGo();
   }
 
@@ -56,7 +56,8 @@ export class HeldAssignment {
 
   /** The next work. Only while something is pending. */
   cut(id: number, tasksMax: number, bytesMax: number): { work: Work; count: number } {
-    const { assign, cutter, sharedLengths } = this.source!;
+    const { assign, cutter } = this.source!;
+    const { sharedLengths } = assign;
     const { count, ranges, lengths, counts, body } = cutter.take(tasksMax, bytesMax);
     const work: Work = {
       id,
@@ -74,7 +75,7 @@ export class HeldAssignment {
       ranges,
       lengths,
       ...(counts === undefined ? {} : { counts }),
-      ...(sharedLengths === undefined ? {} : { sharedLengths }),
+      ...(sharedLengths === undefined ? {} : { sharedLengths: sharedLengths.slice() }),
       body,
     };
     this.letGo();

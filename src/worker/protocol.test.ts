@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { assignMessage, ProtocolDouble, resultsOf } from './protocol.double.ts';
+import { assignMessage, ProtocolDouble, resultsOf } from './protocol-double.suite.ts';
 
 let doubles: ProtocolDouble[] = [];
 function worker(...options: ConstructorParameters<typeof ProtocolDouble>): ProtocolDouble {

@@ -193,7 +193,7 @@ export class WorkerProtocol {
     const dropped = held.drop(what.ranges);
     held.takePending(dropped);
     for (const record of this.slots.recordsOf(held)) {
-      const ranges = splitRanges(record.work.ranges, dropped).inside;
+      const ranges = splitRanges(record.ranges, dropped).inside;
       if (ranges.length === 0) continue;
       record.left -= countOf(ranges);
       record.isCalledOff = true;
@@ -217,7 +217,7 @@ export class WorkerProtocol {
       if (!record.held) continue;
       record.held = undefined;
       record.left = 0;
-      this.effects.push({ effect: 'abort', slot: record.slot, work: record.work, ranges: record.work.ranges, reason: 'fenced' });
+      this.effects.push({ effect: 'abort', slot: record.slot, work: record.work, ranges: record.ranges, reason: 'fenced' });
     }
     this.held.clear();
     this.seen.clear();
@@ -239,7 +239,7 @@ export class WorkerProtocol {
     if (this.incarnation !== undefined) this.hello(nowMs);
     for (const held of this.held.values()) this.reports.release(held, held.takePending(held.ranges), 'draining', nowMs);
     this.slots.clearQueue();
-    for (const record of this.slots.records) this.revoke(record, record.work.ranges, 'draining');
+    for (const record of this.slots.records) this.revoke(record, record.ranges, 'draining');
   }
 
   /** The slots are closed and tell nothing more: everything unfinished goes back, uncharged, and goodbye. */
@@ -272,7 +272,7 @@ export class WorkerProtocol {
       if (isQuiet && hasReason && nowMs >= this.nextHelloMs) this.hello(nowMs);
       this.sendDue(nowMs);
       this.tombstones.expire(nowMs);
-      for (const record of this.slots.stuck(nowMs)) this.revoke(record, record.work.ranges, 'waits behind a long task');
+      for (const record of this.slots.stuck(nowMs)) this.revoke(record, record.ranges, 'waits behind a long task');
     }
     this.fill(nowMs);
   }
@@ -369,7 +369,7 @@ export class WorkerProtocol {
   /** Takes back from the slot what it has not started; the slot says which that was. */
   private revoke(record: WorkRecord, ranges: Ranges, why: string): void {
     const { slot, work } = record;
-    const inside = splitRanges(work.ranges, ranges).inside;
+    const inside = splitRanges(record.ranges, ranges).inside;
     if (!record.held || inside.length === 0) return;
     record.isCalledOff = true;
     this.effects.push({ effect: 'revoke', slot, work, ranges: inside, why });

@@ -105,7 +105,7 @@ export class Reports {
     const record = this.recordOf(id);
     if (!record) return;
     const { held } = record;
-    const mine = held.untold(record.work.ranges);
+    const mine = held.untold(record.ranges);
     record.left -= countOf(mine);
     const rest = held.takePending(held.ranges);
     const ranges = Uint32Array.of(...mine, ...rest);
@@ -117,7 +117,7 @@ export class Reports {
   /** A slot owes a word on every index; whatever it forgot must not be held for ever. */
   onFinished(record: WorkRecord, nowMs: number): void {
     if (record.held && record.left > 0) {
-      this.release(record.held, record.held.untold(record.work.ranges), 'the slot did not say what became of it', nowMs);
+      this.release(record.held, record.held.untold(record.ranges), 'the slot did not say what became of it', nowMs);
     }
   }
 

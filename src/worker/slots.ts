@@ -6,12 +6,15 @@
  * Tasks that must run alone have a slot of their own, number `count`, whose process is new for each of them;
  * without one (inline) they run when nothing else does.
  */
+import type { Ranges } from '../core/messages.ts';
 import type { Work } from './executors/executor.ts';
 import type { HeldAssignment } from './held.ts';
 import { workBytesMax, workMs } from './pace.ts';
 
 export interface WorkRecord {
   readonly work: Work;
+  /** Its indices. The arrays in the work itself are the executor's from now on. */
+  readonly ranges: Ranges;
   readonly slot: number;
   /** Undefined: nobody wants to know any more (fenced). */
   held: HeldAssignment | undefined;
@@ -153,7 +156,15 @@ export class Slots {
 
   private start(slot: Slot, held: HeldAssignment, tasks: number, nowMs: number, start: StartWork): number {
     const { work, count } = held.cut(this.nextId++, tasks, workBytesMax);
-    const record: WorkRecord = { work, slot: slot.number, held, left: count, movedMs: nowMs, isCalledOff: false };
+    const record: WorkRecord = {
+      work,
+      ranges: work.ranges.slice(),
+      slot: slot.number,
+      held,
+      left: count,
+      movedMs: nowMs,
+      isCalledOff: false,
+    };
     this.byId.set(work.id, record);
     slot.works.push(record);
     start(slot.number, work);

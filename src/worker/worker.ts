@@ -1,0 +1,306 @@
+/**
+ * The worker's shell: it does what protocol.ts decides. It owns the broker's listener, one executor a slot, the
+ * tick, and the ids of its incarnations; it decides nothing about tasks.
+ *
+ * A round: something comes in (messages, a slot's event, a tick) → protocol → `fill` → its effects, in order.
+ * All of it is synchronous, so that a message becomes a running task, and a result a message, within the same
+ * microtask. An executor may report from within `run` (inline): that joins the round under way.
+ */
+import { randomBytes, randomInt } from 'node:crypto';
+import { availableParallelism, hostname, totalmem } from 'node:os';
+import { performance } from 'node:perf_hooks';
+import type { Broker, Listener } from '../brokers/broker.ts';
+import type { FromWorker, ToWorker } from '../core/messages.ts';
+import { ulid } from '../lib/ulid.ts';
+import { decodeMessage, encodeMessage } from '../wire/frame.ts';
+import type { Executor, ExecutorOptions, WorkEvents } from './executors/executor.ts';
+import { inlineExecutor } from './executors/inline.ts';
+import { processExecutor } from './executors/process.ts';
+import { threadExecutor } from './executors/thread.ts';
+import { type WorkerEffect, WorkerProtocol, workerAddress } from './protocol.ts';
+
+export type Isolation = 'thread' | 'process' | 'inline';
+
+export interface WorkerOptions {
+  /** Its name; unique in a cluster at any time. */
+  worker: string;
+  broker: Broker;
+  slots: number;
+  isolation: Isolation;
+  queues?: readonly string[];
+  labels?: Readonly<Record<string, string>>;
+  /** Absent: the CPUs and memory of this machine. */
+  resources?: Readonly<Record<string, number>>;
+  /** After a signal, before a thread or process is terminated. */
+  graceMs?: number;
+  /** Heap of a thread or child. */
+  heapMiB?: number;
+  /** How often time is looked at: beats, repeats, leases. */
+  tickMs?: number;
+  /** One line for the log of this process: replaced slots, frames that make no sense. */
+  onWarning?: (line: string) => void;
+  /** Stands in for the executors of `isolation`; for tests. */
+  executors?: (options: ExecutorOptions, slot: number) => Executor;
+}
+
+export interface WorkerHandle {
+  readonly worker: string;
+  /** Starts the threads or processes of all slots now, so that the first result comes soon. */
+  warm(): void;
+  /** Takes nothing more, finishes what runs, and ends (W10). The same promise as `drained`. */
+  drain(): Promise<void>;
+  /** Settles when the worker has ended, whoever asked for it. */
+  readonly drained: Promise<void>;
+  /** Ends now: what runs is stopped and goes back with everything else, no attempt charged. */
+  stop(): Promise<void>;
+}
+
+const tickMsDefault = 250;
+const graceMsDefault = 5_000;
+
+const executorsOf: Record<Isolation, (options: ExecutorOptions) => Executor> = {
+  thread: threadExecutor,
+  process: processExecutor,
+  inline: inlineExecutor,
+};
+
+/** Resolves when the worker listens; it says hello by itself until a coordinator answers. */
+export async function startWorker(options: WorkerOptions): Promise<WorkerHandle> {
+  const shell = new WorkerShell(options);
+  await shell.start();
+  return {
+    worker: options.worker,
+    warm: () => shell.warm(),
+    drain: () => shell.drain(),
+    drained: shell.drained,
+    stop: () => shell.stop(),
+  };
+}
+
+class WorkerShell {
+  readonly drained: Promise<void>;
+  private readonly options: WorkerOptions;
+  private readonly protocol: WorkerProtocol;
+  private readonly executors: (Executor | undefined)[] = [];
+  /** Executors of tasks that ran alone, on their way out. */
+  private readonly closing = new Set<Promise<void>>();
+  /** Sends that are waited for before this worker ends. */
+  private readonly lastSends: Promise<void>[] = [];
+  private listener: Listener | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private isInRound = false;
+  private ending: Promise<void> | undefined;
+  private resolveDrained: () => void = () => undefined;
+  private rejectDrained: (error: unknown) => void = () => undefined;
+
+  constructor(options: WorkerOptions) {
+    this.options = options;
+    this.drained = new Promise((resolve, reject) => {
+      this.resolveDrained = resolve;
+      this.rejectDrained = reject;
+    });
+    // Whoever waits for it hears of a failure; nobody has to.
+    this.drained.catch(() => undefined);
+    this.protocol = new WorkerProtocol({
+      worker: options.worker,
+      slots: options.slots,
+      labels: { ...options.labels },
+      resources: { ...(options.resources ?? { cpu: availableParallelism(), memory: totalmem() }) },
+      queues: [...(options.queues ?? ['default'])],
+      host: hostname(),
+      pid: process.pid,
+      messageBytesMax: options.broker.maxMessageBytes,
+      hasAloneSlot: options.isolation !== 'inline',
+      seed: randomInt(2 ** 31),
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.listen();
+    this.timer = setInterval(() => setImmediate(this.tick), this.options.tickMs ?? tickMsDefault);
+    this.timer.unref();
+    this.options.broker.onState((state) => {
+      if (state === 'up') this.round(() => this.protocol.onBrokerUp(performance.now()));
+    });
+  }
+
+  warm(): void {
+    if (this.ending) return;
+    for (let slot = 0; slot < this.options.slots; slot++) this.executor(slot);
+  }
+
+  drain(): Promise<void> {
+    this.round(() => this.protocol.drain(performance.now()));
+    return this.drained;
+  }
+
+  stop(): Promise<void> {
+    if (!this.ending) {
+      // Nothing more is started; what waits goes back at once, what runs when its slot is gone (W10: no overlap).
+      this.round(() => this.protocol.drain(performance.now()));
+      this.end();
+    }
+    return this.drained;
+  }
+
+  /** Once. After `drained` there is nothing left that `leave` could hand back. */
+  private end(): void {
+    if (this.ending) return;
+    clearInterval(this.timer);
+    this.ending = this.close().then(this.resolveDrained, this.rejectDrained);
+  }
+
+  private async close(): Promise<void> {
+    const closed = await Promise.allSettled([...this.executors.map((executor) => executor?.close()), ...this.closing]);
+    for (const result of closed) if (result.status === 'rejected') this.warn(`a slot did not close: ${textOf(result.reason)}`);
+    this.round(() => this.protocol.leave('the worker stops', performance.now()));
+    await Promise.all(this.lastSends);
+    await this.listener?.close();
+  }
+
+  // ---- rounds -----------------------------------------------------------------
+
+  private round(input: () => void): void {
+    input();
+    if (this.isInRound) return;
+    this.isInRound = true;
+    try {
+      for (;;) {
+        this.protocol.fill(performance.now());
+        const effects = this.protocol.takeEffects();
+        if (effects.length === 0) return;
+        for (const effect of effects) this.perform(effect);
+      }
+    } finally {
+      this.isInRound = false;
+    }
+  }
+
+  /** After the messages that came in meanwhile, which the event loop hands over between a timer and this (K05). */
+  private readonly tick = (): void => {
+    if (this.ending) return;
+    this.round(() => this.protocol.tick(performance.now()));
+  };
+
+  private perform(effect: WorkerEffect): void {
+    switch (effect.effect) {
+      case 'send':
+        return this.send(effect.address, effect.message);
+      case 'run':
+        return this.executor(effect.slot).run(effect.work);
+      case 'abort':
+        return this.executors[effect.slot]?.abort(effect.work, effect.ranges, effect.reason);
+      case 'revoke':
+        return this.executors[effect.slot]?.revoke(effect.work, effect.ranges, effect.why);
+      case 'closeAlone':
+        return this.closeAlone();
+      case 'newIncarnation':
+        void this.listen().catch((error: unknown) => this.warn(`cannot listen as a new incarnation: ${textOf(error)}`));
+        return;
+      case 'drained':
+        return this.end();
+    }
+  }
+
+  private send(address: string, message: FromWorker): void {
+    // What was not taken is said again: by the outbox, the next beat, the next hello.
+    const sent = this.options.broker
+      .send(address, encodeMessage(message))
+      .catch((error: unknown) => this.warn(`${message.kind} was not sent: ${textOf(error)}`));
+    if (this.ending || message.kind === 'goodbye') this.lastSends.push(sent);
+  }
+
+  // ---- listening ----------------------------------------------------------------
+
+  /** As a new incarnation, on an address of its own (rule 9): words for an older one are not heard any more. */
+  private async listen(): Promise<void> {
+    const incarnation = ulid(Date.now(), randomBytes(10));
+    const address = workerAddress(this.options.worker, incarnation);
+    const listener = await this.options.broker.listen(address, this.onMessages);
+    const older = this.listener;
+    this.listener = listener;
+    this.round(() => this.protocol.begin(incarnation, performance.now()));
+    if (this.ending) await listener.close();
+    await older?.close();
+  }
+
+  private readonly onMessages = (messages: readonly Uint8Array[]): void => {
+    this.round(() => {
+      const nowMs = performance.now();
+      for (const bytes of messages) {
+        const message = this.decode(bytes);
+        if (message) this.protocol.onMessage(message, nowMs);
+      }
+    });
+  };
+
+  private decode(bytes: Uint8Array): ToWorker | undefined {
+    try {
+      return decodeMessage(bytes) as ToWorker;
+    } catch (error) {
+      this.warn(`a message makes no sense: ${textOf(error)}`);
+      return undefined;
+    }
+  }
+
+  // ---- slots ----------------------------------------------------------------------
+
+  private executor(slot: number): Executor {
+    return (this.executors[slot] ??= this.openExecutor(slot));
+  }
+
+  private openExecutor(slot: number): Executor {
+    const { isolation, slots, worker, heapMiB, graceMs = graceMsDefault } = this.options;
+    const isAlone = slot === slots;
+    const options: ExecutorOptions = {
+      events: this.eventsOf(slot),
+      graceMs,
+      name: isAlone ? `${worker}-alone` : `${worker}-${slot}`,
+      ...(heapMiB === undefined ? {} : { heapMiB }),
+    };
+    if (this.options.executors) return this.options.executors(options, slot);
+    // A task that may kill its process runs in one of its own, so that the blame is its own too (rule 7).
+    return executorsOf[isAlone ? 'process' : isolation](options);
+  }
+
+  private closeAlone(): void {
+    const { slots } = this.options;
+    const executor = this.executors[slots];
+    if (!executor) return;
+    this.executors[slots] = undefined;
+    const closed = executor
+      .close()
+      .catch((error: unknown) => this.warn(`the process of a task that ran alone did not close: ${textOf(error)}`))
+      .finally(() => this.closing.delete(closed));
+    this.closing.add(closed);
+  }
+
+  private eventsOf(slot: number): WorkEvents {
+    const { protocol } = this;
+    const { reports } = protocol;
+    const now = (): number => performance.now();
+    return {
+      results: (work, done) => this.round(() => reports.onResults(work.id, done, now())),
+      partial: (work, done) => this.round(() => reports.onPartial(work.id, done, now())),
+      failed: (work, index, failure) => this.round(() => reports.onFailed(work.id, index, failure, now())),
+      crashed: (work, index, how, error) => this.round(() => reports.onCrashed(work.id, index, how, error, now())),
+      released: (work, ranges, why) => this.round(() => reports.onReleased(work.id, ranges, why, now())),
+      refused: (work, error) => this.round(() => reports.onRefused(work.id, error, now())),
+      finished: (work) => this.round(() => protocol.onFinished(work.id, now())),
+      logs: (lines) => this.round(() => reports.onLogs(lines)),
+      note: (work, index, done, total, note) => this.round(() => reports.onNote(work.id, index, done, total, note)),
+      replaced: (why) => {
+        this.warn(`slot ${slot} was replaced: ${why}`);
+        this.round(() => protocol.onReplaced(slot, now()));
+      },
+    };
+  }
+
+  private warn(line: string): void {
+    this.options.onWarning?.(`worker ${this.options.worker}: ${line}`);
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
