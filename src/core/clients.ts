@@ -3,6 +3,7 @@ import { isFinal, TaskState } from './columns.ts';
 import type { DeadLetter, FromClient, Refusal, SubmitReply } from './messages.ts';
 import { RangeList } from './ranges.ts';
 import { openReader, readerKey } from './readers.ts';
+import { attach } from './rows.ts';
 import { endJob } from './settle.ts';
 import type { Job, Stage, State } from './state.ts';
 import { storyKey } from './state.ts';
@@ -97,8 +98,10 @@ function unknownJob(job: string): Refusal {
 
 function withJob(state: State, session: string, message: { request: number; job: string }, turn: Turn, act: (job: Job) => void): void {
   const job = state.jobs.get(message.job);
-  if (job && !job.dropping) act(job);
-  else refuse(turn, session, message.request, unknownJob(message.job));
+  if (job && !job.dropping) {
+    attach(state, job);
+    act(job);
+  } else refuse(turn, session, message.request, unknownJob(message.job));
 }
 
 function submit(state: State, session: string, message: Extract<FromClient, { kind: 'submit' }>, newId: string, turn: Turn): void {
@@ -113,7 +116,11 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
         hint: 'use another key, or delete that job first',
       });
     }
-    if (known.outcome === undefined) known.feeder = session;
+    if (known.outcome === undefined) {
+      known.feeder = session;
+      useCodeOf(known, spec);
+    }
+    attach(state, known);
     return turn.tell(session, { kind: 'reply', request, value: submitReply(known, true) });
   }
   if (state.full) {
@@ -127,6 +134,14 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
   const job = state.jobs.get(newId)!;
   job.feeder = session;
   turn.tell(session, { kind: 'reply', request, value: submitReply(job, false) });
+}
+
+/** The same job submitted again brings where its code lies now. */
+function useCodeOf(job: Job, spec: Job['spec']): void {
+  spec.stages.forEach((stage, index) => {
+    const own = job.stages[index]!.spec;
+    if (stage.definition && own.definition) own.definition = stage.definition;
+  });
 }
 
 function submitReply(job: Job, deduplicated: boolean): SubmitReply {

@@ -71,7 +71,7 @@ export class Driver {
   private readonly carried = new Map<string, Draft>();
 
   constructor(term = 1) {
-    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', refusalIsFinal: true });
+    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', isOneMachine: true });
     this.turn([{ from: 'self', event: 'tookOver', term }]);
   }
 
@@ -292,7 +292,7 @@ export class Driver {
   }
 
   private refold(): State {
-    const state = createState({ writer: 'other', registryStream: 'registry', refusalIsFinal: true });
+    const state = createState({ writer: 'other', registryStream: 'registry', isOneMachine: true });
     const at = { nowMs: this.nowMs, wallMs: this.wallMs };
     for (const { facts, seq } of this.journal.get('registry') ?? []) {
       for (const fact of facts) applyRegistryFact(state, structuredClone(fact) as never, at);

@@ -108,6 +108,7 @@ function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-opened' 
     notBeforeMs: spec.delayMs && spec.delayMs > ageMs ? at.nowMs + spec.delayMs - ageMs : 0,
     started: false,
     inRing: false,
+    isResting: false,
     recovered: 0,
     feeder: undefined,
     waiters: [],
@@ -116,6 +117,7 @@ function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-opened' 
     dropping: false,
   };
   state.jobs.set(job.id, job);
+  state.openJobs++;
   if (spec.key !== undefined) state.keys.set(spec.key, job.id);
   if (job.notBeforeMs > 0) state.timers.set(job.notBeforeMs, { wake: 'job-start', job: job.id });
   if (spec.deadlineWallMs !== undefined) {
@@ -441,6 +443,7 @@ function toFinal(state: State, stage: Stage, index: number, final: TaskState): v
 }
 
 function replayed(state: State, job: Job, stage: Stage, ranges: Ranges): void {
+  if (job.outcome !== undefined) state.openJobs++;
   job.outcome = undefined;
   job.endedWallMs = undefined;
   job.reason = undefined;
@@ -480,6 +483,7 @@ const finalOf = {
 } as const;
 
 function jobEnded(state: State, job: Job, fact: Extract<JobFact, { fact: 'job-ended' }>, at: FoldMoment): void {
+  if (job.outcome === undefined) state.openJobs--;
   job.outcome = fact.outcome;
   job.endedWallMs = fact.wallMs;
   job.reason = fact.reason;

@@ -6,6 +6,8 @@ import { isFinal, TaskState } from './columns.ts';
 import type { Job, Stage, State } from './state.ts';
 
 export function checkInvariants(state: State): void {
+  const open = [...state.jobs.values()].filter((job) => job.outcome === undefined).length;
+  must(open === state.openJobs, `openJobs ${state.openJobs}, jobs say ${open}`);
   const openByHandle = new Map<number, number>();
   for (const job of state.jobs.values()) {
     for (const stage of job.stages) checkStage(job, stage, openByHandle, state);
@@ -60,7 +62,7 @@ function checkRing(state: State, job: Job): void {
   must(job.inRing === (places.length === 1), `${job.id} says inRing ${job.inRing}`);
   if (places.length === 1) must(places[0] === job.spec.priority, `${job.id} is in another priority's ring`);
   const hasReady = job.outcome === undefined && job.stages.some((stage) => stage.counts[TaskState.ready]! > 0);
-  if (hasReady && job.notBeforeMs === 0) must(job.inRing, `${job.id} has ready tasks and is not in its ring`);
+  if (hasReady && job.notBeforeMs === 0 && !job.isResting) must(job.inRing, `${job.id} has ready tasks and is not in its ring`);
 }
 
 function checkWorker(state: State, worker: State['workers'][number]): void {

@@ -7,6 +7,7 @@ import { TaskState } from './columns.ts';
 import { deliverBytesMax, deliverTasksMax } from './limits.ts';
 import type { DeliverMessage, FromClient, TaskFailure } from './messages.ts';
 import { RangeList } from './ranges.ts';
+import { attach } from './rows.ts';
 import type { DefinitionRef } from './spec.ts';
 import type { Job, Partial, Reader, Stage, State } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -23,6 +24,7 @@ export function openReader(state: State, session: string, message: Extract<FromC
     turn.tell(session, { kind: 'readEnd', reader: message.reader, error: { code: 'SH1401', message: `there is no job ${message.job}` } });
     return;
   }
+  attach(state, job);
   const reader: Reader = {
     key: readerKey(session, message.reader),
     session,

@@ -49,9 +49,16 @@ function toReady(stage: Stage, from: number, count: number): void {
 }
 
 export function enring(state: State, job: Job): void {
-  if (job.inRing || job.outcome !== undefined || job.notBeforeMs > 0) return;
+  if (job.inRing || job.outcome !== undefined || job.notBeforeMs > 0 || job.isResting) return;
   job.inRing = true;
   ringOf(state, job.spec.priority).jobs.push(job);
+}
+
+/** Somebody wants it: a job that rested since the journal was opened goes on. */
+export function attach(state: State, job: Job): void {
+  if (!job.isResting) return;
+  job.isResting = false;
+  if (job.stages.some((stage) => stage.counts[TaskState.ready]! > 0)) enring(state, job);
 }
 
 function ringOf(state: State, priority: number): Ring {

@@ -43,6 +43,10 @@ export interface State {
   lastTickMs: number;
   /** The journal refused for want of room: no new work until an append succeeds. */
   full: boolean;
+  /** Jobs without an outcome. */
+  openJobs: number;
+  /** Jobs found in the journal rest until a client asks for them (one machine: nobody else is there to want them). */
+  restUntilAttached: boolean;
   /** When every live worker refuses a task's code: fail the job (one machine), or wait for another worker. */
   refusalIsFinal: boolean;
   /** Streams of dropped jobs met while folding: dropped once more after a takeover, in case the last leader did not come to it. */
@@ -75,6 +79,8 @@ export interface Job {
   notBeforeMs: number;
   started: boolean;
   inRing: boolean;
+  /** Waits for a client to attach; see State.restUntilAttached. */
+  isResting: boolean;
   recovered: number;
   /** The session that sends this job's inputs. */
   feeder: string | undefined;
@@ -234,7 +240,7 @@ export type Wake =
   | { wake: 'ttl'; job: string; stage: number; from: number; count: number }
   | { wake: 'drop'; job: string };
 
-export function createState(options: { writer: string; registryStream: string; refusalIsFinal: boolean }): State {
+export function createState(options: { writer: string; registryStream: string; isOneMachine: boolean }): State {
   return {
     writer: options.writer,
     term: 0,
@@ -255,7 +261,9 @@ export function createState(options: { writer: string; registryStream: string; r
     commitMs: 0,
     lastTickMs: 0,
     full: false,
-    refusalIsFinal: options.refusalIsFinal,
+    openJobs: 0,
+    restUntilAttached: options.isOneMachine,
+    refusalIsFinal: options.isOneMachine,
     orphans: [],
   };
 }

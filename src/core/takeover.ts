@@ -20,6 +20,7 @@ export function onTookOver(state: State, term: number, turn: Turn): void {
   state.rings.length = 0;
   for (const job of state.jobs.values()) {
     job.inRing = false;
+    job.isResting = state.restUntilAttached && job.outcome === undefined;
     for (const stage of job.stages) rebuild(state, job, stage);
     job.recovered = countRecovered(job);
     if (job.stages.some((stage) => stage.counts[TaskState.ready]! > 0)) enring(state, job);

@@ -81,6 +81,7 @@ function whyWaiting(state: State, job: Job): string | undefined {
     if (stage.counts[TaskState.ready]! > 0) ready ??= stage;
     delayed ||= stage.counts[TaskState.delayed]! > 0;
   }
+  if (job.isResting) return 'nobody has asked for it since the journal was opened';
   if (job.notBeforeMs > 0) return 'delayed: its start time has not come';
   if (!ready) {
     if (delayed) return 'waiting for the next attempt of tasks that failed';
