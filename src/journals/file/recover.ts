@@ -8,6 +8,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { ShoalError } from '../../lib/errors.ts';
 import { JournalCorruptError, JournalFullError } from '../journal.ts';
 import { type Disk, errorCode, isFull } from './disk.ts';
 import {
@@ -41,21 +42,43 @@ export interface OpenContext {
 export async function openSegments(context: OpenContext): Promise<Opened> {
   const ledger = new Ledger(new Segments(context.directory, context.disk));
   const mine = await createNext(context);
+  const older = segmentNumbers(context.directory).filter((number) => number < mine.number);
+  const header = await recover(context, ledger, older, mine.number)
+    .then(() => writeHeader(context, ledger, mine))
+    .catch(async (error: unknown) => {
+      await mine.handle.close();
+      // Nothing was taken over: whoever had the journal may go on, and the next opener finds no litter.
+      await unlinkIfThere(context, mine.number);
+      throw error;
+    });
+  const counted = new Set(ledger.segments.all().map(({ number }) => number));
+  const active = ledger.segments.add({ ...header, handle: mine.handle });
   try {
-    const older = segmentNumbers(context.directory).filter((number) => number < mine.number);
-    const counted = await recover(context, ledger, older);
-    const active = await begin(context, ledger, mine);
+    // Together: file systems with a journal of their own make one commit of the two.
+    await Promise.all([context.disk.sync(mine.handle), context.disk.syncDirectory(context.directory)]);
+    // An opener that came later may count what we don't. It creates its segment before it reads, so it is seen here, or
+    // has seen our header.
+    if (isSuperseded(context, mine.number)) throw takenError(context);
     for (const number of older) {
       // Never finished by its opener, or removed by a process that ended before it could.
       if (!counted.has(number)) await unlinkIfThere(context, number);
     }
-    return { ledger, active };
   } catch (error) {
+    // The file stays: with its header it may count for another opener already.
     await mine.handle.close();
-    // Nothing was taken over: whoever had the journal may go on, and the next opener finds no litter.
-    await unlinkIfThere(context, mine.number);
     throw error;
   }
+  return { ledger, active };
+}
+
+function isSuperseded(context: OpenContext, number: number): boolean {
+  return segmentNumbers(context.directory).at(-1) !== number;
+}
+
+function takenError({ directory }: OpenContext): ShoalError {
+  return new ShoalError('SH4006', `the journal in ${directory} was opened by another process at the same time`, {
+    hint: 'one process at a time may use a file journal',
+  });
 }
 
 async function createNext(context: OpenContext): Promise<{ number: number; handle: FileHandle }> {
@@ -68,9 +91,12 @@ async function createNext(context: OpenContext): Promise<{ number: number; handl
 }
 
 /** Writes the header that seals what was read. From here on the older segments' ends are fixed. */
-async function begin(context: OpenContext, ledger: Ledger, mine: { number: number; handle: FileHandle }): Promise<Segment> {
+async function writeHeader(
+  context: OpenContext,
+  ledger: Ledger,
+  { number, handle }: { number: number; handle: FileHandle },
+): Promise<{ number: number; salt: number; headerBytes: number; bytes: number }> {
   const { disk, directory, reserve } = context;
-  const { number, handle } = mine;
   const salt = context.newSalt();
   const header = encodeHeader({ number, salt, seals: ledger.segments.seals() });
   try {
@@ -80,31 +106,30 @@ async function begin(context: OpenContext, ledger: Ledger, mine: { number: numbe
     if (!(await reserve.release())) throw new JournalFullError(`no space left to open the journal in ${directory}`, error);
     await disk.write(handle, [header], 0);
   }
-  // Together: file systems with a journal of their own make one commit of the two.
-  await Promise.all([disk.sync(handle), disk.syncDirectory(directory)]);
-  return ledger.segments.add({ number, salt, headerBytes: header.length, bytes: header.length, handle });
+  return { number, salt, headerBytes: header.length, bytes: header.length };
 }
 
-/** Applies all records that count, oldest first; answers with the segments that still do. */
-async function recover(context: OpenContext, ledger: Ledger, numbers: readonly number[]): Promise<Set<number>> {
+/** Applies all records that count, oldest first. Afterwards the segments are those that still do. */
+async function recover(context: OpenContext, ledger: Ledger, numbers: readonly number[], mine: number): Promise<void> {
   const last = await findLast(context, numbers);
-  if (last === undefined) return new Set();
+  if (last === undefined) return;
   const missing = new Set<number>();
   for (const seal of last.seals) {
-    const path = join(context.directory, segmentFileName(seal.number));
-    if (!numbers.includes(seal.number)) missing.add(seal.number);
-    else await withFile(path, async (file) => readSealed(ledger, file, path, seal));
+    const path = ledger.segments.pathOf(seal.number);
+    const isThere = await withFileIfThere(path, async (file) => readSealed(ledger, file, path, seal).then(() => true));
+    if (isThere !== true) missing.add(seal.number);
   }
-  const removed = await readLast(context, ledger, last);
+  // A writer from whom we take the journal may still remove what it had written off: the last segment says so.
+  const removed = await readLast(context, ledger, last, mine);
   for (const number of missing) {
-    if (!removed.has(number))
-      throw new JournalCorruptError(`${segmentFileName(number)} is missing from the journal in ${context.directory}`, RESTORE);
+    if (removed.has(number)) continue;
+    if (isSuperseded(context, mine)) throw takenError(context);
+    throw new JournalCorruptError(`${segmentFileName(number)} is missing from the journal in ${context.directory}`, RESTORE);
   }
   ledger.closeStreamsBySavedHashes();
   for (const { number, liveBytes } of ledger.segments.all()) {
     if (liveBytes === 0 || removed.has(number)) ledger.segments.forget(number);
   }
-  return new Set(ledger.segments.all().map(({ number }) => number));
 }
 
 const RESTORE = 'restore the directory from a copy, or move it away and start with an empty journal';
@@ -113,15 +138,13 @@ const RESTORE = 'restore the directory from a copy, or move it away and start wi
 async function findLast(context: OpenContext, numbers: readonly number[]): Promise<SegmentHeader | undefined> {
   for (const number of numbers.toReversed()) {
     const path = join(context.directory, segmentFileName(number));
-    const header = await withFile(path, (file) => readHeader(file, path, number)).catch((error: unknown) => {
-      // Its opener ran out of space and took it back, after we had listed it.
-      if (errorCode(error) === 'ENOENT') return undefined;
-      throw error;
+    // A file may have gone since: its opener had no room for the header, or a later opener has no use for it.
+    const header = await withFileIfThere(path, async (file) => {
+      const found = await readHeader(file, path, number);
+      if (found === undefined) await refuseUnlessUnbegun(file, path);
+      return found;
     });
     if (header !== undefined) return header;
-    await withFile(path, (file) => refuseUnlessUnbegun(file, path)).catch((error: unknown) => {
-      if (errorCode(error) !== 'ENOENT') throw error;
-    });
   }
   return undefined;
 }
@@ -171,12 +194,12 @@ async function readSealed(ledger: Ledger, file: FileHandle, path: string, seal: 
 }
 
 /** Reads the last segment to its end, cuts a torn tail, and makes durable what was read: its writer may not have come to that. */
-async function readLast(context: OpenContext, ledger: Ledger, header: SegmentHeader): Promise<Set<number>> {
+async function readLast(context: OpenContext, ledger: Ledger, header: SegmentHeader, mine: number): Promise<Set<number>> {
   const { number, salt } = header;
   const path = join(context.directory, segmentFileName(number));
   const removed = new Set<number>();
   const segment = ledger.segments.add({ number, salt, headerBytes: header.bytes, bytes: header.bytes });
-  await withFile(path, async (file) => {
+  const isRead = await withFileIfThere(path, async (file) => {
     const { end, damage } = await scan(ledger, file, path, header, SEGMENT_BYTES_MAX, (seq) => removed.add(seq));
     const why = damage && (await whyNotTorn(file, damage, salt));
     if (why !== undefined) {
@@ -184,7 +207,11 @@ async function readLast(context: OpenContext, ledger: Ledger, header: SegmentHea
     }
     segment.bytes = end;
     await context.disk.sync(file);
+    return true;
   });
+  // Only a later opener removes the last segment.
+  if (isRead !== true && isSuperseded(context, mine)) throw takenError(context);
+  if (isRead !== true) throw new JournalCorruptError(`${path} was removed while it was being read`, RESTORE);
   return removed;
 }
 
@@ -204,9 +231,13 @@ function scan(
   });
 }
 
-async function withFile<T>(path: string, act: (file: FileHandle) => Promise<T>): Promise<T> {
+async function withFileIfThere<T>(path: string, act: (file: FileHandle) => Promise<T>): Promise<T | undefined> {
   // For writing too: some systems make only such files durable.
-  const file = await open(path, 'r+');
+  const file = await open(path, 'r+').catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (file === undefined) return undefined;
   try {
     return await act(file);
   } finally {
