@@ -29,7 +29,7 @@ import ts from 'typescript';
 export const isTest = (path) => /\.(test|suite|double)\.ts$/.test(path);
 
 /** @param {string} path */
-export const isGenerated = (path) => /_pb\.ts$/.test(path);
+export const isGenerated = (path) => /_pb(\.d)?\.[jt]s$/.test(path);
 
 /**
  * @param {ts.SourceFile} tree
