@@ -11,7 +11,7 @@ export interface Codecs {
 }
 
 /** The codec that wrote something; `fallback` where the definition is not known in this process. */
-export function codecOf(ref: DefinitionRef | undefined, fallback: Codec): Codec {
+function codecOf(ref: DefinitionRef | undefined, fallback: Codec): Codec {
   return (ref && findDefinition(ref.name)?.codec) ?? fallback;
 }
 

@@ -211,7 +211,7 @@ export function readResult(
   });
 }
 
-export function nothingToCombine(name: string): ShoalError {
+function nothingToCombine(name: string): ShoalError {
   return new ShoalError('SH1407', `${name}: there was nothing to combine`, {
     why: 'a reduce over no results has no value',
     hint: 'look whether there are inputs before you reduce',

@@ -1,6 +1,17 @@
 import { describe, expect, it } from 'vitest';
+import { attemptsMax } from '../core/limits.ts';
 import type { ShoalError } from '../lib/errors.ts';
-import { type AnyOptions, checkOptionNames, jobTerms, mapTerms, mergeOptions, reduceTerms, stageTerms } from './options.ts';
+import {
+  type AnyOptions,
+  checkOptionNames,
+  crashLimitMax,
+  jobTerms,
+  mapTerms,
+  mergeOptions,
+  reduceTerms,
+  retriesMax,
+  stageTerms,
+} from './options.ts';
 
 const none = {} as AnyOptions;
 
@@ -26,6 +37,10 @@ describe('what options mean', () => {
     expect(jobTerms('t', none)).toEqual({ priority: 0, keepMs: 86_400_000 });
     expect(mapTerms('t', none)).toEqual({ order: 'input', inFlightMax: 65_536, label: undefined, progressTitle: undefined });
     expect(reduceTerms('t', {})).toEqual({ fanIn: 16, ordered: false });
+  });
+
+  it("keeps a task's attempts within what its row can count", () => {
+    expect(1 + retriesMax + crashLimitMax).toBeLessThan(attemptsMax);
   });
 
   it('turns words into numbers', () => {

@@ -17,7 +17,7 @@ interface Outcome {
   failure?: TaskFailure;
 }
 
-export class ScriptedJob {
+class ScriptedJob {
   readonly id: string;
   readonly spec: JobSpec;
   readonly digest: string;
