@@ -157,6 +157,9 @@ const seenMax = 8192;
  */
 export class SeenSerials {
   private readonly recent = new Set<number>();
+  /** In order of arrival, a ring: finding the oldest of a Set that loses its oldest all the time is slow in V8. */
+  private readonly order: number[] = [];
+  private at = 0;
   private floor = 0;
   /** The highest one. */
   last = 0;
@@ -166,18 +169,21 @@ export class SeenSerials {
   }
 
   add(serial: number): void {
-    this.recent.add(serial);
-    if (serial > this.last) this.last = serial;
-    if (this.recent.size <= seenMax) return;
-    for (const oldest of this.recent) {
+    const oldest = this.order[this.at];
+    if (oldest !== undefined) {
       this.recent.delete(oldest);
       this.floor = Math.max(this.floor, oldest);
-      break;
     }
+    this.order[this.at] = serial;
+    this.at = (this.at + 1) % seenMax;
+    this.recent.add(serial);
+    if (serial > this.last) this.last = serial;
   }
 
   clear(): void {
     this.recent.clear();
+    this.order.length = 0;
+    this.at = 0;
     this.floor = 0;
     this.last = 0;
   }

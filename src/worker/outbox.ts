@@ -9,8 +9,6 @@
 import type { NumberedMessage } from '../core/messages.ts';
 import type { HeldAssignment } from './held.ts';
 
-type WithoutNumber<M> = M extends NumberedMessage ? Omit<M, 'number'> : never;
-
 export interface Said {
   message: NumberedMessage;
   held: HeldAssignment;
@@ -27,7 +25,8 @@ const resendPausesMax = 8;
 export class Outbox {
   private entries: Said[] = [];
   private first = 1;
-  private next = 1;
+  /** The number that the next message has to carry. */
+  next = 1;
   /** Grows while nothing is acknowledged. */
   private pauses = 1;
   bytes = 0;
@@ -36,10 +35,11 @@ export class Outbox {
     return this.entries.length === 0;
   }
 
-  add(held: HeldAssignment, message: WithoutNumber<NumberedMessage>): Said {
+  /** `message` carries the number `next`. */
+  add(held: HeldAssignment, message: NumberedMessage): Said {
     let bytes = 0;
     if ('body' in message) for (const chunk of message.body) bytes += chunk.length;
-    const said: Said = { message: { ...message, number: this.next } as NumberedMessage, held, bytes, sentMs: undefined };
+    const said: Said = { message, held, bytes, sentMs: undefined };
     this.next += 1;
     this.bytes += bytes;
     this.entries.push(said);

@@ -8,8 +8,8 @@ import { heldHash } from '../core/held-hash.ts';
 import type { AssignMessage, FromWorker, NumberedMessage } from '../core/messages.ts';
 import { countOf, indicesOf, RangeList } from '../core/ranges.ts';
 import type { Work } from './executors/executor.ts';
-import { assignMessage, resultsOf } from './protocol-double.suite.ts';
 import { WorkerProtocol } from './protocol.ts';
+import { assignMessage, resultsOf } from './protocol-double.suite.ts';
 
 type Step =
   | { do: 'assign'; from: number; count: number; alone: boolean; lanes: number }

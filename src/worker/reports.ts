@@ -4,7 +4,7 @@
  *
  * protocol.ts owns who leads and what is assigned; it lends this file its slots and its way to send.
  */
-import type { ErrorRecord, FromWorker, LogLine, NumberedMessage, Ranges } from '../core/messages.ts';
+import type { ErrorRecord, FromWorker, LogLine, NumberedMessage, Ranges, ResultsMessage } from '../core/messages.ts';
 import { countOf } from '../core/ranges.ts';
 import { Cutter } from './cut.ts';
 import type { HeldAssignment } from './held.ts';
@@ -29,7 +29,7 @@ export interface Done {
 }
 
 type Wanted = WorkRecord & { held: HeldAssignment };
-type About = Pick<NumberedMessage, 'term' | 'serial' | 'job' | 'stage' | 'attempt' | 'worker' | 'incarnation'>;
+type About = Pick<NumberedMessage, 'number' | 'term' | 'serial' | 'job' | 'stage' | 'attempt' | 'worker' | 'incarnation'>;
 
 /** Frame header and small fields of a message, generously. */
 const messageHeaderBytes = 4096;
@@ -71,7 +71,7 @@ export class Reports {
     if (this.isTooLarge(done)) return this.tellTooLarge(record, done.ranges, done.body.length, done.durations, nowMs);
     const { ranges, durations, body } = done;
     this.told(record, ranges);
-    this.say(held, { kind: 'partial', ...this.about(held), ranges, durations, body: [body] }, nowMs);
+    this.say(held, { ...this.about(held), kind: 'partial', ranges, durations, body: [body] }, nowMs);
   }
 
   onFailed(
@@ -85,14 +85,14 @@ export class Reports {
     const { held } = record;
     held.pace.learn([failure.durationUs]);
     this.told(record, Uint32Array.of(index, 1));
-    this.say(held, { kind: 'failed', ...this.about(held), index, ...failure }, nowMs);
+    this.say(held, { ...this.about(held), kind: 'failed', index, ...failure }, nowMs);
   }
 
   onCrashed(id: number, index: number, how: string, error: ErrorRecord, nowMs: number): void {
     const record = this.recordOf(id);
     if (!record || !this.isWanted(record.held, index)) return;
     this.told(record, Uint32Array.of(index, 1));
-    this.say(record.held, { kind: 'crashed', ...this.about(record.held), index, how, error }, nowMs);
+    this.say(record.held, { ...this.about(record.held), kind: 'crashed', index, how, error }, nowMs);
   }
 
   onReleased(id: number, ranges: Ranges, why: string, nowMs: number): void {
@@ -111,7 +111,7 @@ export class Reports {
     const ranges = Uint32Array.of(...mine, ...rest);
     if (ranges.length === 0) return;
     held.tell(ranges, countOf(ranges));
-    this.say(held, { kind: 'refused', ...this.about(held), ranges, why: error.message, error }, nowMs);
+    this.say(held, { ...this.about(held), kind: 'refused', ranges, why: error.message, error }, nowMs);
   }
 
   /** A slot owes a word on every index; whatever it forgot must not be held for ever. */
@@ -192,11 +192,27 @@ export class Reports {
     const { ranges, lengths, counts, durations, body } = done;
     if (this.isTooLarge(done)) return this.tellTooLarge(record, ranges, body.length, durations, nowMs);
     this.told(record, ranges);
-    this.say(
-      held,
-      { kind: 'results', ...this.about(held), ranges, lengths, ...(counts ? { counts } : {}), durations, body: [body] },
-      nowMs,
-    );
+    // Written out: this is the one message that thousands a second are made of, and spreads are slow.
+    const { worker, incarnation } = this.line.me();
+    const { term, serial, job, stage, attempt } = held;
+    const number = this.outbox.next;
+    const message: ResultsMessage = {
+      kind: 'results',
+      worker,
+      incarnation,
+      number,
+      term,
+      serial,
+      job,
+      stage,
+      attempt,
+      ranges,
+      lengths,
+      durations,
+      body: [body],
+    };
+    if (counts) message.counts = counts;
+    this.say(held, message, nowMs);
   }
 
   /** One value that the broker cannot carry (N09): it never will, so the tasks are dead. */
@@ -211,7 +227,7 @@ export class Reports {
     for (let i = 0; i < ranges.length; i += 2) {
       for (let index = ranges[i]!; index < ranges[i]! + ranges[i + 1]!; index++) {
         const durationUs = durations[task++] ?? 0;
-        this.say(record.held, { kind: 'failed', ...this.about(record.held), index, error, verdict: 'dead', durationUs }, nowMs);
+        this.say(record.held, { ...this.about(record.held), kind: 'failed', index, error, verdict: 'dead', durationUs }, nowMs);
       }
     }
   }
@@ -225,7 +241,7 @@ export class Reports {
   release(held: HeldAssignment, ranges: Ranges, why: string, nowMs: number): void {
     if (ranges.length === 0) return;
     held.tell(ranges, countOf(ranges));
-    this.say(held, { kind: 'released', ...this.about(held), ranges, why }, nowMs);
+    this.say(held, { ...this.about(held), kind: 'released', ranges, why }, nowMs);
   }
 
   private told(record: Wanted, ranges: Ranges): void {
@@ -235,10 +251,11 @@ export class Reports {
   }
 
   private about({ term, serial, job, stage, attempt }: HeldAssignment): About {
-    return { ...this.line.me(), term, serial, job, stage, attempt };
+    const { worker, incarnation } = this.line.me();
+    return { worker, incarnation, number: this.outbox.next, term, serial, job, stage, attempt };
   }
 
-  private say(held: HeldAssignment, message: Parameters<Outbox['add']>[1], nowMs: number): void {
+  private say(held: HeldAssignment, message: NumberedMessage, nowMs: number): void {
     const said = this.outbox.add(held, message);
     if (!this.line.canSend()) return;
     said.sentMs = nowMs;
