@@ -35,7 +35,7 @@ describe('the package', () => {
   it('names the missing peer of an entry that needs one', async () => {
     const { status, stderr } = await importEntry('shoal/codecs/protobuf');
     expect(status).toBe(1);
-    expect(stderr).toContain('@bufbuild/protobuf');
+    expect(stderr).toContain('npm install @bufbuild/protobuf');
   });
 
   it('imports every entry once the peers are there', async () => {
