@@ -2,9 +2,9 @@
 import { installOpener } from './client/opener.ts';
 import { installProgress } from './client/progress.ts';
 import { type Progress as ProgressDisplay, progressFromEnvironment } from './lib/progress-bar.ts';
-import { open } from './open.ts';
 
-installOpener(open);
+// A thread that only defines tasks loads no coordinator.
+installOpener(async (address, options) => (await import('./open.ts')).open(address, options));
 
 let display: ProgressDisplay | undefined;
 installProgress((title, views) => {

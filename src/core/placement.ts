@@ -7,7 +7,7 @@ const stretchable = new Set(['cpu', 'memory']);
 
 /** Could the worker ever run it? */
 export function canRun(worker: Worker, job: Job, stage: Stage): boolean {
-  if (worker.status !== 'live' || !worker.queues.has(stage.spec.queue) || worker.refused.has(`${job.id}/${stage.index}`)) return false;
+  if (worker.status !== 'live' || !servesQueue(worker, stage.spec.queue) || worker.refused.has(`${job.id}/${stage.index}`)) return false;
   for (const name in stage.spec.resources) {
     const has = worker.resources[name];
     if (has === undefined) return false;
@@ -44,4 +44,9 @@ export function wants(state: State, worker: Worker, stage: Stage): number {
   }
   if (stage.spec.chunkSize !== undefined && count > 0) count = stage.spec.chunkSize;
   return Math.max(0, Math.min(count, resourceRoom, assignTasksMax));
+}
+
+/** `*` serves them all. */
+export function servesQueue(worker: Worker, queue: string): boolean {
+  return worker.queues.has(queue) || worker.queues.has('*');
 }

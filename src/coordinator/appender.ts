@@ -1,0 +1,45 @@
+/**
+ * Appends until the outcome is known (rule 3): an unknown outcome means the same bytes again, a full journal
+ * means the same bytes again once there is room. What is beyond that (a conflict, damage) is the caller's end.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Entry, type Journal, JournalFullError, OutcomeUnknownError } from '../journals/journal.ts';
+
+/** Deadlines that may pass without an answer before the leader gives up (S10). */
+const unknownTriesMax = 10;
+const retryMs = 250;
+
+export class Appender {
+  /** There was no room at the last try. */
+  isFull = false;
+  /** The append under way, if any; never rejects. */
+  settled: Promise<void> = Promise.resolve();
+  private readonly journal: Journal;
+
+  constructor(journal: Journal) {
+    this.journal = journal;
+  }
+
+  /** `onFull` is called once, when the journal first says that it has no room for this. */
+  append(entries: readonly Entry[], onFull: () => void = () => {}): Promise<void> {
+    const appended = this.untilKnown(entries, onFull);
+    this.settled = appended.catch(() => undefined);
+    return appended;
+  }
+
+  private async untilKnown(entries: readonly Entry[], onFull: () => void): Promise<void> {
+    for (let unknown = 0; ; ) {
+      try {
+        await this.journal.append(entries);
+        this.isFull = false;
+        return;
+      } catch (error) {
+        if (error instanceof JournalFullError) {
+          if (!this.isFull) onFull();
+          this.isFull = true;
+        } else if (!(error instanceof OutcomeUnknownError) || ++unknown >= unknownTriesMax) throw error;
+      }
+      await sleep(retryMs);
+    }
+  }
+}

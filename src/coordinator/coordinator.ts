@@ -1,0 +1,359 @@
+/**
+ * The coordinator's shell: one loop around the core. What arrives gathers in an inbox; a turn takes it, the
+ * core decides, the turn's entries are appended, and only then its effects are carried out (rule 1). One append
+ * is in flight; what arrives meanwhile is the next turn, which is how commits group by themselves.
+ *
+ * Owns: the inbox, the clock, timers, sessions, ids, the bytes of recent entries. Decides nothing about jobs.
+ */
+import { randomFillSync, randomInt } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import type { Broker, Listener } from '../brokers/broker.ts';
+import type { Input } from '../core/inputs.ts';
+import { turnBytesMax } from '../core/limits.ts';
+import type { FromClient, FromWorker, LogLine, Refusal } from '../core/messages.ts';
+import { createState, type State } from '../core/state.ts';
+import { endTurn, step } from '../core/step.ts';
+import { advanceStreams, type Draft, type Effect, Turn } from '../core/turn.ts';
+import type { Election, Leadership } from '../elections/election.ts';
+import type { Entry, Journal } from '../journals/journal.ts';
+import { ShoalError } from '../lib/errors.ts';
+import { ulid } from '../lib/ulid.ts';
+import { decodeMessage, encodeHead } from '../wire/frame.ts';
+import { Appender } from './appender.ts';
+import { Effects } from './effects.ts';
+import { LocalSession } from './sessions.ts';
+import { takeOver } from './takeover.ts';
+
+export interface CoordinatorOptions {
+  broker: Broker;
+  journal: Journal;
+  election: Election;
+  /** One process holds client, coordinator and worker: code nobody has fails the job, jobs of earlier runs rest. */
+  isOneMachine: boolean;
+  onLog?: (line: LogLine) => void;
+  /** One line for the log of this process. */
+  onWarning?: (line: string) => void;
+}
+
+const tickMs = 1_000;
+const timeoutMsMax = 2 ** 31 - 1;
+const idPoolBytes = 1_000;
+
+export class Coordinator {
+  private readonly options: CoordinatorOptions;
+  private readonly state: State;
+  private readonly appender: Appender;
+  private readonly effects: Effects;
+  private readonly sessions = new Map<string, LocalSession>();
+  private inbox: Input[] = [];
+  private inboxBytes = 0;
+  private carried = new Map<string, Draft>();
+  private isPumping = false;
+  private isStopped = false;
+  private tookMs: number | undefined;
+  private leadership: Leadership | undefined;
+  private readonly listeners: Listener[] = [];
+  private ticker: NodeJS.Timeout | undefined;
+  private alarm: NodeJS.Timeout | undefined;
+  private alarmAtMs = Number.POSITIVE_INFINITY;
+  /** Hints wait for the next commit, but not longer than a tick. */
+  private flushDue = false;
+  /** A timer of the core is due. */
+  private turnDue = false;
+  private sessionCount = 0;
+  private readonly idPool = new Uint8Array(idPoolBytes);
+  private idAt = idPoolBytes;
+  private readonly watchers = new Set<() => void>();
+  private readonly drainedInbox: (() => void)[] = [];
+
+  constructor(options: CoordinatorOptions) {
+    this.options = options;
+    const writer = this.newId();
+    this.state = createState({ writer, registryStream: 'registry', isOneMachine: options.isOneMachine });
+    this.appender = new Appender(options.journal);
+    this.effects = new Effects({
+      broker: options.broker,
+      journal: options.journal,
+      session: (id) => this.sessions.get(id),
+      onLog: options.onLog,
+      fail: (error) => this.fail(error),
+    });
+  }
+
+  /** Campaigns, takes over, and serves. */
+  async start(): Promise<void> {
+    const { broker, election, journal } = this.options;
+    const me = { id: this.state.writer, address: 'hello' };
+    this.leadership = await election.campaign(me, new AbortController().signal);
+    const term = await takeOver(this.state, journal, { nowMs: () => performance.now(), wallMs: () => Date.now() });
+    this.leadership.lost.addEventListener('abort', () => this.fail(new ShoalError('SH3003', 'the leadership was lost')));
+    const handle = (messages: readonly Uint8Array[]): void | Promise<void> => this.hear(messages);
+    this.listeners.push(await broker.listen('hello', handle), await broker.listen(`coordinator.${term}`, handle));
+    // Through the poll phase first, so that what has arrived is heard before leases are judged by it.
+    this.ticker = setInterval(() => setImmediate(() => this.tick()), tickMs);
+    this.ticker.unref();
+    this.push({ from: 'self', event: 'tookOver', term });
+  }
+
+  session(): LocalSession {
+    const id = `s${++this.sessionCount}`;
+    const session = new LocalSession(id, (from, message) => this.receive(from, message));
+    this.sessions.set(id, session);
+    if (this.isStopped) queueMicrotask(() => session.end(closed));
+    return session;
+  }
+
+  /** Resolves once `count` workers are live. */
+  async waitForWorkers(count: number, timeoutMs = 30_000): Promise<void> {
+    const live = (): number => this.state.workers.filter((worker) => worker.status === 'live').length;
+    if (live() >= count) return;
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.watchers.delete(look);
+        reject(new ShoalError('SH1405', `${live()} of ${count} workers are there after ${timeoutMs} ms`));
+      }, timeoutMs);
+      const look = (): void => {
+        if (live() < count) return;
+        clearTimeout(timer);
+        this.watchers.delete(look);
+        resolve();
+      };
+      this.watchers.add(look);
+    });
+  }
+
+  /** Finishes the commit under way, then ends. Jobs stay as the journal has them. */
+  async stop(): Promise<void> {
+    if (this.isStopped) return;
+    this.isStopped = true;
+    clearInterval(this.ticker);
+    clearTimeout(this.alarm);
+    for (const listener of this.listeners) await listener.close();
+    await this.appender.settled;
+    if (this.carried.size > 0) await this.appender.append(this.entries(this.carried)).catch(() => undefined);
+    await this.effects.settled;
+    this.endSessions(closed);
+    await this.leadership?.resign();
+  }
+
+  private endSessions(why: Refusal): void {
+    for (const session of this.sessions.values()) session.end(why);
+    this.sessions.clear();
+  }
+
+  /** Leading is over: memory may be ahead of the journal, so nothing more is said from it (rules 2–4). */
+  private fail(error: unknown): void {
+    if (this.isStopped) return;
+    this.isStopped = true;
+    clearInterval(this.ticker);
+    clearTimeout(this.alarm);
+    const known = error instanceof ShoalError ? error : undefined;
+    const message = error instanceof Error ? error.message : String(error);
+    this.options.onWarning?.(`the coordinator stopped: ${message}`);
+    this.endSessions({
+      code: known?.code ?? 'SH3004',
+      message: `the coordinator stopped: ${message}`,
+      ...(known?.why === undefined ? {} : { why: known.why }),
+      hint: known?.hint ?? 'nothing that was confirmed is lost; start it again to go on',
+    });
+    for (const listener of this.listeners) void listener.close();
+  }
+
+  private newId(): string {
+    if (this.idAt + 10 > idPoolBytes) {
+      randomFillSync(this.idPool);
+      this.idAt = 0;
+    }
+    const id = ulid(Date.now(), this.idPool.subarray(this.idAt, this.idAt + 10));
+    this.idAt += 10;
+    return id;
+  }
+
+  // ---- what arrives ----
+
+  private receive(session: string, message: FromClient | 'closed'): void {
+    if (this.isStopped) return;
+    if (message === 'closed') {
+      this.sessions.delete(session);
+      this.push({ from: 'client', session, message });
+      return;
+    }
+    if (message.kind === 'submit' && this.appender.isFull) {
+      this.sessions.get(session)?.onMessage({ kind: 'refusal', request: message.request, error: fullRefusal(message.spec.name) });
+      return;
+    }
+    if (message.kind === 'inputs') for (const chunk of message.body) this.inboxBytes += chunk.length;
+    this.push({ from: 'client', session, message, newId: message.kind === 'submit' ? this.newId() : '' });
+  }
+
+  /** A pending promise holds the broker back while the inbox is full. */
+  private hear(frames: readonly Uint8Array[]): void | Promise<void> {
+    if (this.isStopped) return;
+    for (const frame of frames) {
+      try {
+        this.inboxBytes += frame.length;
+        this.inbox.push({ from: 'worker', message: decodeMessage<FromWorker>(frame) });
+      } catch (error) {
+        this.options.onWarning?.(`a message makes no sense and is dropped: ${(error as Error).message}`);
+      }
+    }
+    this.wake();
+    if (this.inboxBytes > 4 * turnBytesMax) return new Promise((resolve) => this.drainedInbox.push(resolve));
+  }
+
+  /** Also used by the loop itself; a pump under way takes it in its next turn. */
+  private push(input: Input): void {
+    this.inbox.push(input);
+    this.wake();
+  }
+
+  private wake(): void {
+    if (this.isPumping) return;
+    this.isPumping = true;
+    queueMicrotask(() => void this.pump());
+  }
+
+  private tick(): void {
+    if (this.isStopped) return;
+    this.flushDue = true;
+    this.push({ from: 'self', event: 'tick' });
+  }
+
+  // ---- turns ----
+
+  private async pump(): Promise<void> {
+    try {
+      while ((this.inbox.length > 0 || this.turnDue) && !this.isStopped) {
+        const effects = this.turn();
+        if (effects.mustWait) {
+          const startMs = performance.now();
+          const entries = this.entries(this.carried);
+          await this.appender.append(entries, () => this.refuseSubmits(effects.list));
+          this.tookMs = performance.now() - startMs;
+          if (this.state.full) this.inbox.unshift({ from: 'self', event: 'full', full: false });
+          this.remember();
+        }
+        if (this.isStopped) return;
+        this.effects.carryOut(effects.list);
+        for (const look of this.watchers) look();
+      }
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.isPumping = false;
+    }
+    if (this.isStopped) return;
+    this.setAlarm();
+    // Whatever came while the last effects were carried out.
+    if (this.inbox.length > 0 || this.turnDue) this.wake();
+  }
+
+  /**
+   * The journal has no room for this turn, which waits until there is some. Jobs opened by it are refused at once
+   * all the same; they are deleted as soon as they are stored.
+   */
+  private refuseSubmits(effects: Effect[]): void {
+    this.push({ from: 'self', event: 'full', full: true });
+    for (let i = 0; i < effects.length; i++) {
+      const effect = effects[i]!;
+      if (effect.effect !== 'tell' || effect.message.kind !== 'reply') continue;
+      const { job, deduplicated } = (effect.message.value ?? {}) as { job?: string; deduplicated?: boolean };
+      if (job === undefined || deduplicated !== false) continue;
+      effects.splice(i--, 1);
+      const name = this.state.jobs.get(job)?.spec.name ?? job;
+      this.sessions.get(effect.session)?.onMessage({ kind: 'refusal', request: effect.message.request, error: fullRefusal(name) });
+      this.push({ from: 'client', session: '', message: { kind: 'deleteJob', request: 0, job }, newId: '' });
+    }
+  }
+
+  private turn(): { list: Effect[]; mustWait: boolean } {
+    this.turnDue = false;
+    const moment = { nowMs: performance.now(), wallMs: Date.now(), seed: randomInt(2 ** 31) };
+    const turn = new Turn(moment, this.carried);
+    if (this.tookMs !== undefined) step(this.state, { from: 'self', event: 'committed', tookMs: this.tookMs }, turn);
+    this.tookMs = undefined;
+    for (const input of this.takeInbox()) step(this.state, input, turn);
+    endTurn(this.state, turn);
+    const mustWait = turn.gating || (this.flushDue && this.carried.size > 0);
+    this.flushDue = false;
+    return { list: turn.effects, mustWait };
+  }
+
+  /** As much as one commit should hold. */
+  private takeInbox(): Input[] {
+    if (this.inboxBytes <= turnBytesMax) {
+      const all = this.inbox;
+      this.inbox = [];
+      this.inboxBytes = 0;
+      for (const resolve of this.drainedInbox.splice(0)) resolve();
+      return all;
+    }
+    const taken: Input[] = [];
+    let bytes = 0;
+    let count = 0;
+    for (const input of this.inbox) {
+      const size = bytesOf(input);
+      if (count > 0 && bytes + size > turnBytesMax) break;
+      taken.push(input);
+      bytes += size;
+      count++;
+    }
+    this.inbox.splice(0, count);
+    this.inboxBytes = Math.max(0, this.inboxBytes - bytes);
+    if (this.inbox.length === 0) this.inboxBytes = 0;
+    return taken;
+  }
+
+  private entries(drafts: ReadonlyMap<string, Draft>): Entry[] {
+    const { writer } = this.state;
+    return [...drafts.values()].map(({ stream, seq, facts, body }) => ({ stream, seq, writer, head: encodeHead(facts), body }));
+  }
+
+  /** The drafts are stored: the next ones come behind them, and their bytes are at hand for a while. */
+  private remember(): void {
+    advanceStreams(this.state, this.carried.values());
+    for (const { stream, seq, body, bodyBytes } of this.carried.values()) this.effects.bodies.put(stream, seq, body, bodyBytes);
+    this.carried = new Map();
+  }
+
+  // ---- time ----
+
+  private setAlarm(): void {
+    const dueMs = this.state.timers.nextMs;
+    // A pending job keeps the process alive, even if only a timer of ours will move it.
+    if (this.ticker) {
+      if (this.state.openJobs > 0) this.ticker.ref();
+      else this.ticker.unref();
+    }
+    if (dueMs === this.alarmAtMs) return;
+    clearTimeout(this.alarm);
+    this.alarmAtMs = dueMs;
+    if (dueMs === Number.POSITIVE_INFINITY) return;
+    const inMs = Math.min(timeoutMsMax, Math.max(1, Math.ceil(dueMs - performance.now())));
+    this.alarm = setTimeout(() => {
+      this.alarmAtMs = Number.POSITIVE_INFINITY;
+      this.turnDue = true;
+      this.wake();
+    }, inMs);
+    this.alarm.unref();
+  }
+}
+
+const closed: Refusal = { code: 'SH1302', message: 'the cluster is closed' };
+
+function fullRefusal(name: string): Refusal {
+  return {
+    code: 'SH4003',
+    message: `${name} was not submitted: the journal has no room left`,
+    hint: 'free some space; running jobs are kept and go on by themselves',
+  };
+}
+
+function bytesOf(input: Input): number {
+  if (input.from === 'self' || input.message === 'closed') return 0;
+  const { message } = input;
+  if (!('body' in message)) return 0;
+  let bytes = 0;
+  for (const chunk of message.body) bytes += chunk.length;
+  return bytes;
+}

@@ -1,0 +1,110 @@
+/**
+ * Carries out what the core decided, in its order. Most effects are done on the spot; one that needs bytes which
+ * are no longer at hand waits for the journal, and all later ones wait behind it.
+ */
+import type { Broker } from '../brokers/broker.ts';
+import type { LogLine, ToClient } from '../core/messages.ts';
+import type { Effect, Slice } from '../core/turn.ts';
+import type { Journal } from '../journals/journal.ts';
+import { encodeMessage } from '../wire/frame.ts';
+import { Bodies } from './bodies.ts';
+import type { LocalSession } from './sessions.ts';
+
+const bodiesBytesMax = 64 * 1024 * 1024;
+
+export interface EffectsOptions {
+  broker: Broker;
+  journal: Journal;
+  session: (id: string) => LocalSession | undefined;
+  onLog: ((line: LogLine) => void) | undefined;
+  /** The journal can't give what it holds. */
+  fail: (error: unknown) => void;
+}
+
+export class Effects {
+  readonly bodies = new Bodies(bodiesBytesMax);
+  private readonly options: EffectsOptions;
+  /** Effects behind one that waits for the journal. */
+  private lane: Promise<void> | undefined;
+  private waiting = 0;
+
+  constructor(options: EffectsOptions) {
+    this.options = options;
+  }
+
+  /** When all effects given so far are carried out. */
+  get settled(): Promise<void> {
+    return this.lane ?? Promise.resolve();
+  }
+
+  carryOut(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (this.lane || !this.tryNow(effect)) this.enqueue(effect);
+    }
+  }
+
+  private enqueue(effect: Effect): void {
+    this.waiting++;
+    this.lane = (this.lane ?? Promise.resolve()).then(async () => {
+      try {
+        if (!this.tryNow(effect)) await this.withJournal(effect as Extract<Effect, { slices: Slice[] }>);
+      } catch (error) {
+        this.options.fail(error);
+      }
+      if (--this.waiting === 0) this.lane = undefined;
+    });
+  }
+
+  private async withJournal(effect: Extract<Effect, { slices: Slice[] }>): Promise<void> {
+    const body = await this.options.journal.readBodies(effect.stream, effect.slices);
+    this.withBody(effect, body);
+  }
+
+  /** False if its bytes must come from the journal. */
+  private tryNow(effect: Effect): boolean {
+    switch (effect.effect) {
+      case 'assign':
+      case 'deliver': {
+        const body = this.bodies.read(effect.stream, effect.slices);
+        if (!body) return false;
+        this.withBody(effect, body);
+        return true;
+      }
+      case 'send':
+        this.send(effect.address, encodeMessage(effect.message));
+        return true;
+      case 'tell':
+        this.tell(effect.session, effect.message);
+        return true;
+      case 'dropStream':
+        this.bodies.drop(effect.stream);
+        // Space comes back later or at the next start: nobody waits for it.
+        this.options.journal.drop(effect.stream).catch(() => undefined);
+        return true;
+      case 'logs':
+        if (this.options.onLog) for (const line of effect.lines) this.options.onLog(line);
+        return true;
+    }
+  }
+
+  private withBody(effect: Extract<Effect, { slices: Slice[] }>, body: Uint8Array[]): void {
+    if (effect.effect === 'assign') this.send(effect.address, encodeMessage({ ...effect.message, body }));
+    else this.tell(effect.session, { ...effect.message, body });
+  }
+
+  /** A message that the broker did not take is as good as lost: heartbeats find out (rule 8). */
+  private send(address: string, chunks: Uint8Array[]): void {
+    this.options.broker.send(address, chunks).catch(() => undefined);
+  }
+
+  private tell(session: string, message: ToClient): void {
+    try {
+      this.options.session(session)?.onMessage(message);
+    } catch (error) {
+      // A client's mistake is the client's: it surfaces there, and the loop goes on.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+}
