@@ -6,7 +6,7 @@
 /** A work is about this long; a slot that has less than this left may be given the next one. */
 export const workMs = 8;
 /** Tasks longer than this go one by one. */
-export const longTaskMs = 4;
+const longTaskMs = 4;
 /** Sharing out the last tasks stops at works of this length. */
 const workMsMin = 0.2;
 /** What a task costs on the way even if it does nothing. */

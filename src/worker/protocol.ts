@@ -56,7 +56,7 @@ export type WorkerEffect =
   /** Drained: nothing is held, all was acknowledged, goodbye was said. */
   | { effect: 'drained' };
 
-export const helloAddress = 'hello';
+const helloAddress = 'hello';
 export const workerAddress = (worker: string, incarnation: string): string => `worker.${worker}.${incarnation}`;
 
 const helloMsMin = 200;
