@@ -27,7 +27,7 @@ export interface Bundle {
 const extensions = ['.ts', '.mts', '.cts', '.tsx', '.js', '.mjs', '.cjs', '.jsx'];
 
 /** SH1313 (no such program) or SH1312 (it does not compile). */
-export async function bundleProgram(file: string, folder = process.cwd()): Promise<Bundle> {
+export async function bundleProgram(file: string, folder?: string): Promise<Bundle> {
   const entry = findProgram(file, folder);
   const cache = cacheFolder(dirname(entry));
   const known = findBundle(cache, entry);
@@ -42,7 +42,7 @@ export async function bundleProgram(file: string, folder = process.cwd()): Promi
 }
 
 /** As given, with an extension put on, or nothing: then the message says what is there. */
-function findProgram(file: string, folder: string): string {
+export function findProgram(file: string, folder = process.cwd()): string {
   const path = resolve(folder, file);
   for (const candidate of [path, ...extensions.map((extension) => path + extension)]) {
     if (statSync(candidate, { throwIfNoEntry: false })?.isFile()) {

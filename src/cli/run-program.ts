@@ -16,7 +16,8 @@ import { painter } from '../lib/painter.ts';
 import { printable, printableLine } from '../lib/printable.ts';
 import { createProgress, type Progress } from '../lib/progress-bar.ts';
 import { wantsColor } from '../lib/terminal.ts';
-import { type Bundle, bundleProgram } from './bundle.ts';
+import { type Bundle, bundleProgram, findProgram } from './bundle.ts';
+import { headStart } from './head-start.ts';
 import { report } from './report.ts';
 import type { RunOptions } from './run.ts';
 import { Summary } from './summary.ts';
@@ -28,26 +29,39 @@ export async function runProgram(file: string, args: readonly string[], options:
   const summary = new Summary();
   let hasEnded = false;
 
-  const bundle = await bundleProgram(file);
+  const entry = findProgram(file);
+  const address = `local:${options.threads ?? ''}${options.isolation === 'process' ? '?isolation=process' : ''}`;
+  const openOptions = {
+    journal: options.journal,
+    cancelGraceMs: options.cancelGrace,
+    ...(options.logs === 'show' && !options.quiet && { onLog: logPrinter(progress, options) }),
+  };
+  // Not before our own files are loaded, whose maps nobody needs; and before threads start, which do as we do.
+  process.setSourceMapsEnabled(true);
+  const closeUnused = headStart(address, openOptions);
+  const bundle = await bundleProgram(entry).catch(async (error: unknown) => {
+    await closeUnused();
+    throw error;
+  });
   installProgram({
     args,
-    address: `local:${options.threads ?? ''}${options.isolation === 'process' ? '?isolation=process' : ''}`,
-    options: {
-      journal: options.journal,
-      cancelGraceMs: options.cancelGrace,
-      ...(options.logs === 'show' && !options.quiet && { onLog: logPrinter(progress, options) }),
-    },
+    address,
+    options: openOptions,
     ...(options.journal !== 'memory:' && { autoKey: keyMaker(bundle, args) }),
-    progress: (title, views, asked) => progress.follow(title, summary.watch(views), asked),
-    onEnd: (end) => {
+    progress: (title, views, asked) => {
+      if (!options.quiet) return progress.follow(title, summary.watch(views), asked);
+    },
+    onEnd: async (end) => {
       hasEnded = true;
       finish(end);
+      await closeUnused();
     },
   });
   watchPipes();
   watchSignals(options);
   process.once('beforeExit', () => {
     if (!hasEnded) finish({ exitCode: Number(process.exitCode ?? 0), jobs: [] });
+    void closeUnused();
   });
 
   function finish({ error, exitCode, jobs, signal }: ProgramEnd): void {
@@ -60,14 +74,12 @@ export async function runProgram(file: string, args: readonly string[], options:
   }
 
   process.argv = [process.argv[0]!, bundle.entry, ...args];
-  // From here on, so that our own files are not slowed down by their maps; threads ask whether it is on.
-  process.setSourceMapsEnabled(true);
   try {
     await import(bundle.url);
   } catch (error) {
     report(error, how);
     process.exitCode = 1;
-    await defaultCluster().close();
+    await Promise.all([defaultCluster().close(), closeUnused()]);
     // The half of it that did load may have left timers or servers.
     process.exit();
   }

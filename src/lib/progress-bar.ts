@@ -21,7 +21,10 @@ export interface ProgressOptions {
 
 export interface Progress {
   readonly terminal: Terminal;
-  /** Draws until the views end; never rejects on their account. `quick`: show it at once, not only when it takes long. */
+  /**
+   * Draws until the views end, which it always reads to the end; never rejects on their account. `quick`: show it at
+   * once, not only when it takes long.
+   */
   follow(title: string, views: AsyncIterable<ProgressView>, quick?: boolean): Promise<void>;
 }
 
@@ -78,6 +81,7 @@ export function createProgress(options: ProgressOptions = {}): Progress {
   }
 
   function frame(): void {
+    if (mode === 'none') return;
     const atMs = now();
     const visible = [...tracks].filter((track) => track.view && atMs >= track.showMs);
     if (mode === 'bar') {
@@ -102,12 +106,12 @@ export function createProgress(options: ProgressOptions = {}): Progress {
   function begin(track: Track): void {
     tracks.add(track);
     // Drawing keeps no process alive.
-    timer ??= setInterval(frame, frameMs).unref();
+    if (mode !== 'none') timer ??= setInterval(frame, frameMs).unref();
   }
 
   function end(track: Track): void {
     tracks.delete(track);
-    if (mode === 'bar') frame();
+    if (mode === 'bar' || mode === 'none') frame();
     // A last line only where there was one before, or where someone asked to watch.
     else if (track.view && (track.told || mode === 'json')) tell(track, true);
     if (tracks.size > 0) return;
@@ -118,7 +122,6 @@ export function createProgress(options: ProgressOptions = {}): Progress {
   return {
     terminal,
     async follow(title, views, quick = false) {
-      if (mode === 'none') return;
       const startMs = now();
       const showMs = startMs + (quick ? 0 : patienceMs);
       const track: Track = { title, startMs, showMs, view: undefined, movedMs: startMs, samples: [], toldMs: startMs, told: false };
