@@ -14,7 +14,9 @@ import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { decodeFrame, emptyFrame, FRAME_BYTES, type Frame, RECORD_ENTRY, RECORD_REMOVED } from './format.ts';
 
-const WINDOW_BYTES = 4 * 1024 * 1024;
+/** Reading begins with little, for most segments of a small journal are small. */
+const WINDOW_BYTES_MIN = 64 * 1024;
+const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
 const SECTOR_BYTES = 512;
 const MISSING_BYTES_MIN = 16;
 
@@ -82,7 +84,7 @@ function isKnown({ kind, bodyBytes, bodyCrc }: Frame): boolean {
 
 /** A piece of the file that moves forward, and grows for a record that is larger than it. */
 class Window {
-  buffer = Buffer.allocUnsafeSlow(WINDOW_BYTES);
+  buffer = Buffer.allocUnsafeSlow(WINDOW_BYTES_MIN);
   /** Where in `buffer` the unread bytes begin and end. */
   start = 0;
   #end = 0;
@@ -123,7 +125,9 @@ class Window {
 
   #makeRoom(bytes: number): void {
     const old = this.buffer;
-    if (bytes > old.length) this.buffer = Buffer.allocUnsafeSlow(bytes);
+    const isFirst = this.#end === 0;
+    const wanted = Math.max(bytes, isFirst ? 0 : Math.min(WINDOW_BYTES_MAX, old.length * 4));
+    if (wanted > old.length) this.buffer = Buffer.allocUnsafeSlow(wanted);
     old.copy(this.buffer, 0, this.start, this.#end);
     this.#end -= this.start;
     this.start = 0;
