@@ -4,16 +4,15 @@
  * A fact that can't have happened is a bug or a damaged journal, and throws with the story of its task.
  */
 
-import { Columns, combinedEntry, isFinal, TaskState } from './columns.ts';
+import { addWorker, openJob } from './birth.ts';
+import { combinedEntry, isFinal, TaskState } from './columns.ts';
 import { addPartial, onRowsDone, onRowsUnfulfilled, openGates, sealStage, settleStage } from './edges.ts';
 import type { JobFact, RegistryFact } from './facts.ts';
-import { newFold } from './foldtree.ts';
 import { historyEntriesMax, unreadKeepMs } from './limits.ts';
 import type { ErrorRecord, Ranges } from './messages.ts';
-import { ReadyQueue } from './ranges.ts';
 import { detach, makeReady } from './rows.ts';
-import type { Job, Stage, StageLinks, State, Story, Worker } from './state.ts';
-import { jobStream, storyKey } from './state.ts';
+import type { Job, Stage, State, Story } from './state.ts';
+import { storyKey } from './state.ts';
 
 /** When a fact is folded; live, also when it happened. */
 export interface FoldMoment {
@@ -56,118 +55,6 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       else state.pausedQueues.delete(fact.queue);
       return;
   }
-}
-
-function addWorker(state: State, name: string, index: number): Worker {
-  const worker: Worker = {
-    name,
-    index,
-    incarnation: '',
-    status: 'silent',
-    address: '',
-    slots: 0,
-    queues: new Set(),
-    resources: {},
-    used: {},
-    labels: {},
-    lastHeardMs: 0,
-    lastBeat: 0,
-    lastSerialSeen: 0,
-    heardNumber: 0,
-    ackedNumber: 0,
-    early: new Set(),
-    doubts: 0,
-    held: new Set(),
-    heldTasks: 0,
-    heldMs: 0,
-    refused: new Set(),
-    inherited: [],
-  };
-  state.workers[index] = worker;
-  state.workersByName.set(name, worker);
-  return worker;
-}
-
-function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-opened' }>, at: FoldMoment): void {
-  const { spec } = fact;
-  const ageMs = Math.max(0, at.wallMs - fact.wallMs);
-  const job: Job = {
-    id: fact.job,
-    stream: jobStream(fact.job),
-    nextSeq: 0,
-    spec,
-    digest: fact.digest,
-    createdWallMs: fact.wallMs,
-    outcome: undefined,
-    endedWallMs: undefined,
-    dropAtMs: 0,
-    reason: undefined,
-    failure: undefined,
-    stages: spec.stages.map((stage, index) => newStage(spec.stages, stage, index)),
-    stories: new Map(),
-    notBeforeMs: spec.delayMs && spec.delayMs > ageMs ? at.nowMs + spec.delayMs - ageMs : 0,
-    started: false,
-    inRing: false,
-    isResting: false,
-    recovered: 0,
-    feeder: undefined,
-    waiters: [],
-    readers: new Set(),
-    note: undefined,
-    dropping: false,
-  };
-  state.jobs.set(job.id, job);
-  state.openJobs++;
-  if (spec.key !== undefined) state.keys.set(spec.key, job.id);
-  if (job.notBeforeMs > 0) state.timers.set(job.notBeforeMs, { wake: 'job-start', job: job.id });
-  if (spec.deadlineWallMs !== undefined) {
-    state.timers.set(at.nowMs + spec.deadlineWallMs - at.wallMs, { wake: 'job-deadline', job: job.id });
-  }
-}
-
-function newStage(specs: readonly Job['spec']['stages'][number][], spec: Job['spec']['stages'][number], index: number): Stage {
-  const waitsFor = new Set(spec.after ?? []);
-  for (const arg of spec.args ?? []) if (arg.take !== 'same') waitsFor.add(arg.stage);
-  return {
-    index,
-    spec,
-    columns: new Columns(),
-    ready: new ReadyQueue(),
-    counts: new Int32Array(9),
-    sealed: false,
-    ended: false,
-    gatesLeft: waitsFor.size,
-    completion: [],
-    digest: undefined,
-    retried: 0,
-    links: linksOf(specs, index),
-    fold: spec.feed.kind === 'fold' ? newFold() : undefined,
-    elements: specs.some((other) => other.feed.kind === 'spread' && other.feed.from === index) ? new Map() : undefined,
-    taskMs: undefined,
-    flowTold: 0,
-  };
-}
-
-function linksOf(specs: readonly Job['spec']['stages'][number][], index: number): StageLinks {
-  const links: StageLinks = { each: [], spread: [], folds: [], gates: [], same: [] };
-  specs.forEach((other, at) => {
-    const same = sameOf(other);
-    if (same.includes(index)) links.each.push(at);
-    if (other.feed.kind === 'spread' && other.feed.from === index) links.spread.push(at);
-    if (other.feed.kind === 'fold' && other.feed.from === index) links.folds.push(at);
-    const waits = (other.args ?? []).some((arg) => arg.take !== 'same' && arg.stage === index) || (other.after ?? []).includes(index);
-    if (waits) links.gates.push(at);
-  });
-  links.same = sameOf(specs[index]!);
-  return links;
-}
-
-/** The stages whose result of the same index a task needs; the stage that it mirrors is one of them. */
-function sameOf(spec: Job['spec']['stages'][number]): number[] {
-  const same = new Set<number>();
-  if (spec.feed.kind === 'each') same.add(spec.feed.from);
-  for (const arg of spec.args ?? []) if (arg.take === 'same') same.add(arg.stage);
-  return [...same];
 }
 
 export function applyJobFact(state: State, job: Job, fact: JobFact, seq: number, at: FoldMoment): void {
