@@ -31,7 +31,8 @@ export interface TaskContext {
   scratch(): Promise<string>;
   /**
    * Runs a command without a shell, in a process group that is ended as a whole when the signal aborts or the attempt
-   * ends. Rejects on an exit code other than 0, with `code`, `signal`, `stdout` and `stderr`. Each output is kept up to 64 MiB.
+   * ends. Rejects on an exit code other than 0 with an error that has `exitCode`, `signal`, `stdout` and `stderr`, and
+   * where it writes more than 64 MiB.
    */
   exec(command: string, args: readonly string[], options?: ExecOptions): Promise<{ stdout: string; stderr: string }>;
 }

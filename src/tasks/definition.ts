@@ -54,3 +54,8 @@ export function registerDefinition(definition: Definition): void {
 export function findDefinition(name: string): Definition | undefined {
   return registry().get(name);
 }
+
+/** For messages: what there is, where something was not found. */
+export function definedNames(): string[] {
+  return [...registry().keys()];
+}

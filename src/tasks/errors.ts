@@ -27,7 +27,9 @@ export class RetryAfterError extends Error {
     }
     const ms = durationToMs(after);
     if (ms === undefined) {
-      throw new ShoalError('SH1102', `RetryAfterError: ${String(after)} is neither a duration nor a date`, { hint: "write '30s', or milliseconds" });
+      throw new ShoalError('SH1102', `RetryAfterError: ${String(after)} is neither a duration nor a date`, {
+        hint: "write '30s', or milliseconds",
+      });
     }
     this[retryAt] = Date.now() + ms;
   }

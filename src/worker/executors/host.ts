@@ -1,0 +1,336 @@
+/**
+ * The host's side of every kind of slot: it posts works to a vessel (thread, child, or this thread), two at a time so
+ * that the vessel never waits, and tells what became of each task exactly once, whatever the vessel does or fails to do.
+ *
+ * Neighbours: vessel.ts is what runs; stops.ts watches the time; posted.ts keeps what was told of a work.
+ *
+ * 1. State is settled before an event is told, since whoever hears it may call run, abort or revoke at once.
+ * 2. A vessel that is gone is forgotten before its works are told; what it still says is not heard.
+ * 3. What a task's own end tells after its time-out or abort changes nothing (W08).
+ */
+import { Cutter, shapeOf } from '../cut.ts';
+import { claim, claimsAt, claimsMax, loadingPosition } from '../runtime/board.ts';
+import { buffersOf, type Failure, type FromRuntime, type Partial, type Runs, type Values } from '../runtime/channel.ts';
+import type { ErrorRecord, Executor, ExecutorOptions, Ranges, Work, WorkEvents } from './executor.ts';
+import { Leftovers } from './leftovers.ts';
+import { Posted, Told } from './posted.ts';
+import { answerMs, Stops } from './stops.ts';
+import type { Launch, Vessel } from './vessel.ts';
+
+const postedMax = 2;
+
+export class Host implements Executor {
+  private readonly events: WorkEvents;
+  private readonly graceMs: number;
+  private readonly launch: Launch;
+  private readonly stops: Stops;
+  private vessel: Vessel | undefined;
+  private leftovers = new Leftovers();
+  private posted: Posted[] = [];
+  private queue: Posted[] = [];
+  private lastWords: (FromRuntime & { kind: 'dying' }) | undefined;
+  /** Vessels that are on their way out. */
+  private readonly endings = new Set<Promise<unknown>>();
+  private closing: { answered: () => void; closed: () => void } | undefined;
+
+  constructor(options: ExecutorOptions, launch: Launch) {
+    this.events = options.events;
+    this.graceMs = options.graceMs;
+    this.launch = launch;
+    this.stops = new Stops(options.graceMs, {
+      expired: (entry, position) => this.expire(entry, position),
+      stuck: (_, why) => this.replace(why),
+    });
+  }
+
+  run(work: Work): void {
+    if (this.closing) throw new Error('a closed executor runs nothing');
+    this.queue.push(new Posted(work));
+    this.fill();
+  }
+
+  abort(work: Work, ranges: Ranges, reason: string): void {
+    const entry = this.find(work.id);
+    if (!entry) return;
+    const runs = entry.runsOf(ranges);
+    this.withdraw(entry, runs, 'aborted');
+    const running = entry.select([Told.open], runs);
+    if (running.length === 0) return;
+    entry.mark(running, Told.aborted);
+    const ask = this.stops.ask(entry, running, false);
+    this.vessel!.post({ kind: 'abort', work: work.id, runs: running, cause: 'cancel', reason, ask }, []);
+  }
+
+  revoke(work: Work, ranges: Ranges, why: string): void {
+    const entry = this.find(work.id);
+    if (!entry) return;
+    const runs = entry.runsOf(ranges);
+    this.withdraw(entry, runs, why);
+    // A child process keeps its claims to itself and has to be asked.
+    if (!this.vessel || this.vessel.shared || !this.posted.includes(entry)) return;
+    const open = entry.select([Told.open], runs);
+    if (open.length > 0) this.vessel.post({ kind: 'revoke', work: work.id, runs: open, why }, []);
+  }
+
+  async close(): Promise<void> {
+    if (!this.closing) {
+      this.stops.clear();
+      this.queue = [];
+      this.posted = [];
+      const vessel = this.vessel;
+      this.closing = { answered: () => undefined, closed: () => undefined };
+      if (vessel) this.ending(this.closeVessel(vessel));
+    }
+    await Promise.all(this.endings);
+  }
+
+  private find(id: number): Posted | undefined {
+    return this.posted.find((entry) => entry.work.id === id) ?? this.queue.find((entry) => entry.work.id === id);
+  }
+
+  private fill(): void {
+    while (this.posted.length < postedMax && this.queue.length > 0) this.post(this.queue.shift()!);
+  }
+
+  private post(entry: Posted): void {
+    const vessel = this.vessel ?? this.start();
+    const { work } = entry;
+    const withdrawn = entry.untold < entry.count ? entry.select([Told.told]) : [];
+    if (this.posted.length === 0) {
+      vessel.hold(true);
+      this.stops.watchWork(entry, vessel);
+    }
+    entry.half = this.posted[0]?.half === 0 ? 1 : 0;
+    this.posted.push(entry);
+    const own = vessel.shared && entry.count > claimsMax ? new SharedArrayBuffer(entry.count) : undefined;
+    const at = claimsAt(entry.half);
+    if (own) entry.claims = { bytes: new Uint8Array(own), at: 0 };
+    else if (vessel.shared) entry.claims = { bytes: vessel.shared.claims.fill(claim.open, at, at + entry.count), at };
+    vessel.post(
+      { kind: 'work', work, claimsAt: at, ...(own && { claims: own }), ...(withdrawn.length > 0 && { withdrawn }) },
+      vessel.shared ? buffersOf(work.body) : [],
+    );
+  }
+
+  private start(): Vessel {
+    const leftovers = new Leftovers();
+    this.leftovers = leftovers;
+    this.lastWords = undefined;
+    const vessel: Vessel = this.launch({
+      message: (message) => {
+        if (message.kind === 'holds') leftovers.note(message);
+        else if (this.vessel === vessel) this.onMessage(message);
+      },
+      died: (how, error) => {
+        this.ending(leftovers.clear());
+        if (this.vessel === vessel) this.onDeath(vessel, how, error);
+      },
+    });
+    this.vessel = vessel;
+    return vessel;
+  }
+
+  private onMessage(message: FromRuntime): void {
+    if (message.kind === 'closing') return this.closing?.answered();
+    if (message.kind === 'closed') return this.closing?.closed();
+    if (this.closing) return;
+    if (message.kind === 'logs') return this.events.logs(message.lines);
+    if (message.kind === 'signalled') return this.stops.answered(message.ask);
+    if (message.kind === 'dying') this.lastWords = message;
+    if (message.kind === 'holds' || message.kind === 'dying') return;
+    const entry = this.find(message.work);
+    if (!entry) return;
+    switch (message.kind) {
+      case 'report':
+        if (message.values) this.tellValues(entry, message.values);
+        for (const partial of message.partials ?? []) this.tellPartial(entry, partial);
+        for (const failure of message.failures ?? []) this.tellFailure(entry, failure);
+        if (message.finished) this.finish(entry);
+        return;
+      case 'refused':
+        this.refuse(entry, message.error);
+        return this.finish(entry);
+      case 'withdrawn':
+        return this.release(entry, entry.select([Told.open, Told.aborted], message.runs), message.why);
+      case 'note':
+        return this.events.note(entry.work, entry.indexOf(message.position), message.done, message.total, message.note);
+    }
+  }
+
+  private tellValues(entry: Posted, values: Values): void {
+    if (!entry.isOverruled) return this.tellPiece(entry, values.runs, values);
+    const { runs, lengths, counts, durations, body } = values;
+    const wanted = entry.select([Told.open], runs);
+    const others = entry.select([Told.told, Told.aborted, Told.expired], runs);
+    const columns = { ranges: Uint32Array.from(runs), lengths, body: [body], ...(counts && { counts }) };
+    const cutter = new Cutter(columns, shapeOf({ kind: 'value' }, counts !== undefined));
+    if (wanted.length > 0) {
+      cutter.drop(Uint32Array.from(others));
+      while (cutter.pending > 0) {
+        const piece = cutter.take(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
+        this.tellPiece(entry, [...piece.ranges], { ...piece, durations: durations.slice(piece.first, piece.first + piece.count) });
+      }
+    }
+    this.over(entry, others);
+  }
+
+  private tellPiece(
+    entry: Posted,
+    runs: Runs,
+    piece: { lengths: Uint32Array; counts?: Uint32Array; durations: Uint32Array; body: Uint8Array },
+  ): void {
+    entry.markTold(runs);
+    const { lengths, counts, durations, body } = piece;
+    this.events.results(entry.work, { ranges: entry.rangesOf(runs), lengths, durations, body, ...(counts && { counts }) });
+  }
+
+  /** All or nothing: a partial that covers a task which does not count any more does not count either. */
+  private tellPartial(entry: Posted, { runs, durations, body }: Partial): void {
+    const others = entry.isOverruled ? entry.select([Told.told, Told.aborted, Told.expired], runs) : [];
+    if (others.length > 0) {
+      this.over(entry, others);
+      return this.release(entry, entry.select([Told.open], runs), 'combined with a task that was aborted or out of time');
+    }
+    entry.markTold(runs);
+    this.events.partial(entry.work, { ranges: entry.rangesOf(runs), durations, body });
+  }
+
+  private tellFailure(entry: Posted, { position, ...failure }: Failure): void {
+    if (entry.told[position] !== Told.open) return this.over(entry, [position, 1]);
+    entry.markTold([position, 1]);
+    this.events.failed(entry.work, entry.indexOf(position), failure);
+  }
+
+  /** Tasks that were asked to stop have ended. */
+  private over(entry: Posted, runs: Runs): void {
+    entry.mark(entry.select([Told.expired], runs), Told.told);
+    this.release(entry, entry.select([Told.aborted], runs), 'aborted');
+  }
+
+  private refuse(entry: Posted, error: ErrorRecord): void {
+    this.release(entry, entry.select([Told.aborted]), 'aborted');
+    const open = entry.select([Told.open]);
+    if (open.length === 0) return;
+    entry.markTold(open);
+    this.events.refused(entry.work, error);
+  }
+
+  private release(entry: Posted, runs: Runs, why: string): void {
+    if (runs.length === 0) return;
+    entry.markTold(runs);
+    this.events.released(entry.work, entry.rangesOf(runs), why);
+  }
+
+  /** Takes back what has not started, as far as that can be done from here. */
+  private withdraw(entry: Posted, runs: Runs, why: string): void {
+    const isQueued = this.queue.includes(entry);
+    const { claims } = entry;
+    const take = (position: number): boolean =>
+      isQueued ||
+      (claims !== undefined && Atomics.compareExchange(claims.bytes, claims.at + position, claim.open, claim.withdrawn) === claim.open);
+    this.release(entry, entry.select([Told.open], runs, take), why);
+    if (!isQueued || entry.untold > 0) return;
+    this.queue = this.queue.filter((each) => each !== entry);
+    this.events.finished(entry.work);
+  }
+
+  private finish(entry: Posted): void {
+    this.over(entry, [0, entry.count]);
+    this.release(entry, entry.select([Told.open]), 'not run');
+    this.posted = this.posted.filter((each) => each !== entry);
+    this.stops.forget(entry);
+    const next = this.posted[0];
+    if (next && this.vessel) this.stops.watchWork(next, this.vessel);
+    this.fill();
+    this.events.finished(entry.work);
+    if (this.posted.length > 0) return;
+    this.stops.clear();
+    this.vessel?.hold(false);
+  }
+
+  private expire(entry: Posted, position: number): void {
+    const { definition, timeoutMs } = entry.work;
+    const reason = `${definition.name} took longer than its timeout of ${timeoutMs} ms`;
+    entry.markTold([position, 1]);
+    entry.mark([position, 1], Told.expired);
+    const ask = this.stops.ask(entry, [position, 1], true);
+    this.vessel!.post({ kind: 'abort', work: entry.work.id, runs: [position, 1], cause: 'timeout', reason, ask }, []);
+    const error = { name: 'TimeoutError', message: reason, code: 'SH2002' };
+    this.events.failed(entry.work, entry.indexOf(position), { error, verdict: 'retry', durationUs: timeoutMs! * 1000 });
+  }
+
+  /** Ends a vessel that does not do what it must; nobody in it is guilty of more than was told. */
+  private replace(why: string): void {
+    const { vessel, leftovers } = this;
+    if (!vessel) return;
+    this.ending(vessel.kill().then(() => leftovers.clear()));
+    this.abandon(why, () => undefined);
+  }
+
+  private onDeath(vessel: Vessel, how: string, error: ErrorRecord): void {
+    if (this.closing) return this.closing.closed();
+    const { lastWords } = this;
+    const told = lastWords ?? { how, error, guilty: undefined };
+    this.abandon(`the slot died (${told.how}): ${told.error.message}`, (entry) => {
+      const marks = vessel.marksOf(entry.work.id, entry.work.concurrency ?? 1);
+      if (marks.some(({ position }) => position === loadingPosition)) {
+        const { name, module } = entry.work.definition;
+        const message = `loading the module of the task "${name}" ended its thread: ${told.error.message}`;
+        return this.refuse(entry, { name: 'ShoalError', code: 'SH5001', message: module ? `${message} (${module})` : message });
+      }
+      // Where nobody said who it was, all that ran are charged: a crash that is nobody's would be repeated for ever.
+      const { guilty } = told;
+      const positions = lastWords ? (guilty?.work === entry.work.id ? [guilty.position] : []) : marks.map(({ position }) => position);
+      for (const position of positions) {
+        if (entry.told[position] !== Told.open) continue;
+        entry.markTold([position, 1]);
+        this.events.crashed(entry.work, entry.indexOf(position), told.how, told.error);
+      }
+    });
+  }
+
+  /** The vessel is gone: its works are told to their end, the next ones run in another. */
+  private abandon(why: string, blame: (entry: Posted) => void): void {
+    const lost = this.posted;
+    this.posted = [];
+    this.vessel = undefined;
+    this.stops.clear();
+    this.events.replaced(why);
+    for (const entry of lost) {
+      blame(entry);
+      this.over(entry, [0, entry.count]);
+      this.release(entry, entry.select([Told.open]), why);
+      this.events.finished(entry.work);
+    }
+    this.fill();
+  }
+
+  private ending(ending: Promise<unknown>): void {
+    // A directory that can't be removed is not worth an executor.
+    const settled: Promise<unknown> = ending.catch(() => undefined).finally(() => this.endings.delete(settled));
+    this.endings.add(settled);
+  }
+
+  private async closeVessel(vessel: Vessel): Promise<void> {
+    const { leftovers } = this;
+    vessel.hold(true);
+    await new Promise<void>((resolve) => {
+      const giveUp = (): void => void setImmediate(resolve);
+      let timer = setTimeout(giveUp, Math.min(answerMs, this.graceMs));
+      this.closing = {
+        answered: () => {
+          clearTimeout(timer);
+          timer = setTimeout(giveUp, this.graceMs);
+        },
+        closed: () => {
+          clearTimeout(timer);
+          resolve();
+        },
+      };
+      vessel.post({ kind: 'close' }, []);
+    });
+    this.vessel = undefined;
+    await vessel.kill();
+    await leftovers.clear();
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Time: which running tasks are over their time-out, and which were asked to stop and do not. Decides nothing but
+ * that; the host acts. Timers are unref'd: a thread that works keeps the process alive by itself.
+ */
+import { monotonicMs } from '../runtime/board.ts';
+import type { Posted } from './posted.ts';
+import { Told } from './posted.ts';
+import type { Vessel } from './vessel.ts';
+
+/** A thread whose loop takes longer to answer than this is spinning. */
+export const answerMs = 250;
+/** setTimeout fires at once beyond this (K02). */
+export const timerMsMax = 2 ** 31 - 1;
+
+export interface StopEvents {
+  expired(entry: Posted, position: number): void;
+  /** The thread must be ended. */
+  stuck(entry: Posted, why: string): void;
+}
+
+interface Stop {
+  entry: Posted;
+  runs: readonly number[];
+  /** Not answering is enough to be stuck. */
+  mustAnswer: boolean;
+  isAnswered: boolean;
+  endMs: number;
+  timer: NodeJS.Timeout;
+}
+
+export class Stops {
+  private readonly graceMs: number;
+  private readonly events: StopEvents;
+  private readonly stops = new Map<number, Stop>();
+  private asks = 0;
+  private watch: NodeJS.Timeout | undefined;
+
+  constructor(graceMs: number, events: StopEvents) {
+    this.graceMs = graceMs;
+    this.events = events;
+  }
+
+  /** Looks after the time-outs of the work that runs now. */
+  watchWork(entry: Posted, vessel: Vessel): void {
+    clearTimeout(this.watch);
+    const { timeoutMs, concurrency, id } = entry.work;
+    if (timeoutMs === undefined) return;
+    const arm = (ms: number): void => {
+      this.watch = setTimeout(look, Math.min(Math.max(1, Math.ceil(ms)), timerMsMax)).unref();
+    };
+    const look = (): void => {
+      const nowMs = monotonicMs();
+      // What starts from now on has all of its time before it.
+      let nextMs = timeoutMs;
+      const late: number[] = [];
+      for (const { position, startMs } of vessel.marksOf(id, concurrency ?? 1)) {
+        if (position < 0 || startMs === 0 || entry.told[position] !== Told.open) continue;
+        const leftMs = startMs + timeoutMs - nowMs;
+        if (leftMs <= 0) late.push(position);
+        else nextMs = Math.min(nextMs, leftMs);
+      }
+      arm(nextMs);
+      for (const position of late) this.events.expired(entry, position);
+    };
+    arm(timeoutMs);
+  }
+
+  /** From now on these positions have the grace to end. Answers with the number by which the runtime answers. */
+  ask(entry: Posted, runs: readonly number[], mustAnswer: boolean): number {
+    const ask = ++this.asks;
+    const firstMs = mustAnswer ? Math.min(answerMs, this.graceMs) : this.graceMs;
+    this.stops.set(ask, {
+      entry,
+      runs,
+      mustAnswer,
+      isAnswered: false,
+      endMs: monotonicMs() + this.graceMs,
+      timer: this.arm(ask, firstMs),
+    });
+    return ask;
+  }
+
+  answered(ask: number): void {
+    const stop = this.stops.get(ask);
+    if (stop) stop.isAnswered = true;
+  }
+
+  /** A work is over. */
+  forget(entry: Posted): void {
+    for (const [ask, stop] of this.stops) {
+      if (stop.entry !== entry) continue;
+      clearTimeout(stop.timer);
+      this.stops.delete(ask);
+    }
+  }
+
+  clear(): void {
+    clearTimeout(this.watch);
+    for (const { timer } of this.stops.values()) clearTimeout(timer);
+    this.stops.clear();
+  }
+
+  private arm(ask: number, ms: number): NodeJS.Timeout {
+    // Timers come before messages in a turn of the event loop: an answer that waits there is seen first.
+    return setTimeout(() => setImmediate(() => this.look(ask)), Math.min(Math.max(1, ms), timerMsMax)).unref();
+  }
+
+  private look(ask: number): void {
+    const stop = this.stops.get(ask);
+    if (!stop) return;
+    const { entry, runs } = stop;
+    if (entry.select([Told.aborted, Told.expired], runs).length === 0) {
+      this.stops.delete(ask);
+      return;
+    }
+    const name = entry.work.definition.name;
+    const leftMs = stop.endMs - monotonicMs();
+    if (stop.mustAnswer && !stop.isAnswered) this.events.stuck(entry, `a task of ${name} holds its thread and does not answer`);
+    else if (leftMs <= 0) this.events.stuck(entry, `a task of ${name} did not end within the grace of ${this.graceMs} ms`);
+    else stop.timer = this.arm(ask, leftMs);
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * What runs inside a slot, the same in a thread, a child process and `inline:`: works in order, one at a time. It knows
+ * nothing of time-outs, grace and blame; those are the host's. See channel.ts for what the two owe each other.
+ */
+
+import { type ErrorRecord, toErrorRecord } from '../../lib/error-record.ts';
+import { ShoalError } from '../../lib/errors.ts';
+import { Batch } from './batch.ts';
+import { type Board, loadingPosition } from './board.ts';
+import type { RuntimeOptions, RuntimePort, ToRuntime, WorkMessage } from './channel.ts';
+import { type Context, positionOf, workOf } from './context.ts';
+import { loadProgram, type Program } from './load.ts';
+import { LogBuffer } from './logs.ts';
+
+export class Runtime {
+  private readonly port: RuntimePort;
+  private readonly board: Board;
+  private readonly options: RuntimeOptions;
+  private readonly logs: LogBuffer;
+  /** Runs the closers of perThread values. */
+  private readonly clear: () => Promise<unknown[]>;
+  private waiting: WorkMessage[] = [];
+  private batch: { id: number; run: Batch } | undefined;
+  private isDriving = false;
+  private isClosing = false;
+  private isGone = false;
+
+  constructor(port: RuntimePort, board: Board, options: RuntimeOptions, clear: () => Promise<unknown[]>) {
+    this.port = { send: (message) => void (this.isGone || port.send(message)) };
+    this.board = board;
+    this.options = options;
+    this.clear = clear;
+    this.logs = new LogBuffer(this.port);
+  }
+
+  handle(message: ToRuntime): void {
+    switch (message.kind) {
+      case 'work':
+        this.waiting.push(message);
+        if (!this.isDriving) void this.drive();
+        return;
+      case 'abort':
+        return this.abort(message);
+      case 'revoke':
+        return this.takeBack(message.work, message.runs, message.why);
+      case 'close':
+        return this.close();
+    }
+  }
+
+  /** Is this task one that is waited for? */
+  isRunning(context: Context): boolean {
+    return this.batch?.run.isRunning(context) === true;
+  }
+
+  get unscoped(): Context | undefined {
+    return this.batch?.run.unscoped;
+  }
+
+  /** What is done is told, then why this thread ends. The caller ends it. */
+  lastWords(how: string, error: ErrorRecord, guilty: Context | undefined): void {
+    if (this.isGone) return;
+    this.batch?.run.report();
+    this.logs.flush();
+    this.port.send({ kind: 'dying', how, error, guilty: guilty && { work: workOf(guilty).id, position: positionOf(guilty) } });
+    this.detach();
+  }
+
+  /** Tells nothing more, and starts nothing more. */
+  detach(): void {
+    this.isGone = true;
+    this.waiting = [];
+    this.batch?.run.stop();
+  }
+
+  private async drive(): Promise<void> {
+    this.isDriving = true;
+    for (let message = this.waiting.shift(); message && !this.isGone; message = this.waiting.shift()) await this.runWork(message);
+    this.isDriving = false;
+    if (this.isClosing) await this.finish();
+  }
+
+  private async runWork(message: WorkMessage): Promise<void> {
+    const { work } = message;
+    const program = await this.load(message);
+    if (!program || this.isGone) return;
+    const surroundings = { work, port: this.port, logs: this.logs, options: this.options };
+    this.batch = { id: work.id, run: new Batch(surroundings, this.board, message, program) };
+    await this.batch.run.run();
+    this.batch = undefined;
+  }
+
+  private async load({ work }: WorkMessage): Promise<Program | undefined> {
+    try {
+      const program = loadProgram(work);
+      if (!(program instanceof Promise)) return program;
+      this.board.begin(0, work.id, loadingPosition, 0);
+      return await program;
+    } catch (thrown) {
+      const error = toErrorRecord(thrown);
+      if (thrown instanceof ShoalError && thrown.why) error.message = `${thrown.message} (${thrown.why})`;
+      this.port.send({ kind: 'refused', work: work.id, error });
+      return undefined;
+    } finally {
+      this.board.end(0);
+    }
+  }
+
+  private abort({ work, runs, cause, reason, ask }: ToRuntime & { kind: 'abort' }): void {
+    this.takeBack(work, runs, 'aborted');
+    if (this.batch?.id === work) {
+      // Who asks may end this thread soon: what is done shall not be lost with it.
+      this.batch.run.report();
+      this.batch.run.abort(runs, new DOMException(reason, cause === 'timeout' ? 'TimeoutError' : 'AbortError'));
+    }
+    this.port.send({ kind: 'signalled', work, ask });
+  }
+
+  private takeBack(work: number, runs: readonly number[], why: string): void {
+    if (this.batch?.id === work) {
+      const taken = this.batch.run.withdraw(runs);
+      if (taken.length > 0) this.port.send({ kind: 'withdrawn', work, runs: taken, why });
+      return;
+    }
+    const message = this.waiting.find((each) => each.work.id === work);
+    if (!message) return;
+    message.withdrawn = [...(message.withdrawn ?? []), ...runs];
+    this.port.send({ kind: 'withdrawn', work, runs, why });
+  }
+
+  private close(): void {
+    this.isClosing = true;
+    this.waiting = [];
+    this.port.send({ kind: 'closing' });
+    this.batch?.run.abortAll(new DOMException('the worker ends', 'AbortError'));
+    this.batch?.run.stop();
+    if (!this.isDriving) void this.finish();
+  }
+
+  private async finish(): Promise<void> {
+    this.logs.flush();
+    for (const failure of await this.clear()) process.emitWarning(`a perThread value could not be closed: ${String(failure)}`);
+    this.port.send({ kind: 'closed' });
+  }
+}
