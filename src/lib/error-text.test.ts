@@ -80,8 +80,21 @@ describe('a task that failed', () => {
     expect(problemJson(error)).toMatchObject({ code: 'SH2001', taskId: 'j/0/17', attempts: 3, worker: 'host/4', remoteStack });
   });
 
-  it('shows what frames there are where none is the user’s', () => {
-    expect(userFrames('Error: x\n    at node:internal/main:1:2', '/')).toEqual(['node:internal/main:1:2']);
+  it('shows what frames there are where none is the user’s, but never Node’s or ours', () => {
+    const library = 'at deep (/x/node_modules/lib/index.js:1:2)';
+    const ours = `at loop (${new URL('./limits.js', import.meta.url).pathname}:1:2)`;
+    expect(userFrames(`Error: x\n    ${ours}\n    ${library}\n    at node:internal/main:1:2`, '/')).toEqual([library.slice(3)]);
+  });
+
+  it('that never got to run shows where its module is to blame, and what was advised there', () => {
+    const cause = Object.assign(new Error('tasks can’t be started while a worker loads the module'), { code: 'SH1104' });
+    cause.stack = 'ShoalError: …\n    at /home/me/sweep/top.ts:3:1';
+    const refused = Object.assign(new ShoalError('SH5001', 'one[0] failed', { cause: new Error('not loaded', { cause }) }), {
+      ...{ taskId: 'j/0/0', attempts: 1, worker: 'w', remoteStack: 'Error: not loaded' },
+    });
+    const text = formatError(refused, plain);
+    expect(text).toContain('\n  from   /home/me/sweep/top.ts:3:1\n'.replace('/home/me/sweep/', ''));
+    expect(text).toContain('\n  try    put what starts the work into main(');
   });
 });
 

@@ -36,15 +36,15 @@ export function formatError(error: unknown, options: ErrorTextOptions): string {
   const paint = painter(options.color);
   const known = asKnown(error);
   if (!known) return formatStranger(error, options);
-  const remote = known.remoteStack === undefined ? undefined : userFrames(known.remoteStack, options.folder ?? process.cwd());
+  const remote = known.remoteStack === undefined ? [] : remoteFrames(known.remoteStack, known.cause, options.folder ?? process.cwd());
   const attempts =
     known.attempts === undefined || known.attempts < 2 ? '' : `${known.attempts} attempts, the last on ${known.worker ?? '?'}`;
   const parts: [string, string | undefined][] = [
     ['why', known.why ?? causeText(known)],
-    ['from', known.from ?? remote?.[0]],
-    ...(remote ?? []).slice(1).map((frame): [string, string] => ['', frame]),
+    ['from', known.from ?? remote[0]],
+    ...remote.slice(1).map((frame): [string, string] => ['', frame]),
     ['tried', attempts || undefined],
-    ['try', known.hint],
+    ['try', known.hint ?? adviceFor(known.cause)],
     ['docs', known.docs],
   ];
   const lines = [`${paint.red(`error[${known.code}]`)} ${paint.bold(indented(printable(known.message), 2))}`];
@@ -86,17 +86,31 @@ function formatStranger(error: unknown, options: ErrorTextOptions): string {
   return lines.join('\n');
 }
 
+/** What an error in a thread would have advised: a record of it carries the code, not the hint. */
+const advice: Readonly<Record<string, string>> = { SH1104: 'put what starts the work into main(async () => { … })' };
+
+function adviceFor(cause: unknown): string | undefined {
+  return causesOf(cause).flatMap(({ code }) => (code !== undefined ? (advice[code] ?? []) : []))[0];
+}
+
+/** Where in the user's code a task failed; where it never got that far, what of the user's code was to blame for it. */
+function remoteFrames(remoteStack: string, cause: unknown, folder: string): string[] {
+  const found = [remoteStack, ...causesOf(cause).map(({ stack }) => stack ?? '')].map((stack) => framesOf(stack, folder));
+  return found.find(({ own }) => own.length > 0)?.own ?? found[0]!.foreign;
+}
+
+function causesOf(cause: unknown): Thrown[] {
+  const found: Thrown[] = [];
+  for (let at = cause; at !== undefined && at !== null && found.length < causesMax; at = found.at(-1)!.cause) found.push(asThrown(at));
+  return found;
+}
+
 /** A cause that the message does not tell already. */
 function causeText({ cause, message, remoteStack }: Known): string | undefined {
-  if (cause === undefined) return undefined;
-  const texts: string[] = [];
-  let current: unknown = cause;
-  for (let depth = 0; depth < causesMax && current !== undefined && current !== null; depth++) {
-    const { name, message: text, cause: next } = asThrown(current);
+  const texts = causesOf(cause)
     // A task's own error is in its message; what caused *that* is news.
-    if (!(message.includes(text) && (depth > 0 || remoteStack !== undefined))) texts.push(`${name}: ${text}`);
-    current = next;
-  }
+    .filter((each, depth) => !(message.includes(each.message) && (depth > 0 || remoteStack !== undefined)))
+    .map((each) => `${each.name}: ${each.message}`);
   return texts.length === 0 ? undefined : texts.join('\ncaused by ');
 }
 
@@ -124,14 +138,23 @@ function own(error: object): Partial<Known> {
   return found;
 }
 
+interface Thrown {
+  name: string;
+  message: string;
+  code?: string;
+  stack?: string;
+  cause?: unknown;
+}
+
 /** Anything can be thrown, and reading it may throw as well. */
-function asThrown(thrown: unknown): { name: string; message: string; stack?: string; cause?: unknown } {
+function asThrown(thrown: unknown): Thrown {
   try {
     if (typeof thrown === 'object' && thrown !== null && 'message' in thrown) {
-      const { name, message, stack, cause } = thrown as Record<string, unknown>;
+      const { name, message, code, stack, cause } = thrown as Record<string, unknown>;
       return {
         name: typeof name === 'string' && name !== '' ? name : 'Error',
         message: String(message),
+        ...(typeof code === 'string' && { code }),
         ...(typeof stack === 'string' && { stack }),
         ...(cause !== undefined && { cause }),
       };
@@ -146,18 +169,23 @@ const packageFolder = fileURLToPath(new URL('..', import.meta.url));
 
 /**
  * The frames in the user's own code, as `where (file:line:column)`. Frames of Node, of this package and of other
- * packages say how a call got there, which nobody asks first; where nothing else is left, they are shown after all.
+ * packages say how a call got there, which nobody asks first; where nothing else is left, those of packages are shown.
  */
 export function userFrames(stack: string, folder: string): string[] {
+  const { own, foreign } = framesOf(stack, folder);
+  return own.length > 0 ? own : foreign;
+}
+
+function framesOf(stack: string, folder: string): { own: string[]; foreign: string[] } {
   const frames = stack
     .split('\n')
     .filter((line) => /^\s+at /.test(line))
-    .map((line) => line.trim().slice(3));
-  const own = frames.filter(
-    (frame) => !/node:|<anonymous>|[\\/]node_modules[\\/](?!\.cache[\\/]shoal[\\/])/.test(frame) && !frame.includes(packageFolder),
-  );
-  const shown = own.length > 0 ? own : frames;
-  return shown.slice(0, framesMax).map((frame) => shorten(frame, folder));
+    .map((line) => line.trim().slice(3))
+    .filter((frame) => !/node:|\(<anonymous>\)$|^<anonymous>$/.test(frame) && !frame.includes(packageFolder));
+  // Bundles lie in a cache folder among the packages, and are the user's own where no map says more.
+  const isForeign = (frame: string): boolean => /[\\/]node_modules[\\/](?!\.cache[\\/]shoal[\\/])/.test(frame);
+  const shown = (some: string[]): string[] => some.slice(0, framesMax).map((frame) => shorten(frame, folder));
+  return { own: shown(frames.filter((frame) => !isForeign(frame))), foreign: shown(frames.filter(isForeign)) };
 }
 
 function shorten(frame: string, folder: string): string {
