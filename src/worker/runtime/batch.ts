@@ -146,6 +146,11 @@ export class Batch {
     this.surroundings.port.send(this.outbox.take(this.surroundings.work.id, finished));
   }
 
+  /** For the time in which all lanes wait: then no task that ends looks at the clock. */
+  private reportSoon(): void {
+    if (!this.outbox.isEmpty) this.reportTimer ??= setTimeout(() => this.report(), reportMs);
+  }
+
   private async runLane(lane: number): Promise<void> {
     while (!this.isStopped) {
       const next = this.runInRow(lane);
@@ -221,7 +226,7 @@ export class Batch {
     if (asynchronous.has(definition)) setCurrent(undefined);
     const startMs = this.groupStartMs;
     this.closeGroup(startMs);
-    if (!this.outbox.isEmpty) this.reportTimer ??= setTimeout(() => this.report(), reportMs);
+    this.reportSoon();
     return { position, context, value, startMs };
   }
 
@@ -242,8 +247,8 @@ export class Batch {
     this.groupTasks = 0;
     if ('error' in outcome) this.failed(position, outcome.error, durationUs);
     else this.add(position, outcome.value, durationUs);
-    // Where lanes wait side by side, the event loop's turns are no measure of how long a result has waited.
     if (monotonicMs() - this.reportedMs >= reportMs || this.outbox.bytes >= reportBytesMax) this.report();
+    else if (this.running.size > 0) this.reportSoon();
   }
 
   /** The attempt ended: a promise only where something of it has to be cleared away. */

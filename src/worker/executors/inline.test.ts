@@ -1,0 +1,4 @@
+import { executorSuite } from './executor.suite.ts';
+import { inlineExecutor } from './inline.ts';
+
+executorSuite('inline', inlineExecutor);
