@@ -20,8 +20,10 @@ const float32Bytes = new Uint8Array(float32.buffer);
 
 /** Texts up to this many bytes are put together here; calling out to native code only pays for longer ones. */
 const shortTextBytesMax = 24;
+/** Records of more names are counts by word or the like: no two have the same names, and giving each a shape would take five times as long. */
+const shapedNamesMax = 32;
 /** Property names repeat from value to value: the same string object each time, looked up by a hash of its bytes. */
-const nameCache: string[] = new Array<string>(2048).fill('');
+const nameCache: string[] = new Array<string>(8192).fill('');
 
 export class MsgpackDecoder {
   private source: Uint8Array = nothing;
@@ -144,7 +146,7 @@ export class MsgpackDecoder {
 
   private readRecord(count: number): Record<string, unknown> {
     this.enter(count * 2);
-    const record: Record<string, unknown> = {};
+    const record: Record<string, unknown> = count > shapedNamesMax ? wideRecord() : {};
     for (let i = 0; i < count; i++) {
       const name = this.readName();
       const value = this.read();
@@ -343,6 +345,11 @@ export class MsgpackDecoder {
   private corrupt(what: string): CorruptValueError {
     return new CorruptValueError('msgpack', `${what} (at byte ${this.position})`);
   }
+}
+
+/** An ordinary object that V8 keeps as a hash table from the start. */
+function wideRecord(): Record<string, unknown> {
+  return Object.setPrototypeOf(Object.create(null), Object.prototype);
 }
 
 function isSame(text: string, source: Uint8Array, start: number): boolean {

@@ -12,7 +12,7 @@
  * else keeps its state out of sight; cycles; nesting past 512 levels; getters that throw.
  *
  * The bytes are written here and not by a library, because checking, paths and -0 need a walk of their own
- * anyway, and one walk is faster than two (bench/codecs.ts). Another implementation reads them in msgpack.test.ts.
+ * anyway, and one walk is faster than two. Another implementation reads them in msgpack.test.ts.
  */
 import type { Codec } from './codec.ts';
 import { MsgpackDecoder } from './msgpack-decoder.ts';

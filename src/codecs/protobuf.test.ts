@@ -46,7 +46,7 @@ describe('protobuf', () => {
   });
 
   it('writes the name in front', () => {
-    expect(Buffer.from(encodeOne(codec, create(LineSchema, { article: 'x' }))).toString('latin1')).toBe('\x13shoal.fixtures.Line\n\x01x');
+    expect(Buffer.from(encodeOne(codec, create(LineSchema, { article: 'x' }))).toString('latin1')).toBe('\x13\0shoal.fixtures.Line\n\x01x');
   });
 
   it('brings any message back', () => {

@@ -3,7 +3,7 @@
  * undefined, what a task without a result returns:
  *
  * ```
- * u8 length of the type's name, the name (ASCII), the message in Protobuf's binary form; undefined is zero bytes
+ * u16 length of the type's name (little endian), the name (ASCII), the message in Protobuf's binary form; undefined is zero bytes
  * ```
  *
  * Client and workers give the same schemas; the name picks among them and nothing else. Whatever is no message of
@@ -13,19 +13,17 @@ import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import { ShoalError } from '../lib/errors.ts';
 import { type Codec, CorruptValueError, type DecodeLimits, UnserialisableError } from './codec.ts';
 import { valueBytesMax } from './msgpack-format.ts';
+import { asBuffer } from './text.ts';
 import { Trail, valueDepthMax } from './trail.ts';
 
 const { fromBinary, isMessage, toBinary } = await loadLibrary();
-const nameLengthMax = 255;
+const nameLengthBytes = 2;
 const trail = new Trail();
 
 /** For `task(…, { codec: protobufCodec(OrderSchema, InvoiceSchema) })`. */
 export function protobufCodec(...schemas: readonly DescMessage[]): Codec {
   const byName = new Map<string, DescMessage>();
-  for (const schema of schemas) {
-    if (schema.typeName.length > nameLengthMax) throw new ShoalError('SH1207', `${schema.typeName} is too long a name for a message`);
-    byName.set(schema.typeName, schema);
-  }
+  for (const schema of schemas) byName.set(schema.typeName, schema);
   const known = [...byName.keys()].join(', ') || 'none';
 
   return {
@@ -36,18 +34,17 @@ export function protobufCodec(...schemas: readonly DescMessage[]): Codec {
       if (!schema) throw new UnserialisableError('$', `${kindOf(value)}, and no message of ${known}`, 'give its schema to protobufCodec()');
       const message = toBytes(schema, value);
       const { typeName } = schema;
-      into.reserve(1 + typeName.length + message.length);
-      into.buffer[into.length] = typeName.length;
-      into.buffer.write(typeName, into.length + 1, 'latin1');
-      into.length += 1 + typeName.length;
+      into.reserve(nameLengthBytes + typeName.length);
+      into.length = into.buffer.writeUInt16LE(typeName.length, into.length);
+      into.length += into.buffer.write(typeName, into.length, 'latin1');
       into.append(message);
     },
     decode(bytes, { depthMax, bytesMax }: DecodeLimits = { depthMax: valueDepthMax, bytesMax: valueBytesMax }) {
       if (bytes.length === 0) return undefined;
       if (bytes.length > bytesMax) throw new CorruptValueError('protobuf', `${bytes.length} bytes are more than the limit of ${bytesMax}`);
-      const start = 1 + bytes[0]!;
+      const start = nameLengthBytes + (bytes[0]! | (bytes[1]! << 8));
       if (start > bytes.length) throw new CorruptValueError('protobuf', 'it ends too early');
-      const typeName = String.fromCharCode(...bytes.subarray(1, start));
+      const typeName = asBuffer(bytes).toString('latin1', nameLengthBytes, start);
       const schema = byName.get(typeName);
       if (!schema) throw new CorruptValueError('protobuf', `it is a message of ${JSON.stringify(typeName)}, and the codec knows ${known}`);
       try {

@@ -21,7 +21,7 @@ export type InputShape =
   /** `counts[i]` frames a task: the elements of an array. */
   | { kind: 'list'; codecOf?: DefinitionRef }
   /**
-   * A msgpack template with holes (ext type, see wire/holes.ts). `template` absent: the task's first frame is it.
+   * A msgpack template with holes (ext type, see codecs/template.ts). `template` absent: the task's first frame is it.
    * Then one frame a task per arg with take 'same', in the order of `args`; where any of those is a `list`, `counts` has the
    * number of frames per (task, 'same' arg).
    * Shared args ('one' | 'all') come once a message, after all tasks' frames: `frames` many, with lengths in `sharedLengths`.
