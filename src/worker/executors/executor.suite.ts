@@ -436,7 +436,7 @@ export function executorSuite(kind: string, make: Make): void {
 }
 
 /** A zombie does not run any more; it waits for a parent that may be gone. */
-export function isAlive(pid: number): boolean {
+function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return !existsSync(`/proc/${pid}/stat`) || !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));

@@ -18,7 +18,7 @@ export interface Failed {
 }
 
 /** What became of one work. */
-export class Told {
+class Told {
   readonly values = new Map<number, unknown>();
   readonly durations = new Map<number, number>();
   readonly partials: { indices: number[]; value: unknown }[] = [];

@@ -10,7 +10,7 @@ import type { Vessel } from './vessel.ts';
 /** A thread whose loop takes longer to answer than this is spinning. */
 export const answerMs = 250;
 /** setTimeout fires at once beyond this (K02). */
-export const timerMsMax = 2 ** 31 - 1;
+const timerMsMax = 2 ** 31 - 1;
 
 export interface StopEvents {
   expired(entry: Posted, position: number): void;

@@ -17,7 +17,7 @@ export const markBytes = 16;
 const marksBytes = lanesMax * markBytes;
 /** Claims of the two works that can be posted at a time lie in halves of this size; larger works bring their own. */
 export const claimsMax = 8192;
-export const boardBytes = marksBytes + 2 * claimsMax;
+const boardBytes = marksBytes + 2 * claimsMax;
 /** Offset of a half's claims. */
 export const claimsAt = (half: 0 | 1): number => marksBytes + half * claimsMax;
 

@@ -10,13 +10,13 @@ import { ShoalError } from '../../lib/errors.ts';
 import type { ExecOptions } from '../../tasks/context.ts';
 import type { RuntimePort } from './channel.ts';
 
-export const outputBytesMax = 64 * 1024 * 1024;
+const outputBytesMax = 64 * 1024 * 1024;
 const tailChars = 2000;
 /** What left the group may hold the pipes open after the command's exit; it is not waited for longer. */
 const drainMs = 1000;
 
 /** SH2101: the command could not be started, or ended with another exit code than 0. */
-export class CommandError extends ShoalError {
+class CommandError extends ShoalError {
   override readonly name = 'CommandError';
   readonly exitCode: number | undefined;
   readonly signal: string | undefined;
