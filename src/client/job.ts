@@ -207,14 +207,14 @@ export function readResult(
   return collectOne(connection, id, codecs, async (failure) => {
     await throwIfUnsuccessful(job, abortReason, label);
     if (failure) throw new TaskError(id, failure);
-    throw nothingToCombine(job.name);
+    throw noValue(job.name);
   });
 }
 
-function nothingToCombine(name: string): ShoalError {
-  return new ShoalError('SH1407', `${name}: there was nothing to combine`, {
-    why: 'a reduce over no results has no value',
-    hint: 'look whether there are inputs before you reduce',
+function noValue(name: string): ShoalError {
+  return new ShoalError('SH1407', `${name}: the job ended without a value`, {
+    why: 'a task that its result depends on failed, and maxFailures tolerated that',
+    hint: 'tolerate failures only in maps whose results are optional',
   });
 }
 

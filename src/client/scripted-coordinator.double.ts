@@ -262,8 +262,7 @@ export class ScriptedCoordinator {
       const combine = findDefinition(output.definition!.name)!;
       const upstream = findDefinition(job.spec.stages[output.feed.from]!.definition?.name ?? combine.name)!;
       const parts = values.map((outcome) => upstream.codec.decode(outcome!.bytes!));
-      if (job.state === 'succeeded' && parts.length > 0)
-        shown.push([0, { bytes: encode(output, parts.length === 1 ? parts[0] : combine.run(parts, {})) }]);
+      if (job.state === 'succeeded') shown.push([0, { bytes: encode(output, parts.length === 1 ? parts[0] : combine.run(parts, {})) }]);
     } else {
       const order = reader.order === 'input' ? [...job.inputs.keys()] : job.completion;
       for (; reader.next < order.length && shown.length < reader.credit; reader.next++) {

@@ -111,7 +111,9 @@ export type AnySchema = StandardSchema<any, any>;
 export type InOf<S> = S extends AnySchema ? NonNullable<S['~standard']['types']>['input'] : never;
 export type OutOf<S> = S extends AnySchema ? NonNullable<S['~standard']['types']>['output'] : never;
 
-type In<I> = [I] extends [void] ? [input?: undefined] : [input: Arg<I>];
+// Of a task of any input (`0 extends 1 & I` is true of `any` alone) nothing is known, not that there is none.
+// biome-ignore lint/suspicious/noExplicitAny: stands for every input
+type In<I> = 0 extends 1 & I ? [input?: any] : [I] extends [void] ? [input?: undefined] : [input: Arg<I>];
 
 /** A typed handle of a task: calling it starts jobs. It carries no state, so share it freely. */
 export interface Task<I, O> {
@@ -208,7 +210,7 @@ export interface MapJob<I, O> extends Job<O[]>, AsyncIterable<O> {
   settled(): AsyncIterable<Settled<I, O>>;
   /**
    * Combines all results into one, as a tree on the workers. `combine` must be associative. Called in the same turn as
-   * `map`, it is one job with it. Throws SH1407 if there was nothing to combine.
+   * `map`, it is one job with it. Over no results at all, `combine` is given an empty array.
    */
   reduce(combine: Task<O[], O>, options?: ReduceOptions): Promise<O>;
   /** Waits for the end without fetching any result; throws as `result()` does. */

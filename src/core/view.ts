@@ -55,6 +55,7 @@ export function jobView(state: State, job: Job): JobView {
     ...(job.spec.key === undefined ? {} : { key: job.spec.key }),
     state: stateOf(job),
     priority: job.spec.priority,
+    output: outputOf(job),
     createdWallMs: job.createdWallMs,
     ...(job.endedWallMs === undefined ? {} : { endedWallMs: job.endedWallMs }),
     ...(job.reason === undefined ? {} : { reason: job.reason }),
@@ -70,6 +71,12 @@ export function jobView(state: State, job: Job): JobView {
     ...(job.note === undefined ? {} : { note: job.note }),
     ...(waiting === undefined ? {} : { waiting }),
   };
+}
+
+function outputOf(job: Job): NonNullable<JobView['output']> {
+  const { stage, take } = job.spec.output;
+  const { definition } = job.spec.stages[stage]!;
+  return { take, ...(definition === undefined ? {} : { definition }) };
 }
 
 /** The reason that nothing of the job runs, in words for a person; undefined when something does or nothing is there to run. */
