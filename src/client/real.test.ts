@@ -110,7 +110,8 @@ describe.each(['inline:', 'local:2'])('on %s', (address) => {
       [2, 'rejected'],
     ]);
     const piped = on('odd').pipe(fixtures.square!).map([1, 2, 3], { maxFailures: 1 });
-    expect((await all(piped.settled())).map(({ index, status }) => [index, status]).sort()).toEqual([
+    const fared = (await all(piped.settled())).map(({ index, status }): [number, string] => [index, status]);
+    expect(fared.sort(([a], [b]) => a - b)).toEqual([
       [0, 'fulfilled'],
       [1, 'rejected'],
       [2, 'fulfilled'],
