@@ -52,14 +52,21 @@ describe('works', () => {
       .tell(assignMessage(1, 1, [0, 100]));
     w.expect('slot 0: run #1 0 0', 'slot 1: run #2 0 1');
     w.done(1, undefined, 1000);
-    w.expect(
-      '→ coordinator.1: 1 results 1/1 0 [0]',
-      'slot 0: run #3 0 2-3',
-      'slot 1: run #4 0 4-7',
-      'slot 0: run #5 0 8-15',
-      'slot 1: run #6 0 16-23',
-    );
-    w.done(2, undefined, 1000).expect('→ coordinator.1: 2 results 1/1 1 [1]');
+    w.expect('→ coordinator.1: 1 results 1/1 0 [0]', 'slot 0: run #3 0 2-3', 'slot 0: run #4 0 4-7', 'slot 0: run #5 0 8-15');
+    w.done(2, undefined, 1000).expect('→ coordinator.1: 2 results 1/1 1 [1]', 'slot 1: run #6 0 16-23');
+  });
+
+  test('nothing queues behind a slot that may still be starting, or starting again', () => {
+    const w = worker()
+      .welcomed()
+      .tell(assignMessage(1, 1, [0, 40]));
+    w.take();
+    // Slot 1 has told nothing yet: the second slot's share goes to the first.
+    w.done(1).done(3).done(4).done(5).take();
+    expect([...w.works.values()].filter(({ slot }) => slot === 1)).toHaveLength(1);
+    w.pass(500).take();
+    w.done(2).take();
+    expect([...w.works.values()].filter(({ slot }) => slot === 1).length).toBeGreaterThan(1);
   });
 
   test('nothing queues behind a long task', () => {

@@ -29,6 +29,8 @@ export interface WorkRecord {
 interface Slot {
   readonly number: number;
   readonly works: WorkRecord[];
+  /** It may still be starting: it has told nothing since it was opened or replaced. */
+  isCold: boolean;
   /** Its thread or process died so often in a row. */
   deaths: number;
   notBeforeMs: number;
@@ -39,6 +41,8 @@ export type StartWork = (slot: number, work: Work) => void;
 const worksPerSlotMax = 4;
 /** A slot that has not told anything for this long is busy with one long task. */
 const stuckMs = 100;
+/** One that is cold starts a thread or process, and imports the user's modules. */
+const stuckColdMs = 2_000;
 /** A slot may die this often in a row before it has to pause, longer each time. */
 const deathsFree = 2;
 const pauseMs = 100;
@@ -53,7 +57,7 @@ export class Slots {
   private nextId = 1;
 
   constructor(count: number, hasAloneSlot: boolean) {
-    const slot = (number: number): Slot => ({ number, works: [], deaths: 0, notBeforeMs: 0 });
+    const slot = (number: number): Slot => ({ number, works: [], isCold: true, deaths: 0, notBeforeMs: 0 });
     this.slots = Array.from({ length: count }, (_, number) => slot(number));
     this.aloneSlot = hasAloneSlot ? slot(count) : undefined;
   }
@@ -108,12 +112,15 @@ export class Slots {
   /** The slot proved that it lives. */
   alive(record: WorkRecord, nowMs: number): void {
     record.movedMs = nowMs;
-    this.slotOf(record).deaths = 0;
+    const slot = this.slotOf(record);
+    slot.isCold = false;
+    slot.deaths = 0;
   }
 
   died(number: number, nowMs: number): void {
     const slot = this.slots[number];
     if (!slot) return;
+    slot.isCold = true;
     slot.deaths += 1;
     if (slot.deaths > deathsFree) {
       slot.notBeforeMs = nowMs + Math.min(pauseMsMax, pauseMs * 2 ** (slot.deaths - deathsFree - 1));
@@ -122,9 +129,14 @@ export class Slots {
 
   /** Works that wait behind a long task: somebody else should run what is not started of them. */
   *stuck(nowMs: number): Generator<WorkRecord> {
-    for (const { works } of this.slots) {
+    for (const { works, isCold } of this.slots) {
       const first = works[0];
-      if (!first?.held || nowMs - first.movedMs < stuckMs || (works.length === 1 && first.left <= first.held.pace.lanes)) continue;
+      if (
+        !first?.held ||
+        nowMs - first.movedMs < (isCold ? stuckColdMs : stuckMs) ||
+        (works.length === 1 && first.left <= first.held.pace.lanes)
+      )
+        continue;
       for (const record of works) if (!record.isCalledOff) yield record;
     }
   }
@@ -185,6 +197,7 @@ export class Slots {
     for (const slot of this.slots) {
       if (slot.notBeforeMs > nowMs || slot.works.length >= worksPerSlotMax) continue;
       if (slot.works.length === 0) return slot;
+      if (slot.isCold) continue;
       const ms = loadMs(slot);
       if (ms >= bestMs) continue;
       best = slot;

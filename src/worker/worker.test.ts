@@ -56,7 +56,8 @@ class Coordinator {
   leaseMs = 60_000;
   private readonly broker: Broker;
   private readonly listeners: Listener[] = [];
-  private readonly assigned = new Map<number, { message: AssignMessage; open: Set<number> }>();
+  private readonly assigned = new Map<number, { message: AssignMessage; open: Set<number>; make: typeof doubles }>();
+  private slots = 0;
   private readonly numbers = new Set<number>();
   private acknowledged = 0;
   private address = '';
@@ -85,7 +86,7 @@ class Coordinator {
 
   assign(ranges: number[], make = doubles): void {
     const message = make(this.term, ++this.serial, ranges);
-    this.assigned.set(message.serial, { message, open: new Set(indicesOf(message.ranges)) });
+    this.assigned.set(message.serial, { message, open: new Set(indicesOf(message.ranges)), make });
     this.send(message);
   }
 
@@ -117,6 +118,7 @@ class Coordinator {
     }
     this.incarnation = message.incarnation;
     this.address = message.address;
+    this.slots = message.slots;
     this.send({ kind: 'welcome', term: this.term, address: `coordinator.${this.term}`, leaseMs: this.leaseMs, beatMs: this.beatMs });
   }
 
@@ -129,12 +131,12 @@ class Coordinator {
       }
       case 'held': {
         const listed = new Set(message.held.map(({ serial }) => serial));
-        for (const [serial, { message: assign, open }] of [...this.assigned]) {
+        for (const [serial, { message: assign, open, make }] of [...this.assigned]) {
           if (listed.has(serial)) continue;
           if (serial > message.lastSerial) this.send(assign);
           else {
             this.assigned.delete(serial);
-            for (const index of open) this.assign([index, 1]);
+            for (const index of open) this.assign([index, 1], make);
           }
         }
         return;
@@ -152,8 +154,13 @@ class Coordinator {
     let task = 0;
     for (const index of indicesOf(message.ranges)) {
       const assignment = this.assigned.get(message.serial);
-      if (assignment?.open.delete(index) && assignment.open.size === 0) this.assigned.delete(message.serial);
-      if (message.kind === 'released') continue;
+      const isNews = assignment?.open.delete(index) === true;
+      if (assignment?.open.size === 0) this.assigned.delete(message.serial);
+      if (message.kind === 'released') {
+        // A worker without slots takes nothing more (it drains).
+        if (isNews && this.slots > 0) this.assign([index, 1], assignment!.make);
+        continue;
+      }
       const length = message.lengths[task++]!;
       this.results.set(index, msgpackCodec.decode(message.body[0]!.subarray(at, at + length)) as number);
       at += length;
@@ -249,6 +256,22 @@ test('runs what it is assigned and holds nothing once it is acknowledged', async
   const beats = coordinator.said('beat').length;
   await coordinator.until(() => coordinator.said('beat').length > beats + 1);
   expect(coordinator.said('beat').at(-1)).toMatchObject({ count: 0, load: 0, lastSerial: 2 });
+});
+
+test.each(['thread', 'process'] as const)('in a real %s, and alone in a process of its own', async (isolation) => {
+  const module = new URL('./executors/fixtures/tasks.mjs', import.meta.url).href;
+  const { coordinator } = await start({ isolation });
+  const make =
+    (alone: boolean) =>
+    (term: number, serial: number, ranges: number[]): AssignMessage => ({
+      ...doubles(term, serial, ranges),
+      definition: { name: 'double', module },
+      alone,
+    });
+  coordinator.assign([0, 50], make(false));
+  coordinator.assign([50, 2], make(true));
+  await coordinator.until(() => coordinator.results.size === 52);
+  for (const [index, value] of coordinator.results) expect(value).toBe(2 * index);
 });
 
 test.each([1, 2, 3, 4, 5, 6])('loses nothing and runs no serial twice in bad weather (N02, N03, N04), seed %i', async (seed) => {
