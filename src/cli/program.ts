@@ -25,7 +25,7 @@ export async function cli(args: readonly string[]): Promise<void> {
   }
 }
 
-export function buildProgram(): Command {
+function buildProgram(): Command {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
   const program = root
     .name('shoal')
