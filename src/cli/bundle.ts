@@ -139,7 +139,7 @@ function compileError(entry: string, messages: readonly Message[]): ShoalError {
   });
 }
 
-export function packageName(specifier: string): string {
+function packageName(specifier: string): string {
   return specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
 }
 
