@@ -16,7 +16,7 @@ export interface Clock {
 }
 
 /** SH3003: another coordinator leads. */
-export class NotLeaderError extends ShoalError {
+class NotLeaderError extends ShoalError {
   override readonly name = 'NotLeaderError';
   constructor(term: number) {
     super('SH3003', `another coordinator leads (term ${term})`, { hint: 'stop it first, or use another journal' });

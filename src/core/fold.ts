@@ -156,7 +156,7 @@ function addInputs(state: State, job: Job, fact: Extract<JobFact, { fact: 'input
 }
 
 /** More tasks, waiting; stages that mirror this one grow with it. */
-export function growStage(job: Job, stage: Stage, length: number): void {
+function growStage(job: Job, stage: Stage, length: number): void {
   const more = length - stage.columns.length;
   if (more <= 0) return;
   stage.columns.grow(length);
@@ -308,7 +308,7 @@ function nextAttempt(state: State, stage: Stage, index: number, closed: number):
   stage.retried++;
 }
 
-export function storyOf(job: Job, stage: Stage, index: number): Story {
+function storyOf(job: Job, stage: Stage, index: number): Story {
   const key = storyKey(stage.index, index);
   let story = job.stories.get(key);
   if (!story) {
@@ -357,7 +357,7 @@ function replayed(state: State, job: Job, stage: Stage, ranges: Ranges): void {
   openGates(state, job);
 }
 
-export function unfinished(stage: Stage): number {
+function unfinished(stage: Stage): number {
   const { counts } = stage;
   return counts[TaskState.waiting]! + counts[TaskState.ready]! + counts[TaskState.running]! + counts[TaskState.delayed]!;
 }

@@ -31,10 +31,6 @@ export class RangeList {
   }
 }
 
-export function oneRange(from: number, count: number): Ranges {
-  return Uint32Array.of(from, count);
-}
-
 export function countOf(ranges: Ranges): number {
   let count = 0;
   for (let i = 1; i < ranges.length; i += 2) count += ranges[i]!;

@@ -221,7 +221,7 @@ function onFailed(state: State, worker: Worker, job: Job, stage: Stage, handle: 
  * Full jitter: uniform in [0, min(max, delay × 2^(n−1))]
  * (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). The exponent is capped before it is used (K03).
  */
-export function backoffMs(retry: Stage['spec']['retry'], failures: number, random: () => number): number {
+function backoffMs(retry: Stage['spec']['retry'], failures: number, random: () => number): number {
   const factor = retry.backoff === 'fixed' ? 1 : 2 ** Math.min(failures - 1, 30);
   const ceilingMs = Math.min(retry.delayMsMax, retry.delayMs * factor);
   return retry.jitter ? random() * ceilingMs : ceilingMs;

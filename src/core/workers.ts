@@ -62,7 +62,12 @@ export function acknowledge(state: State, turn: Turn): void {
 
 function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, turn: Turn): void {
   let worker = state.workersByName.get(message.worker);
-  const isSame = worker?.incarnation === message.incarnation && worker.status !== 'left';
+  const isSame = worker?.incarnation === message.incarnation;
+  if (isSame && worker?.status === 'left') {
+    // Given up: it may come back under a new incarnation only, whose reports are numbered from 1 again.
+    turn.send(message.address, { kind: 'fenced', term: state.term });
+    return;
+  }
   if (!isSame) {
     if (worker && worker.status !== 'left') loseWorker(state, worker, 'started anew', turn);
     const index = worker?.index ?? state.workers.length;
@@ -88,6 +93,8 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
 function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, turn: Turn, state: State): void {
   if (message.number <= worker.lastBeat) return;
   worker.lastBeat = message.number;
+  // The answer is the worker's lease: it lives on the leader's word as the leader lives on its.
+  turn.send(worker.address, { kind: 'ackResults', term: state.term, number: worker.ackedNumber });
   worker.lastSerialSeen = message.lastSerial;
   const held = [...worker.held].map((handle) => state.assignments.get(handle)!);
   const hash = heldHash(held.map(({ term, serial, open }) => ({ term, serial, remaining: open })));
@@ -182,7 +189,7 @@ function onGoodbye(state: State, worker: Worker, turn: Turn): void {
 }
 
 /** Its lease is over, or a new incarnation has taken its name. What it held may have run, and may be why it died. */
-export function loseWorker(state: State, worker: Worker, why: string, turn: Turn): void {
+function loseWorker(state: State, worker: Worker, why: string, turn: Turn): void {
   for (const handle of [...worker.held]) {
     const assignment = state.assignments.get(handle)!;
     const list = new RangeList();
