@@ -328,6 +328,18 @@ export function executorSuite(kind: string, make: Make): void {
       expect(slot.replaced).toEqual([]);
     });
 
+    test('async functions that only compute let the event loop turn, so that they can be called off', async () => {
+      const { work, told } = slot.run(
+        'computes',
+        Array.from({ length: 1000 }, () => 15),
+      );
+      await slot.until(() => told.values.size > 0);
+      slot.executor.revoke(work, range(0, 1000), 'stolen');
+      await slot.until(() => told.isFinished);
+      expect(told.released.size).toBeGreaterThan(900);
+      expect(slot.replaced).toEqual([]);
+    });
+
     test('every lane has its own time', async () => {
       const told = await slot.whole('attentive', ['wait', 1, 'wait', 2], { concurrency: 2, timeoutMs: 50 });
       expect(told.summary).toMatchObject({

@@ -155,13 +155,14 @@ export class Batch {
     while (!this.isStopped) {
       const next = this.runInRow(lane);
       if (next === 'end') return;
-      if (next === 'turn') {
-        await new Promise(setImmediate);
-        this.turnedMs = monotonicMs();
-        continue;
+      if (next !== 'turn') {
+        this.running.set(next.position, next.context);
+        await this.settle(next, lane);
+        // A promise need not have waited for anything: async functions may compute, too.
+        if (monotonicMs() - this.turnedMs < turnMs) continue;
       }
-      this.running.set(next.position, next.context);
-      await this.settle(next, lane);
+      await new Promise(setImmediate);
+      this.turnedMs = monotonicMs();
     }
   }
 
