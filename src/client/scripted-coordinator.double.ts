@@ -181,13 +181,17 @@ export class ScriptedCoordinator {
     }
   }
 
-  #submit({ spec, digest, request }: Of<'submit'>): void {
+  #submit({ spec, digest, request, lengths, body }: Of<'submit'>): void {
     const known = spec.key === undefined ? undefined : [...this.jobs.values()].find((job) => job.spec.key === spec.key);
     if (known && known.digest !== digest) {
       return this.#tell({ kind: 'refusal', request, error: { code: 'SH1402', message: 'the key belongs to another job' } });
     }
     const job = known ?? new ScriptedJob(`job${this.jobs.size + 1}`, structuredClone(spec), digest);
     this.jobs.set(job.id, job);
+    if (lengths && body && !known) {
+      this.#receive({ kind: 'inputs', job: job.id, stage: 0, from: 0, lengths, body });
+      this.#receive({ kind: 'seal', job: job.id, stage: 0, total: lengths.length });
+    }
     const { inputDigest } = job;
     const stages = [{ stage: 0, count: job.inputs.length, sealed: job.sealed, ...(inputDigest !== undefined && { digest: inputDigest }) }];
     this.#tell({ kind: 'reply', request, value: { job: job.id, deduplicated: known !== undefined, state: job.state, stages } });

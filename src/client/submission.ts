@@ -50,7 +50,15 @@ export function refuseInsideTask(name: string): void {
   });
 }
 
-export async function openJob(cluster: ClusterHandle, name: string, built: BuiltSpec, terms: JobTerms, autoKey?: string): Promise<OpenJob> {
+/** `whole`: the one input of stage 0 of a job without a key, sent along at once. */
+export async function openJob(
+  cluster: ClusterHandle,
+  name: string,
+  built: BuiltSpec,
+  terms: JobTerms,
+  autoKey?: string,
+  whole?: Uint8Array,
+): Promise<OpenJob> {
   const connection = cluster.connection ?? (await cluster.open());
   const key = terms.key ?? autoKey;
   const spec: JobSpec = { name, stages: built.stages, output: built.output, ...terms };
@@ -60,7 +68,8 @@ export async function openJob(cluster: ClusterHandle, name: string, built: Built
     if (spec.keepMs === 0) spec.keepMs = keepMsNormal;
   }
   const digest = key === undefined ? '' : specDigest(spec);
-  const reply = await connection.request<SubmitReply>({ kind: 'submit', spec, digest });
+  const inputs = whole && { lengths: Uint32Array.of(whole.length), body: [whole] };
+  const reply = await connection.request<SubmitReply>({ kind: 'submit', spec, digest, ...inputs });
   const hasEnded = reply.state === 'failed' || reply.state === 'cancelled' || reply.state === 'expired';
   if (autoKey !== undefined && reply.deduplicated && hasEnded) await connection.request({ kind: 'replay', job: reply.job });
   cluster.started(reply.job);

@@ -126,8 +126,11 @@ class TaskHandle<I, O> extends Planned {
   async #start(input: unknown, { built, terms }: Prepared): Promise<OpenJob> {
     const cluster = this.#cluster ?? defaultCluster();
     const frame = encodeAlone(built.inputCodec, input, this.name);
-    const job = await openJob(cluster, this.name, built, terms, automaticKey(cluster, this.name, terms, frame));
-    feedFrames(job, 0, [frame]);
+    const autoKey = automaticKey(cluster, this.name, terms, frame);
+    // A keyed job may be there already, with other inputs or with these: then they are compared first.
+    const goesAlong = autoKey === undefined && terms.key === undefined;
+    const job = await openJob(cluster, this.name, built, terms, autoKey, goesAlong ? frame : undefined);
+    if (!goesAlong) feedFrames(job, 0, [frame]);
     for (const { stage, frames } of built.fixed) feedFrames(job, stage, frames);
     return job;
   }

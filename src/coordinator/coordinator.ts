@@ -35,6 +35,7 @@ export interface CoordinatorOptions {
   onWarning?: (line: string) => void;
 }
 
+const noHead = new Uint8Array();
 const tickMs = 1_000;
 const timeoutMsMax = 2 ** 31 - 1;
 const idPoolBytes = 1_000;
@@ -228,7 +229,7 @@ export class Coordinator {
         if (effects.mustWait) {
           const startMs = performance.now();
           const entries = this.entries(this.carried);
-          await this.appender.append(entries, () => this.refuseSubmits(effects.list));
+          if (entries.length > 0) await this.appender.append(entries, () => this.refuseSubmits(effects.list));
           this.tookMs = performance.now() - startMs;
           if (this.state.full) this.inbox.unshift({ from: 'self', event: 'full', full: false });
           this.remember();
@@ -306,6 +307,12 @@ export class Coordinator {
 
   private entries(drafts: ReadonlyMap<string, Draft>): Entry[] {
     const { writer } = this.state;
+    // What ends with this process is never folded again: only its payload is worth keeping.
+    if (this.options.journal.durability === 'none') {
+      const entries: Entry[] = [];
+      for (const { stream, seq, body } of drafts.values()) if (body.length > 0) entries.push({ stream, seq, writer, head: noHead, body });
+      return entries;
+    }
     return [...drafts.values()].map(({ stream, seq, facts, body }) => ({ stream, seq, writer, head: encodeHead(facts), body }));
   }
 

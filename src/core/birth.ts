@@ -25,6 +25,7 @@ export function addWorker(state: State, name: string, index: number): Worker {
     lastSerialSeen: 0,
     heardNumber: 0,
     ackedNumber: 0,
+    owedBytes: 0,
     early: new Set(),
     doubts: 0,
     held: new Set(),

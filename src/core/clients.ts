@@ -1,5 +1,6 @@
 /** What clients ask for: each request is answered once, by a reply or a refusal that names the user's thing and the rule. */
 import { isFinal, TaskState } from './columns.ts';
+import { dropJob, unknownJob } from './drop.ts';
 import type { DeadLetter, FromClient, Refusal, SubmitReply } from './messages.ts';
 import { RangeList } from './ranges.ts';
 import { openReader, readerKey } from './readers.ts';
@@ -88,14 +89,6 @@ function refuse(turn: Turn, session: string, request: number, error: Refusal): v
   turn.tell(session, { kind: 'refusal', request, error });
 }
 
-function unknownJob(job: string): Refusal {
-  return {
-    code: 'SH1401',
-    message: `there is no job ${job}`,
-    why: 'the id is wrong, or the job has been deleted or has outlived its keepResults',
-  };
-}
-
 function withJob(state: State, session: string, message: { request: number; job: string }, turn: Turn, act: (job: Job) => void): void {
   const job = state.jobs.get(message.job);
   if (job && !job.dropping) {
@@ -133,6 +126,10 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
   turn.registryFact(state, { fact: 'job-opened', job: newId, digest, spec, wallMs: turn.wallMs });
   const job = state.jobs.get(newId)!;
   job.feeder = session;
+  if (message.lengths && message.body) {
+    addInputs(state, session, { kind: 'inputs', job: newId, stage: 0, from: 0, lengths: message.lengths, body: message.body }, turn);
+    seal(state, { kind: 'seal', job: newId, stage: 0, total: message.lengths.length }, turn);
+  }
   turn.tell(session, { kind: 'reply', request, value: submitReply(job, false) });
 }
 
@@ -267,17 +264,4 @@ function deadLetters(state: State, job: Job): DeadLetter[] {
     }
   }
   return letters;
-}
-
-/** First the stream says that it is closed, then the registry that the job is gone, then the space goes (rule 12). */
-export function dropJob(state: State, job: Job, turn: Turn): void {
-  if (job.outcome === undefined || !state.jobs.has(job.id)) return;
-  if (!job.dropping) turn.jobFact(state, job, { fact: 'stream-sealed' });
-  state.touched.delete(job);
-  for (const reader of job.readers) {
-    state.readers.delete(reader.key);
-    turn.tell(reader.session, { kind: 'readEnd', reader: reader.id, error: unknownJob(job.id) });
-  }
-  turn.registryFact(state, { fact: 'job-dropped', job: job.id });
-  turn.effects.push({ effect: 'dropStream', stream: job.stream });
 }

@@ -6,6 +6,9 @@ export const beatMs = 1_000;
 export const leaseMs = 5_000;
 /** A held assignment that the worker has not seen for this long is sent again (two beats). */
 export const assignGraceMs = 2_000;
+/** Reports, and payload bytes of reports, that may wait for their acknowledgement until the next beat. */
+export const ackOwedMax = 32;
+export const ackOwedBytesMax = 1024 * 1024;
 /** Work queued per slot: this much, or three commits, whichever is more. */
 export const slotTargetMs = 30;
 /** Tasks in one assignment. */

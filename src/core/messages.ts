@@ -186,7 +186,8 @@ export type FromWorker =
 
 export type FromClient =
   /** `digest`: of the spec without key; the same key with another digest is a conflict. */
-  | { kind: 'submit'; request: number; spec: JobSpec; digest: string }
+  /** With `lengths` and `body`: all inputs of stage 0 of a job without a key, which saves a round trip. */
+  | { kind: 'submit'; request: number; spec: JobSpec; digest: string; lengths?: Uint32Array; body?: readonly Uint8Array[] }
   /** Appends inputs `from … from+count-1`; what is there already is skipped. `digest`: rolling, over all inputs up to from+count. */
   | { kind: 'inputs'; job: string; stage: number; from: number; lengths: Uint32Array; digest?: string; body: readonly Uint8Array[] }
   | { kind: 'seal'; job: string; stage: number; total: number }

@@ -278,7 +278,7 @@ export function giveBack(state: State, job: Job, stage: Stage, handle: number, r
 function onRefused(state: State, worker: Worker, job: Job, stage: Stage, handle: number, message: RefusedMessage, turn: Turn): void {
   worker.refused.add(`${job.id}/${stage.index}`);
   giveBack(state, job, stage, handle, message.ranges);
-  if (!state.refusalIsFinal || state.workers.some((other) => canRun(other, job, stage))) return;
+  if (!state.isOneMachine || state.workers.some((other) => canRun(other, job, stage))) return;
   const index = message.ranges[0]!;
   if (!isOpen(stage, index, message.attempt)) return;
   const { error } = message;

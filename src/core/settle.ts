@@ -1,5 +1,7 @@
 /** At the end of a turn: jobs that are over end, and whoever waits for something of a job is told. */
+
 import { TaskState } from './columns.ts';
+import { dropJob } from './drop.ts';
 import type { JobOutcome } from './facts.ts';
 import { deliver } from './readers.ts';
 import type { Job, Stage, State } from './state.ts';
@@ -12,6 +14,10 @@ export function settleJobs(state: State, turn: Turn): void {
     if (job.outcome === undefined) judge(state, job, turn);
     tellFlow(job, turn);
     for (const reader of job.readers) deliver(state, reader, turn);
+    if (canGoAtOnce(state, job)) {
+      dropJob(state, job, turn);
+      continue;
+    }
     if (job.outcome !== undefined && job.waiters.length > 0) {
       const view = jobView(state, job);
       for (const { session, request } of job.waiters) turn.tell(session, { kind: 'reply', request, value: view });
@@ -19,6 +25,14 @@ export function settleJobs(state: State, turn: Turn): void {
     }
   }
   state.touched.clear();
+}
+
+/** Its one value was told, and in one process what was told has arrived; elsewhere the reader says so (unread). */
+function canGoAtOnce(state: State, job: Job): boolean {
+  const { output, keepMs } = job.spec;
+  if (!state.isOneMachine || keepMs > 0 || output.take !== 'one' || job.outcome !== 'succeeded' || job.waiters.length > 0) return false;
+  for (const reader of job.readers) if (reader.done) return true;
+  return false;
 }
 
 function judge(state: State, job: Job, turn: Turn): void {

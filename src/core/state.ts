@@ -45,10 +45,11 @@ export interface State {
   full: boolean;
   /** Jobs without an outcome. */
   openJobs: number;
-  /** Jobs found in the journal rest until a client asks for them (one machine: nobody else is there to want them). */
-  restUntilAttached: boolean;
-  /** When every live worker refuses a task's code: fail the job (one machine), or wait for another worker. */
-  refusalIsFinal: boolean;
+  /**
+   * One process is client, coordinator and worker. Nobody else is there: jobs found in the journal rest until a client
+   * asks for them, and code that the worker has not fails its job instead of waiting for another worker.
+   */
+  readonly isOneMachine: boolean;
   /** Streams of dropped jobs met while folding: dropped once more after a takeover, in case the last leader did not come to it. */
   orphans: string[];
 }
@@ -79,7 +80,7 @@ export interface Job {
   notBeforeMs: number;
   started: boolean;
   inRing: boolean;
-  /** Waits for a client to attach; see State.restUntilAttached. */
+  /** Waits for a client to attach; see State.isOneMachine. */
   isResting: boolean;
   recovered: number;
   /** The session that sends this job's inputs. */
@@ -187,6 +188,8 @@ export interface Worker {
   /** Results numbered up to this are in the journal or were refused for good. */
   heardNumber: number;
   ackedNumber: number;
+  /** Payload bytes of reports that are not acknowledged. */
+  owedBytes: number;
   /** Numbers heard out of order. */
   early: Set<number>;
   /** Beats in a row that disagreed about what is held. */
@@ -262,8 +265,7 @@ export function createState(options: { writer: string; registryStream: string; i
     lastTickMs: 0,
     full: false,
     openJobs: 0,
-    restUntilAttached: options.isOneMachine,
-    refusalIsFinal: options.isOneMachine,
+    isOneMachine: options.isOneMachine,
     orphans: [],
   };
 }

@@ -7,8 +7,10 @@
  *   endTurn(state, turn);
  *   // append turn.drafts; then carry out turn.effects
  */
-import { dropJob, onClient, onSessionClosed } from './clients.ts';
+
+import { onClient, onSessionClosed } from './clients.ts';
 import { TaskState } from './columns.ts';
+import { dropJob } from './drop.ts';
 import type { Input } from './inputs.ts';
 import { tickGapMs } from './limits.ts';
 import { RangeList } from './ranges.ts';

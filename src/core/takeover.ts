@@ -3,8 +3,9 @@
  * from here on the state is ours. What the facts do not hold is derived anew (ready queues, rings, who may
  * have started what), and what the last leader left half done is finished.
  */
-import { dropJob } from './clients.ts';
+
 import { TaskState } from './columns.ts';
+import { dropJob } from './drop.ts';
 import { RangeList } from './ranges.ts';
 import { enring } from './rows.ts';
 import type { Job, Stage, State } from './state.ts';
@@ -20,7 +21,7 @@ export function onTookOver(state: State, term: number, turn: Turn): void {
   state.rings.length = 0;
   for (const job of state.jobs.values()) {
     job.inRing = false;
-    job.isResting = state.restUntilAttached && job.outcome === undefined;
+    job.isResting = state.isOneMachine && job.outcome === undefined;
     for (const stage of job.stages) rebuild(state, job, stage);
     job.recovered = countRecovered(job);
     if (job.stages.some((stage) => stage.counts[TaskState.ready]! > 0)) enring(state, job);

@@ -3,7 +3,7 @@
 import { buildAssign } from './assign.ts';
 import { isFinal, TaskState } from './columns.ts';
 import { heldHash } from './held-hash.ts';
-import { assignGraceMs, beatMs, leaseMs } from './limits.ts';
+import { ackOwedBytesMax, ackOwedMax, assignGraceMs, beatMs, leaseMs } from './limits.ts';
 import type { FromWorker } from './messages.ts';
 import { indicesOf, RangeList } from './ranges.ts';
 import { crash, giveBack, onReport } from './reports.ts';
@@ -38,6 +38,7 @@ export function onWorker(state: State, message: FromWorker, turn: Turn): void {
     }
     default:
       numbered(worker, message.number);
+      if ('body' in message) for (const chunk of message.body) worker.owedBytes += chunk.length;
       return onReport(state, worker, message, turn);
   }
 }
@@ -54,10 +55,18 @@ function numbered(worker: Worker, number: number): void {
 /** After the facts of the reports: tell each worker what it may forget. */
 export function acknowledge(state: State, turn: Turn): void {
   for (const worker of state.workers) {
-    if (worker.heardNumber <= worker.ackedNumber || worker.status === 'left') continue;
-    worker.ackedNumber = worker.heardNumber;
+    const owed = worker.heardNumber - worker.ackedNumber;
+    if (owed <= 0 || worker.status === 'left') continue;
+    // One by one it would cost each small task a message; the rest goes with the next beat's answer.
+    if (owed < ackOwedMax && worker.owedBytes < ackOwedBytesMax) continue;
+    acknowledged(worker);
     turn.send(worker.address, { kind: 'ackResults', term: state.term, number: worker.heardNumber });
   }
+}
+
+function acknowledged(worker: Worker): void {
+  worker.ackedNumber = worker.heardNumber;
+  worker.owedBytes = 0;
 }
 
 function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, turn: Turn): void {
@@ -94,8 +103,12 @@ function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, 
   if (message.number <= worker.lastBeat) return;
   worker.lastBeat = message.number;
   // The answer is the worker's lease: it lives on the leader's word as the leader lives on its.
+  const owed = worker.heardNumber - worker.ackedNumber;
+  acknowledged(worker);
   turn.send(worker.address, { kind: 'ackResults', term: state.term, number: worker.ackedNumber });
   worker.lastSerialSeen = message.lastSerial;
+  // It still holds what it was not told to forget.
+  if (owed > 0) return;
   const held = [...worker.held].map((handle) => state.assignments.get(handle)!);
   const hash = heldHash(held.map(({ term, serial, open }) => ({ term, serial, remaining: open })));
   const agrees = message.count === held.length && message.hash === hash;
