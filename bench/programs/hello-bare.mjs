@@ -5,7 +5,7 @@ if (isMainThread) {
   worker.postMessage('world');
   worker.once('message', (greeting) => {
     console.log(greeting);
-    worker.terminate();
+    void worker.terminate();
   });
 } else {
   parentPort.once('message', (name) => parentPort.postMessage(`hello, ${name}`));
