@@ -42,7 +42,10 @@ function launchThread({ name, graceMs, heapMiB }: ExecutorOptions, events: Vesse
   });
   return {
     shared: { claims: board.claims },
-    post: (message, transfer) => worker.postMessage(message, transfer),
+    post(message, transfer) {
+      worker.postMessage(message, transfer);
+      board.ring();
+    },
     marksOf: (work, lanes) => board.marksOf(work, lanes),
     hold(busy) {
       if (busy === isHeld) return;

@@ -5,6 +5,7 @@
 
 import { type ErrorRecord, toErrorRecord } from '../../lib/error-record.ts';
 import { ShoalError } from '../../lib/errors.ts';
+import type { Work } from '../executors/executor.ts';
 import { Batch } from './batch.ts';
 import { type Board, loadingPosition } from './board.ts';
 import type { RuntimeOptions, RuntimePort, ToRuntime, WorkMessage } from './channel.ts';
@@ -32,6 +33,9 @@ export class Runtime {
     this.clear = clear;
     this.logs = new LogBuffer(this.port);
   }
+
+  /** All that was posted is done; this was the last. */
+  onIdle: ((last: Work) => void) | undefined;
 
   handle(message: ToRuntime): void {
     switch (message.kind) {
@@ -75,9 +79,14 @@ export class Runtime {
 
   private async drive(): Promise<void> {
     this.isDriving = true;
-    for (let message = this.waiting.shift(); message && !this.isGone; message = this.waiting.shift()) await this.runWork(message);
+    let ran: WorkMessage | undefined;
+    for (let message = this.waiting.shift(); message && !this.isGone; message = this.waiting.shift()) {
+      ran = message;
+      await this.runWork(message);
+    }
     this.isDriving = false;
     if (this.isClosing) await this.finish();
+    else if (ran && !this.isGone) this.onIdle?.(ran.work);
   }
 
   private async runWork(message: WorkMessage): Promise<void> {
