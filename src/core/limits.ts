@@ -33,8 +33,6 @@ export const deliverBytesMax = 4 * 1024 * 1024;
 export const deliverTasksMax = 16_384;
 /** A job that is kept until its result was read goes at the latest after this. */
 export const unreadKeepMs = 60_000;
-/** Entries after which the registry rolls into a fresh stream. */
-export const registryEntriesMax = 4_096;
 /** A gap between two ticks that says this process itself stood still. */
 export const tickGapMs = 2_500;
 

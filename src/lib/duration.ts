@@ -11,7 +11,7 @@ const msPerUnit: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000
 const bytesPerUnit: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
 
 /** Longer than anything a person means, and far from the end of what dates and timers can count (K02). */
-export const durationMsMax = 10 * 365 * 86_400_000;
+const durationMsMax = 10 * 365 * 86_400_000;
 
 function quantity(value: unknown, units: Readonly<Record<string, number>>, max: number): number | undefined {
   let amount: number;
