@@ -16,7 +16,7 @@ export async function open({ work, threads, settings }) {
     atomics: /** @type {'sync' | 'async' | 'disabled'} */ (settings.atomics ?? 'sync'),
     recordTiming: false,
   });
-  await pool.run(1);
+  await Promise.all(Array.from({ length: threads }, () => pool.run(1)));
   return {
     map: (inputs) => lanes(inputs, Number(settings.inFlight ?? 4 * threads * concurrency), (input) => pool.run(input)),
     run: (input) => pool.run(input),

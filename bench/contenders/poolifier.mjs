@@ -12,7 +12,7 @@ export async function open({ work, threads, settings }) {
     enableEvents: false,
     ...(concurrency > 0 && { enableTasksQueue: true, tasksQueueOptions: { concurrency } }),
   });
-  await pool.execute(1);
+  await Promise.all(Array.from({ length: threads }, () => pool.execute(1)));
   return {
     map: (inputs) => lanes(inputs, Number(settings.inFlight ?? 4 * threads * (concurrency || 64)), (input) => pool.execute(input)),
     run: (input) => pool.execute(input),
