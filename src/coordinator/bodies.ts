@@ -13,7 +13,9 @@ interface Kept {
 
 export class Bodies {
   private readonly streams = new Map<string, Map<number, Kept>>();
-  private readonly order: Kept[] = [];
+  private order: Kept[] = [];
+  /** Of `order`, at most so many belong to streams that are gone. */
+  private dropped = 0;
   private head = 0;
   private bytes = 0;
   private readonly bytesMax: number;
@@ -31,10 +33,12 @@ export class Bodies {
     this.order.push(kept);
     this.bytes += bytes;
     while (this.bytes > this.bytesMax && this.head < this.order.length - 1) this.forgetOldest();
+    if (this.dropped > 1024 && this.dropped * 2 > this.order.length) this.sweep();
   }
 
   private forgetOldest(): void {
-    const { stream, seq, bytes } = this.order[this.head++]!;
+    const { stream, seq, bytes, chunks } = this.order[this.head++]!;
+    if (chunks.length === 0) this.dropped--;
     if (this.streams.get(stream)?.delete(seq)) this.bytes -= bytes;
     if (this.head > 1024 && this.head * 2 > this.order.length) {
       this.order.splice(0, this.head);
@@ -43,8 +47,20 @@ export class Bodies {
   }
 
   drop(stream: string): void {
-    for (const { bytes } of this.streams.get(stream)?.values() ?? []) this.bytes -= bytes;
+    for (const kept of this.streams.get(stream)?.values() ?? []) {
+      this.bytes -= kept.bytes;
+      // Its place in the order stays until it is swept; its bytes go now.
+      kept.chunks = [];
+      this.dropped++;
+    }
     this.streams.delete(stream);
+  }
+
+  private sweep(): void {
+    const left = this.order.slice(this.head).filter(({ chunks }) => chunks.length > 0);
+    this.order = left;
+    this.head = 0;
+    this.dropped = 0;
   }
 
   /** The slices' bytes as views, or undefined if any of them is not here. */

@@ -158,6 +158,8 @@ export class Coordinator {
       hint: known?.hint ?? 'nothing that was confirmed is lost; start it again to go on',
     });
     for (const listener of this.listeners) void listener.close();
+    // Another may lead at once: what it is told here is never said again.
+    this.leadership?.resign().catch(() => undefined);
   }
 
   private newId(): string {
@@ -229,9 +231,15 @@ export class Coordinator {
         if (effects.mustWait) {
           const startMs = performance.now();
           const entries = this.entries(this.carried);
-          if (entries.length > 0) await this.appender.append(entries, () => this.refuseSubmits(effects.list));
+          let wasFull = this.state.full;
+          const onFull = (): void => {
+            wasFull = true;
+            this.refuseSubmits(effects.list);
+          };
+          if (entries.length > 0) await this.appender.append(entries, onFull);
           this.tookMs = performance.now() - startMs;
-          if (this.state.full) this.inbox.unshift({ from: 'self', event: 'full', full: false });
+          // Behind the word that it is full, which the core has not heard yet if this very append waited for room.
+          if (wasFull) this.inbox.push({ from: 'self', event: 'full', full: false });
           this.remember();
         }
         if (this.isStopped) return;
@@ -302,6 +310,7 @@ export class Coordinator {
     this.inbox.splice(0, count);
     this.inboxBytes = Math.max(0, this.inboxBytes - bytes);
     if (this.inbox.length === 0) this.inboxBytes = 0;
+    if (this.inboxBytes <= turnBytesMax) for (const resolve of this.drainedInbox.splice(0)) resolve();
     return taken;
   }
 
@@ -327,9 +336,9 @@ export class Coordinator {
 
   private setAlarm(): void {
     const dueMs = this.state.timers.nextMs;
-    // A pending job keeps the process alive, even if only a timer of ours will move it.
+    // A pending job keeps the process alive, even if only a timer of ours will move it; one that nobody asks for does not.
     if (this.ticker) {
-      if (this.state.openJobs > 0) this.ticker.ref();
+      if (this.state.openJobs > this.state.restingJobs) this.ticker.ref();
       else this.ticker.unref();
     }
     if (dueMs === this.alarmAtMs) return;

@@ -28,6 +28,15 @@ function addResult(job: Job, stage: Stage, index: number, slices: SliceList, len
   return count;
 }
 
+/** Bytes that a task adds to its assignment; what all of its tasks share goes along once and is not counted. */
+export function inputBytes(job: Job, stage: Stage, index: number): number {
+  const { columns, fold } = stage;
+  if (fold) return fold.takes.get(index)!.parts.reduce((bytes, part) => bytes + part.length, 0);
+  let bytes = columns.inputLength(index);
+  for (const at of stage.links.same) bytes += job.stages[at]!.columns.resultLength(index);
+  return bytes;
+}
+
 /** Whose codec wrote this stage's results: undefined for a graph's own input values (the default codec). */
 function codecOf(stage: Stage): DefinitionRef | undefined {
   return stage.spec.definition;

@@ -56,6 +56,7 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
     failure: undefined,
     stages: spec.stages.map((stage, index) => newStage(spec.stages, stage, index)),
     stories: new Map(),
+    hasDeadline: spec.deadlineWallMs !== undefined,
     notBeforeMs: spec.delayMs && spec.delayMs > ageMs ? at.nowMs + spec.delayMs - ageMs : 0,
     started: false,
     inRing: false,

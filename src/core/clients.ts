@@ -1,12 +1,12 @@
 /** What clients ask for: each request is answered once, by a reply or a refusal that names the user's thing and the rule. */
-import { isFinal, TaskState } from './columns.ts';
+import { TaskState } from './columns.ts';
 import { dropJob, unknownJob } from './drop.ts';
 import type { DeadLetter, FromClient, Refusal, SubmitReply } from './messages.ts';
-import { RangeList } from './ranges.ts';
 import { openReader, readerKey } from './readers.ts';
+import { replay } from './replay.ts';
 import { attach } from './rows.ts';
 import { endJob } from './settle.ts';
-import type { Job, Stage, State } from './state.ts';
+import type { Job, State } from './state.ts';
 import { storyKey } from './state.ts';
 import type { Turn } from './turn.ts';
 import { failureOf, jobView, stateOf } from './view.ts';
@@ -22,7 +22,10 @@ export function onClient(state: State, session: string, message: FromClient, new
     case 'cancel':
       return cancel(state, session, message, turn);
     case 'replay':
-      return replay(state, session, message, turn);
+      return withJob(state, session, message, turn, (job) => {
+        const replayed = replay(state, job, message, turn);
+        turn.tell(session, { kind: 'reply', request: message.request, value: { replayed } });
+      });
     case 'read':
       return openReader(state, session, message, turn);
     case 'readCredit': {
@@ -109,10 +112,9 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
         hint: 'use another key, or delete that job first',
       });
     }
-    if (known.outcome === undefined) {
-      known.feeder = session;
-      useCodeOf(known, spec);
-    }
+    if (known.outcome === undefined) known.feeder = session;
+    // One that has ended may be replayed next.
+    useCodeOf(known, spec);
     attach(state, known);
     return turn.tell(session, { kind: 'reply', request, value: submitReply(known, true) });
   }
@@ -160,7 +162,7 @@ function submitReply(job: Job, deduplicated: boolean): SubmitReply {
 function addInputs(state: State, session: string, message: Extract<FromClient, { kind: 'inputs' }>, turn: Turn): void {
   const job = state.jobs.get(message.job);
   const stage = job?.stages[message.stage];
-  if (!job || !stage || job.outcome !== undefined || stage.sealed) return;
+  if (!job || stage?.spec.feed.kind !== 'inputs' || job.outcome !== undefined || stage.sealed) return;
   job.feeder = session;
   const known = stage.columns.length - message.from;
   if (known < 0 || known >= message.lengths.length) return;
@@ -198,7 +200,8 @@ function skipBytes(chunks: readonly Uint8Array[], bytes: number): readonly Uint8
 function seal(state: State, message: Extract<FromClient, { kind: 'seal' }>, turn: Turn): void {
   const job = state.jobs.get(message.job);
   const stage = job?.stages[message.stage];
-  if (!job || !stage || job.outcome !== undefined || stage.sealed || stage.columns.length !== message.total) return;
+  if (!job || stage?.spec.feed.kind !== 'inputs' || job.outcome !== undefined || stage.sealed) return;
+  if (stage.columns.length !== message.total) return;
   turn.jobFact(state, job, { fact: 'inputs-sealed', stage: stage.index, total: message.total });
 }
 
@@ -208,45 +211,6 @@ function cancel(state: State, session: string, message: Extract<FromClient, { ki
     if (cancelled) endJob(state, job, 'cancelled', message.reason, turn);
     turn.tell(session, { kind: 'reply', request: message.request, value: { cancelled, state: stateOf(job) } });
   });
-}
-
-/**
- * Puts dead letters, and what was skipped because of them, back into their job: a compare-and-set on the
- * expected attempt where one is given (A07). Tasks whose results went into a finished fold can't come back.
- */
-function replay(state: State, session: string, message: Extract<FromClient, { kind: 'replay' }>, turn: Turn): void {
-  withJob(state, session, message, turn, (job) => {
-    let replayed = 0;
-    for (const stage of job.stages) {
-      if (message.stage !== undefined && message.stage !== stage.index) continue;
-      if (stage.links.folds.some((fold) => stageHadEnded(job.stages[fold]!, stage))) continue;
-      const ranges = replayable(stage, job, message);
-      if (ranges.count === 0) continue;
-      replayed += ranges.count;
-      turn.jobFact(state, job, { fact: 'tasks-replayed', stage: stage.index, ranges: ranges.take() });
-    }
-    turn.tell(session, { kind: 'reply', request: message.request, value: { replayed } });
-  });
-}
-
-/** Had every result of `stage` gone into the fold? Then its tree is closed. */
-function stageHadEnded(fold: Stage, stage: Stage): boolean {
-  return fold.fold!.result !== undefined || (stage.sealed && stage.counts[TaskState.done] === stage.columns.length);
-}
-
-function replayable(stage: Stage, job: Job, message: Extract<FromClient, { kind: 'replay' }>): RangeList {
-  const list = new RangeList();
-  const { columns } = stage;
-  const from = message.index ?? 0;
-  const to = Math.min(message.index === undefined ? columns.length : message.index + 1, columns.length);
-  for (let index = from; index < to; index++) {
-    const taskState = columns.state(index);
-    if (!isFinal(taskState) || taskState === TaskState.done) continue;
-    if (job.outcome === undefined && taskState !== TaskState.dead && taskState !== TaskState.expired) continue;
-    if (message.expectedAttempt !== undefined && columns.attempt(index) !== message.expectedAttempt) continue;
-    list.add(index);
-  }
-  return list;
 }
 
 function deadLetters(state: State, job: Job): DeadLetter[] {

@@ -3,6 +3,7 @@
  * A row: state and flags (u8), attempt (u8), holder (u16) | serial | input entry, offset, length |
  * result entry, offset, length | duration in microseconds.
  */
+import { attemptsMax } from './limits.ts';
 
 export const TaskState = {
   /** Its inputs are not there yet. */
@@ -88,8 +89,9 @@ export class Columns {
   attempt(index: number): number {
     return (this.at(index, 0) >>> 8) & 0xff;
   }
+  /** What comes after the last attempt keeps its number: nobody runs it. */
   setAttempt(index: number, attempt: number): void {
-    this.put(index, 0, (this.at(index, 0) & ~0xff00) | (attempt << 8));
+    this.put(index, 0, (this.at(index, 0) & ~0xff00) | (Math.min(attempt, attemptsMax) << 8));
   }
   holder(index: number): number {
     return this.at(index, 0) >>> 16;

@@ -2,6 +2,7 @@
 import type { Refusal } from './messages.ts';
 import type { Job, State } from './state.ts';
 import type { Turn } from './turn.ts';
+import { jobView } from './view.ts';
 
 export function unknownJob(job: string): Refusal {
   return {
@@ -21,6 +22,8 @@ export function dropJob(state: State, job: Job, turn: Turn): void {
     if (reader.done) continue;
     turn.tell(reader.session, { kind: 'readEnd', reader: reader.id, error: unknownJob(job.id) });
   }
+  for (const { session, request } of job.waiters) turn.tell(session, { kind: 'reply', request, value: jobView(state, job) });
+  job.waiters = [];
   turn.registryFact(state, { fact: 'job-dropped', job: job.id });
   turn.effects.push({ effect: 'dropStream', stream: job.stream });
 }

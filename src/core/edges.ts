@@ -2,17 +2,24 @@
  * The graph of a job: what becomes ready, sealed and ended when something else is done. All derived from
  * facts while they are folded, never journaled.
  */
-import { TaskState } from './columns.ts';
+import { isFinal, TaskState } from './columns.ts';
 import { advanceFold, closeOrderedGaps, combinedResult, insertPartial } from './foldtree.ts';
 import { makeReady } from './rows.ts';
 import type { Job, Partial, Stage, State } from './state.ts';
+
+/** Rows that are new, with their input: they may go if their stage may. */
+export function onRowsArrived(state: State, job: Job, stage: Stage, from: number, count: number): void {
+  if (stage.gatesLeft > 0) return;
+  if (lacksOne(job, stage)) for (let index = from; index < from + count; index++) skip(state, job, stage, index);
+  else makeReady(state, job, stage, from, count);
+}
 
 /** Rows [from, from+count) have a result. The caller settles the stage once all of its rows are told. */
 export function onRowsDone(state: State, job: Job, stage: Stage, from: number, count: number): void {
   if (job.spec.output.stage === stage.index) stage.completion.push(from, count);
   for (const at of stage.links.each) {
     const down = job.stages[at]!;
-    if (down.gatesLeft === 0) readyWhereComplete(state, job, down, from, count);
+    if (down.gatesLeft === 0) release(state, job, down, from, count);
   }
   for (const at of stage.links.folds) {
     const { columns } = stage;
@@ -73,6 +80,19 @@ function readyWhereComplete(state: State, job: Job, stage: Stage, from: number, 
   if (run >= 0) makeReady(state, job, stage, run, end - run);
 }
 
+/** Waiting rows one of whose results of the same index will never be there. */
+function skipWhereLost(state: State, job: Job, stage: Stage): void {
+  const { columns } = stage;
+  if (stage.links.same.length === 0) return;
+  const isLost = (at: number, index: number): boolean => {
+    const taskState = job.stages[at]!.columns.state(index);
+    return isFinal(taskState) && taskState !== TaskState.done;
+  };
+  for (let index = 0; index < columns.length; index++) {
+    if (columns.state(index) === TaskState.waiting && stage.links.same.some((at) => isLost(at, index))) skip(state, job, stage, index);
+  }
+}
+
 /** No more tasks will come; stages that mirror it know as well. */
 export function sealStage(state: State, job: Job, stage: Stage): void {
   stage.sealed = true;
@@ -94,10 +114,9 @@ export function settleStage(state: State, job: Job, stage: Stage): void {
     advanceFold(state, job, stage, upstream);
     if (!stage.fold!.result) return;
     stage.sealed = true;
-  } else {
-    const { counts } = stage;
-    const open = counts[TaskState.waiting]! + counts[TaskState.ready]! + counts[TaskState.running]! + counts[TaskState.delayed]!;
-    if (!stage.sealed || open > 0) return;
+  } else if (!stage.sealed || openTasks(stage) > 0 || hasTooManyFailures(stage)) {
+    // With too many failures it is the job that ends; a fold must not close over what a replay may bring back.
+    return;
   }
   stage.ended = true;
   for (const at of stage.links.gates) {
@@ -106,6 +125,7 @@ export function settleStage(state: State, job: Job, stage: Stage): void {
   }
   for (const at of stage.links.spread) sealStage(state, job, job.stages[at]!);
   for (const at of stage.links.folds) {
+    job.stages[at]!.fold!.isClosed = true;
     closeOrderedGaps(state, job, job.stages[at]!, stage);
     settleStage(state, job, job.stages[at]!);
   }
@@ -113,18 +133,38 @@ export function settleStage(state: State, job: Job, stage: Stage): void {
 
 /** All that the stage waited for has ended. */
 function passGate(state: State, job: Job, stage: Stage): void {
-  const lacks = (stage.spec.args ?? []).some((arg) => arg.take === 'one' && !hasOne(job.stages[arg.stage]!));
-  if (lacks) {
-    for (let index = 0; index < stage.columns.length; index++) skip(state, job, stage, index);
-  } else {
-    readyWhereComplete(state, job, stage, 0, stage.columns.length);
-  }
+  release(state, job, stage, 0, stage.columns.length);
   settleStage(state, job, stage);
+}
+
+/** The stage's gates are open: waiting rows go where they have all they need; without the one value that all need none ever will. */
+function release(state: State, job: Job, stage: Stage, from: number, count: number): void {
+  if (!lacksOne(job, stage)) return readyWhereComplete(state, job, stage, from, count);
+  const end = Math.min(from + count, stage.columns.length);
+  for (let index = from; index < end; index++) skip(state, job, stage, index);
+}
+
+function lacksOne(job: Job, stage: Stage): boolean {
+  return (stage.spec.args ?? []).some((arg) => arg.take === 'one' && !hasOne(job.stages[arg.stage]!));
 }
 
 function hasOne(stage: Stage): boolean {
   if (stage.fold) return stage.fold.result !== undefined;
   return stage.columns.length > 0 && stage.columns.state(0) === TaskState.done;
+}
+
+export function openTasks({ counts }: Stage): number {
+  return counts[TaskState.waiting]! + counts[TaskState.ready]! + counts[TaskState.running]! + counts[TaskState.delayed]!;
+}
+
+/** More dead and expired tasks than the stage tolerates; a share is known once all tasks are there. A fold can't do without any of its own. */
+export function hasTooManyFailures(stage: Stage): boolean {
+  const failures = stage.counts[TaskState.dead]! + stage.counts[TaskState.expired]!;
+  if (failures === 0) return false;
+  const { failuresMax } = stage.spec;
+  if (stage.fold) return true;
+  if ('count' in failuresMax) return failures > failuresMax.count;
+  return stage.sealed && failures > failuresMax.share * stage.columns.length;
 }
 
 /** After a replay: gates are counted anew from which stages have ended, and waiting rows go on where they can. */
@@ -134,13 +174,15 @@ export function openGates(state: State, job: Job): void {
     stage.gatesLeft = waitsFor.filter((other) => !other.ended).length;
   }
   for (const stage of job.stages) {
-    if (stage.ended || stage.gatesLeft > 0) continue;
+    if (stage.ended) continue;
+    skipWhereLost(state, job, stage);
+    if (stage.gatesLeft > 0) continue;
     if (stage.fold) {
       for (let index = 0; index < stage.columns.length; index++) {
         if (stage.columns.state(index) === TaskState.waiting) makeReady(state, job, stage, index, 1);
       }
     } else {
-      readyWhereComplete(state, job, stage, 0, stage.columns.length);
+      release(state, job, stage, 0, stage.columns.length);
     }
   }
 }

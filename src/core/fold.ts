@@ -6,10 +6,11 @@
 
 import { addWorker, openJob } from './birth.ts';
 import { combinedEntry, isFinal, TaskState } from './columns.ts';
-import { addPartial, onRowsDone, onRowsUnfulfilled, openGates, sealStage, settleStage } from './edges.ts';
+import { addPartial, onRowsArrived, onRowsDone, onRowsUnfulfilled, openTasks, sealStage, settleStage } from './edges.ts';
 import type { JobFact, RegistryFact } from './facts.ts';
 import { historyEntriesMax, unreadKeepMs } from './limits.ts';
 import type { ErrorRecord, Ranges } from './messages.ts';
+import { foldReplayed } from './replay.ts';
 import { detach, makeReady } from './rows.ts';
 import type { Job, Stage, State, Story } from './state.ts';
 import { storyKey } from './state.ts';
@@ -113,7 +114,7 @@ export function applyJobFact(state: State, job: Job, fact: JobFact, seq: number,
       return;
     }
     case 'tasks-replayed':
-      replayed(state, job, job.stages[fact.stage]!, fact.ranges);
+      foldReplayed(state, job, job.stages[fact.stage]!, fact.ranges);
       return;
     case 'job-ended':
       jobEnded(state, job, fact, at);
@@ -148,7 +149,7 @@ function addInputs(state: State, job: Job, fact: Extract<JobFact, { fact: 'input
     onRowsDone(state, job, stage, fact.from, count);
     return;
   }
-  if (stage.gatesLeft === 0) makeReady(state, job, stage, fact.from, count);
+  onRowsArrived(state, job, stage, fact.from, count);
   if (stage.spec.ttlMs !== undefined) {
     const ageMs = Math.max(0, at.wallMs - fact.wallMs);
     state.timers.set(at.nowMs + stage.spec.ttlMs - ageMs, { wake: 'ttl', job: job.id, stage: stage.index, from: fact.from, count });
@@ -224,7 +225,7 @@ function spreadElements(state: State, job: Job, stage: Stage, index: number, seq
       position += lengths[i]!;
     }
     stage.elements!.set(index, [from, lengths.length]);
-    if (down.gatesLeft === 0) makeReady(state, job, down, from, lengths.length);
+    onRowsArrived(state, job, down, from, lengths.length);
   }
 }
 
@@ -329,39 +330,6 @@ function toFinal(state: State, stage: Stage, index: number, final: TaskState): v
   stage.columns.setState(index, final);
 }
 
-function replayed(state: State, job: Job, stage: Stage, ranges: Ranges): void {
-  if (job.outcome !== undefined) state.openJobs++;
-  job.outcome = undefined;
-  job.endedWallMs = undefined;
-  job.reason = undefined;
-  job.failure = undefined;
-  forRows(ranges, (index) => {
-    const before = stage.columns.state(index);
-    stage.counts[before]!--;
-    stage.counts[TaskState.waiting]!++;
-    stage.columns.setState(index, TaskState.waiting);
-    stage.columns.setSuspicion(index, 0);
-    // A dead task's attempt is closed already; any other may still run somewhere under its old number.
-    if (before !== TaskState.dead) stage.columns.setAttempt(index, stage.columns.attempt(index) + 1);
-    const story = job.stories.get(storyKey(stage.index, index));
-    if (story) {
-      story.failures = 0;
-      story.crashes = 0;
-      story.code = undefined;
-    }
-  });
-  for (const other of job.stages) {
-    const finals = other.columns.length - unfinished(other);
-    if (other.ended && (finals < other.columns.length || !other.sealed || (other.fold && !other.fold.result))) other.ended = false;
-  }
-  openGates(state, job);
-}
-
-function unfinished(stage: Stage): number {
-  const { counts } = stage;
-  return counts[TaskState.waiting]! + counts[TaskState.ready]! + counts[TaskState.running]! + counts[TaskState.delayed]!;
-}
-
 const finalOf = {
   succeeded: TaskState.skipped,
   failed: TaskState.skipped,
@@ -371,13 +339,20 @@ const finalOf = {
 
 function jobEnded(state: State, job: Job, fact: Extract<JobFact, { fact: 'job-ended' }>, at: FoldMoment): void {
   if (job.outcome === undefined) state.openJobs--;
+  if (job.isResting) state.restingJobs--;
+  job.isResting = false;
   job.outcome = fact.outcome;
   job.endedWallMs = fact.wallMs;
   job.reason = fact.reason;
   const final = finalOf[fact.outcome];
   for (const stage of job.stages) {
-    if (unfinished(stage) > 0) {
-      for (let index = 0; index < stage.columns.length; index++) toFinal(state, stage, index, final);
+    if (openTasks(stage) > 0) {
+      // Readers are told of what expired, in either order; of what was stopped the job's outcome tells.
+      const isTold = final === TaskState.expired && job.spec.output.stage === stage.index;
+      for (let index = 0; index < stage.columns.length; index++) {
+        if (isTold && !isFinal(stage.columns.state(index))) stage.completion.push(index, 1);
+        toFinal(state, stage, index, final);
+      }
     }
     stage.ready.clear();
     stage.ended = true;

@@ -10,7 +10,7 @@ import { makeReady } from './rows.ts';
 import type { FoldState, Job, Partial, Stage, State, Taken } from './state.ts';
 
 export function newFold(): FoldState {
-  return { free: [], byFrom: new Map(), byTo: new Map(), takes: new Map(), result: undefined };
+  return { free: [], byFrom: new Map(), byTo: new Map(), takes: new Map(), result: undefined, isClosed: false };
 }
 
 function spec(stage: Stage): { from: number; fanIn: number; ordered: boolean } {

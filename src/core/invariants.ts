@@ -8,6 +8,12 @@ import type { Job, Stage, State } from './state.ts';
 export function checkInvariants(state: State): void {
   const open = [...state.jobs.values()].filter((job) => job.outcome === undefined).length;
   must(open === state.openJobs, `openJobs ${state.openJobs}, jobs say ${open}`);
+  const resting = [...state.jobs.values()].filter((job) => job.isResting);
+  must(resting.length === state.restingJobs, `restingJobs ${state.restingJobs}, jobs say ${resting.length}`);
+  must(
+    resting.every((job) => job.outcome === undefined),
+    'a job that has ended rests',
+  );
   const openByHandle = new Map<number, number>();
   for (const job of state.jobs.values()) {
     for (const stage of job.stages) checkStage(job, stage, openByHandle, state);
@@ -49,10 +55,28 @@ function checkStage(job: Job, stage: Stage, openByHandle: Map<number, number>, s
   const open = seen[TaskState.waiting]! + seen[TaskState.ready]! + seen[TaskState.running]! + seen[TaskState.delayed]!;
   if (stage.ended && job.outcome === undefined) must(stage.sealed && open === 0, `${where} has ended with ${open} open tasks`);
   if (!stage.ended && stage.sealed && !stage.fold) must(open > 0, `${where} is sealed and has no open task, but has not ended`);
+  if (job.spec.output.stage === stage.index && !stage.fold) checkCompletion(stage, where);
   const queued = new Set<number>();
   for (const [from, count] of stage.ready.ranges()) for (let i = from; i < from + count; i++) queued.add(i);
   for (let index = 0; index < columns.length; index++) {
     if (columns.state(index) === TaskState.ready) must(queued.has(index), `${where}/${index} is ready and not queued`);
+  }
+}
+
+/** What has an outcome of its own is told once; what was combined before it was reported is no output. */
+function checkCompletion({ columns, completion }: Stage, where: string): void {
+  const told = new Set<number>();
+  for (let pair = 0; pair < completion.length; pair += 2) {
+    for (let index = completion[pair]!; index < completion[pair]! + completion[pair + 1]!; index++) {
+      must(!told.has(index), `${where}/${index} is told twice`);
+      must(isFinal(columns.state(index)), `${where}/${index} is told before its end`);
+      told.add(index);
+    }
+  }
+  for (let index = 0; index < columns.length; index++) {
+    const taskState = columns.state(index);
+    const isTold = taskState === TaskState.done || taskState === TaskState.dead || taskState === TaskState.expired;
+    must(!isTold || told.has(index), `${where}/${index} is not told`);
   }
 }
 

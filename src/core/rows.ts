@@ -58,6 +58,7 @@ export function enring(state: State, job: Job): void {
 export function attach(state: State, job: Job): void {
   if (!job.isResting) return;
   job.isResting = false;
+  state.restingJobs--;
   if (job.stages.some((stage) => stage.counts[TaskState.ready]! > 0)) enring(state, job);
 }
 

@@ -3,7 +3,7 @@
  * time, so shares are equal); inside a job the stage nearest to the end first, which keeps what is half done
  * small. Costs one look per batch, however many jobs, tasks and workers there are.
  */
-import { buildAssign } from './assign.ts';
+import { buildAssign, inputBytes } from './assign.ts';
 import { TaskState } from './columns.ts';
 import { assignBytesMax, suspectGroupSizes } from './limits.ts';
 import { canRun, wants } from './placement.ts';
@@ -84,7 +84,7 @@ function hand(state: State, job: Job, stage: Stage, worker: Worker, count: numbe
         ready.advance(index - from);
         break gather;
       }
-      bytes += columns.inputLength(index);
+      bytes += inputBytes(job, stage, index);
       columns.assign(index, worker.index, handle);
       taken.add(index);
       if (taken.count >= countMax) {

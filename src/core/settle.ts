@@ -2,9 +2,10 @@
 
 import { TaskState } from './columns.ts';
 import { dropJob } from './drop.ts';
+import { hasTooManyFailures, openTasks } from './edges.ts';
 import type { JobOutcome } from './facts.ts';
 import { deliver } from './readers.ts';
-import type { Job, Stage, State } from './state.ts';
+import type { Job, State } from './state.ts';
 import type { Turn } from './turn.ts';
 import { jobView } from './view.ts';
 
@@ -36,21 +37,13 @@ function canGoAtOnce(state: State, job: Job): boolean {
 }
 
 function judge(state: State, job: Job, turn: Turn): void {
-  const broken = job.stages.find(tooManyFailures);
+  const broken = job.stages.find(hasTooManyFailures);
   if (broken) {
     const expired = broken.counts[TaskState.dead] === 0;
     endJob(state, job, 'failed', expired ? 'tasks waited longer than their ttl' : undefined, turn);
   } else if (job.stages.every((stage) => stage.ended)) {
     endJob(state, job, 'succeeded', undefined, turn);
   }
-}
-
-function tooManyFailures(stage: Stage): boolean {
-  const failures = stage.counts[TaskState.dead]! + stage.counts[TaskState.expired]!;
-  if (failures === 0) return false;
-  const { failuresMax } = stage.spec;
-  if ('count' in failuresMax) return failures > failuresMax.count;
-  return stage.sealed && failures > failuresMax.share * stage.columns.length;
 }
 
 /** Ends the job for all time (or until a replay); what still runs of it is aborted. */
@@ -72,9 +65,8 @@ function tellFlow(job: Job, turn: Turn): void {
   if (job.feeder === undefined) return;
   for (const stage of job.stages) {
     if (stage.spec.feed.kind !== 'inputs') continue;
-    const { counts, columns } = stage;
-    const open = counts[TaskState.waiting]! + counts[TaskState.ready]! + counts[TaskState.running]! + counts[TaskState.delayed]!;
-    const final = columns.length - open;
+    const { columns } = stage;
+    const final = columns.length - openTasks(stage);
     const mark = columns.length + final + (job.outcome === undefined ? 0 : 0.5);
     if (mark === stage.flowTold) continue;
     stage.flowTold = mark;

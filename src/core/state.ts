@@ -43,8 +43,9 @@ export interface State {
   lastTickMs: number;
   /** The journal refused for want of room: no new work until an append succeeds. */
   full: boolean;
-  /** Jobs without an outcome. */
+  /** Jobs without an outcome, and how many of them rest. */
   openJobs: number;
+  restingJobs: number;
   /**
    * One process is client, coordinator and worker. Nobody else is there: jobs found in the journal rest until a client
    * asks for them, and code that the worker has not fails its job instead of waiting for another worker.
@@ -76,6 +77,8 @@ export interface Job {
   stages: Stage[];
   /** By `storyKey(stage, index)`: only tasks that something happened to. */
   stories: Map<number, Story>;
+  /** Until a replay after its end. */
+  hasDeadline: boolean;
   /** Monotonic: nothing is ready before. */
   notBeforeMs: number;
   started: boolean;
@@ -152,6 +155,8 @@ export interface FoldState {
   /** What a combine task of this stage takes in. */
   takes: Map<number, Taken>;
   result: Partial | undefined;
+  /** The stage before has ended: gaps are swallowed, nothing more can come. */
+  isClosed: boolean;
 }
 
 /** What one combine task takes in, and which upstream indices [from, to) that covers (ordered folds). */
@@ -265,6 +270,7 @@ export function createState(options: { writer: string; registryStream: string; i
     lastTickMs: 0,
     full: false,
     openJobs: 0,
+    restingJobs: 0,
     isOneMachine: options.isOneMachine,
     orphans: [],
   };

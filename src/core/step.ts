@@ -78,7 +78,7 @@ function onWake(state: State, wake: Wake, turn: Turn): void {
       if (job.stages.some((stage) => stage.counts[TaskState.ready]! > 0)) enring(state, job);
       return;
     case 'job-deadline':
-      if (job.outcome === undefined) endJob(state, job, 'expired', 'its deadline has passed', turn);
+      if (job.outcome === undefined && job.hasDeadline) endJob(state, job, 'expired', 'its deadline has passed', turn);
       return;
     case 'ttl': {
       const stage = job.stages[wake.stage]!;

@@ -7,7 +7,7 @@
 import { TaskState } from './columns.ts';
 import { dropJob } from './drop.ts';
 import { RangeList } from './ranges.ts';
-import { enring } from './rows.ts';
+import { enring, makeReady } from './rows.ts';
 import type { Job, Stage, State } from './state.ts';
 import type { Turn } from './turn.ts';
 import { resolveInherited } from './workers.ts';
@@ -22,6 +22,7 @@ export function onTookOver(state: State, term: number, turn: Turn): void {
   for (const job of state.jobs.values()) {
     job.inRing = false;
     job.isResting = state.isOneMachine && job.outcome === undefined;
+    if (job.isResting) state.restingJobs++;
     for (const stage of job.stages) rebuild(state, job, stage);
     job.recovered = countRecovered(job);
     if (job.stages.some((stage) => stage.counts[TaskState.ready]! > 0)) enring(state, job);
@@ -40,15 +41,17 @@ function rebuild(state: State, job: Job, stage: Stage): void {
   const inherited = new Map<number, RangeList>();
   for (let index = 0; index < columns.length; index++) {
     const taskState = columns.state(index);
+    const holder = columns.holder(index);
     if (taskState === TaskState.ready) ready.push(index, 1);
+    // Its joining was not stored with the hint, so nothing was ever sent to it.
+    else if (taskState === TaskState.running && !state.workers[holder]) makeReady(state, job, stage, index, 1);
     else if (taskState === TaskState.running) {
-      const holder = columns.holder(index);
       const list = inherited.get(holder) ?? new RangeList();
       inherited.set(holder, list);
       list.add(index);
     }
   }
-  for (const [holder, list] of inherited) state.workers[holder]?.inherited.push({ job, stage, ranges: list.take() });
+  for (const [holder, list] of inherited) state.workers[holder]!.inherited.push({ job, stage, ranges: list.take() });
 }
 
 function countRecovered(job: Job): number {

@@ -1,0 +1,232 @@
+import { describe, expect, it } from 'vitest';
+import { type Assigned, Driver, jobSpec, stage } from './drive.suite.ts';
+
+const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
+const join = (frames: string[]): string => frames.join('');
+const single = { chunkSize: 1 };
+
+/** Runs what is assigned; tasks named "stage/index" fail for good. */
+function workBut(d: Driver, broken: readonly string[], run: (frames: string[], assigned: Assigned) => string | string[] = join): void {
+  while (d.assigned.length > 0) {
+    const assigned = d.take();
+    const index = assigned.ranges[0]!;
+    if (broken.includes(`${assigned.stage}/${index}`)) d.fail(assigned, index, 'dead');
+    else d.workOne(assigned, run);
+  }
+}
+
+describe('a replay', () => {
+  it.each([false, true])('of the last task of a map finds its fold still open (ordered %s)', (ordered) => {
+    const d = new Driver();
+    d.hello('w1', { slots: 4 });
+    const job = d.submit(
+      jobSpec([stage(undefined, single), stage({ kind: 'fold', from: 0, fanIn: 8, ordered })], { output: { stage: 1, take: 'one' } }),
+      texts(3),
+    );
+    const all = d.assigned.splice(0);
+    for (const assigned of all) if (assigned.ranges[0] !== 1) d.workOne(assigned, join);
+    d.fail(all[1]!, 1, 'dead');
+    d.assigned.length = 0;
+    expect(d.view(job).state).toBe('failed');
+    d.ask({ kind: 'replay', job });
+    d.work(join);
+    expect(d.view(job).state).toBe('succeeded');
+    expect([...d.read(job)[0]!].sort().join('')).toBe('012');
+    if (ordered) expect(d.read(job)).toEqual(['012']);
+  });
+
+  it('of a task whose place in a finished fold is gone does not bring it back, and what needs it is not waited for (I15)', () => {
+    const d = new Driver();
+    d.hello();
+    const tolerant = { ...single, failuresMax: { count: 1 } };
+    const spec = jobSpec([
+      stage(undefined, tolerant),
+      stage({ kind: 'fold', from: 0, fanIn: 4, ordered: true }),
+      stage({ kind: 'each', from: 0 }, single),
+    ]);
+    const job = d.submit(spec, texts(3));
+    workBut(d, ['0/1', '2/2']);
+    expect(d.view(job).state).toBe('failed');
+    // The failed one, and the combine task that was stopped.
+    expect(d.ask({ kind: 'replay', job })).toEqual({ replayed: 2 });
+    d.work(join);
+    expect(d.view(job)).toMatchObject({ state: 'succeeded', failed: 1, skipped: 1 });
+  });
+
+  it('in a running job brings back what was skipped for want of the dead task', () => {
+    const d = new Driver();
+    d.hello();
+    const job = d.submit(
+      jobSpec([stage(undefined, { ...single, failuresMax: { count: 1 } }), stage({ kind: 'each', from: 0 }, single)]),
+      texts(2),
+      false,
+    );
+    workBut(d, ['0/0']);
+    expect(d.view(job)).toMatchObject({ state: 'running', failed: 1, skipped: 1 });
+    expect(d.ask({ kind: 'replay', job })).toEqual({ replayed: 2 });
+    d.client({ kind: 'seal', job, stage: 0, total: 2 });
+    d.work(join);
+    expect(d.read(job)).toEqual(['0', '1']);
+  });
+
+  it('of one task of an ended job takes along all that was stopped with it: no success with holes (I12)', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 1 });
+    const job = d.submit(jobSpec([stage(undefined, single)]), texts(5));
+    d.fail(d.take(), 0);
+    d.assigned.length = 0;
+    expect(d.ask({ kind: 'replay', job, stage: 0, index: 0, expectedAttempt: 1 })).toEqual({ replayed: 0 });
+    expect(d.ask({ kind: 'replay', job, stage: 0, index: 0, expectedAttempt: 2 })).toEqual({ replayed: 5 });
+    d.work(join);
+    expect(d.read(job)).toEqual(texts(5));
+  });
+
+  it('opens what had ended behind it: new elements are waited for', () => {
+    const d = new Driver();
+    d.hello();
+    const spec = jobSpec(
+      [
+        stage(undefined, { ...single, failuresMax: { count: 1 } }),
+        stage({ kind: 'spread', from: 0 }),
+        stage({ kind: 'each', from: 1 }),
+        stage(undefined, { ...single, after: [2] }),
+      ],
+      { output: { stage: 2, take: 'all' } },
+    );
+    const job = d.submit(spec, ['ab', 'cd']);
+    d.client({ kind: 'inputs', job, stage: 3, from: 0, lengths: Uint32Array.of(1), body: [new Uint8Array([65])] });
+    d.client({ kind: 'seal', job, stage: 3, total: 1 });
+    const split = (frames: string[], assigned: Assigned): string | string[] => (assigned.stage === 0 ? [...frames[0]!] : join(frames));
+    workBut(d, ['0/0', '3/0'], split);
+    expect(d.view(job).state).toBe('failed');
+    d.ask({ kind: 'replay', job });
+    d.work(split);
+    expect(d.view(job).state).toBe('succeeded');
+    expect(d.read(job).sort()).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  it('shows a task once to who reads in order of completion', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 4 });
+    const job = d.submit(jobSpec([stage(undefined, { ...single, failuresMax: { count: 1 } })]), texts(3));
+    d.client({ kind: 'read', reader: 9, job, order: 'completion', credit: 2, inputs: false });
+    workBut(d, ['0/1']);
+    d.ask({ kind: 'replay', job });
+    d.work(join);
+    d.client({ kind: 'readCredit', reader: 9, credit: 10 });
+    expect(d.read(job, { order: 'completion' })).toEqual(['0', '2', '1']);
+    const kept = d.delivered.filter(({ reader }) => reader === 9).flatMap(({ values }) => values.filter((value) => value !== ''));
+    expect(kept.sort()).toEqual(['0', '1', '2']);
+  });
+
+  it('of a job that was stopped while it waited for inputs takes more of them', () => {
+    const d = new Driver();
+    d.hello();
+    const job = d.submit(jobSpec([stage()]), texts(2), false);
+    d.work(join);
+    d.ask({ kind: 'cancel', job, reason: 'enough' });
+    d.ask({ kind: 'replay', job });
+    d.client({ kind: 'inputs', job, stage: 0, from: 2, lengths: Uint32Array.of(1), body: [new Uint8Array([50])] });
+    d.client({ kind: 'seal', job, stage: 0, total: 3 });
+    d.work(join);
+    expect(d.read(job)).toEqual(texts(3));
+  });
+
+  it('lifts a deadline that has ended the job, for the next leader as well (K01)', () => {
+    const d = new Driver();
+    const job = d.submit(jobSpec([stage()], { deadlineWallMs: d.wallMs + 1000 }), texts(1));
+    d.pass(1000);
+    expect(d.view(job).state).toBe('expired');
+    d.ask({ kind: 'replay', job });
+    d.takeOver();
+    d.hello();
+    d.client({ kind: 'wait', request: 0, job });
+    d.work(join);
+    expect(d.view(job).state).toBe('succeeded');
+  });
+
+  it('never runs out of numbers: after 255 attempts a task is buried and stays so (I9)', () => {
+    const d = new Driver();
+    d.hello();
+    const retry = { retries: 1000, backoff: 'fixed' as const, delayMs: 0, delayMsMax: 0, jitter: false };
+    const job = d.submit(jobSpec([stage(undefined, { retry })]), texts(1));
+    for (let tries = 0; d.assigned.length > 0; tries++) {
+      expect(tries).toBeLessThan(255);
+      d.fail(d.take(), 0);
+    }
+    expect(d.view(job)).toMatchObject({ state: 'failed', failed: 1, error: { attempts: 255 } });
+    expect(d.ask({ kind: 'replay', job })).toEqual({ replayed: 0 });
+  });
+});
+
+describe('an end is found', () => {
+  it('though a task comes after the one value that all need has failed (I15)', () => {
+    const d = new Driver();
+    d.hello();
+    const one = { args: [{ stage: 0, take: 'one' as const, path: [] }] };
+    const job = d.submit(jobSpec([stage(undefined, { failuresMax: { count: 1 } }), stage(undefined, one)]), texts(1));
+    d.fail(d.take(), 0, 'dead');
+    d.client({ kind: 'inputs', job, stage: 1, from: 0, lengths: Uint32Array.of(1), body: [new Uint8Array([65])] });
+    d.client({ kind: 'seal', job, stage: 1, total: 1 });
+    expect(d.assigned).toEqual([]);
+    expect(d.view(job)).toMatchObject({ state: 'succeeded', failed: 1, skipped: 1 });
+  });
+
+  it('though a combine task is buried where failures are tolerated', () => {
+    const d = new Driver();
+    d.hello();
+    const fold = stage({ kind: 'fold', from: 0, fanIn: 4, ordered: false }, { failuresMax: { count: 5 } });
+    const job = d.submit(jobSpec([stage(undefined, single), fold], { output: { stage: 1, take: 'one' } }), texts(2));
+    workBut(d, ['1/0']);
+    expect(d.view(job).state).toBe('failed');
+  });
+
+  it('though the entry that told of the worker was lost with its leader (H1)', () => {
+    const d = new Driver();
+    const job = d.submit(jobSpec([stage()]), texts(1));
+    d.hello();
+    d.take();
+    d.journal.get('registry')!.pop();
+    const late = d.journal.get(`job.${job}`)!;
+    late.push({
+      seq: late.length,
+      facts: [{ fact: 'tasks-started', stage: 0, ranges: Uint32Array.of(0, 1), worker: 7 }],
+      body: new Uint8Array(),
+    });
+    d.takeOver();
+    d.client({ kind: 'wait', request: 0, job });
+    d.hello('w2');
+    d.work(join);
+    expect(d.view(job).state).toBe('succeeded');
+  });
+
+  it('by who waits for a job that somebody else deletes', () => {
+    const d = new Driver();
+    const job = d.submit(jobSpec([stage()]), texts(1));
+    d.client({ kind: 'wait', request: 500, job }, 'other');
+    d.ask({ kind: 'deleteJob', job });
+    const answer = d.told.find(({ session }) => session === 'other')!.message;
+    expect(answer).toMatchObject({ kind: 'reply', request: 500, value: { state: 'cancelled', reason: 'deleted' } });
+  });
+});
+
+it('an assignment of results, elements or partials is bounded in bytes as one of inputs is (rule 15)', () => {
+  const d = new Driver();
+  d.hello('w1', { queues: ['*'] });
+  d.ask({ kind: 'setQueue', queue: 'later', paused: true });
+  const job = d.submit(
+    jobSpec([stage(undefined, { chunkSize: 1 }), stage({ kind: 'each', from: 0 }, { chunkSize: 64, queue: 'later' })]),
+    texts(24),
+  );
+  const big = 'x'.repeat(1024 * 1024);
+  const sizes: number[] = [];
+  const run = (_: string[], assigned: Assigned): string => {
+    if (assigned.stage === 1) sizes.push(assigned.body[0]!.length);
+    return assigned.stage === 0 ? big : '';
+  };
+  d.work(run);
+  d.ask({ kind: 'setQueue', queue: 'later', paused: false });
+  d.work(run);
+  expect(d.view(job).state).toBe('succeeded');
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(5 * 1024 * 1024);
+});
