@@ -15,9 +15,15 @@ export class Appender {
   /** The append under way, if any; never rejects. */
   settled: Promise<void> = Promise.resolve();
   private readonly journal: Journal;
+  private isEnding = false;
 
   constructor(journal: Journal) {
     this.journal = journal;
+  }
+
+  /** Whoever closes does not wait for room: what was not stored was never confirmed either. */
+  end(): void {
+    this.isEnding = true;
   }
 
   /** `onFull` is called once, when the journal first says that it has no room for this. */
@@ -34,6 +40,7 @@ export class Appender {
         this.isFull = false;
         return;
       } catch (error) {
+        if (this.isEnding) throw error;
         if (error instanceof JournalFullError) {
           if (!this.isFull) onFull();
           this.isFull = true;

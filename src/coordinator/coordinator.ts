@@ -130,6 +130,7 @@ export class Coordinator {
     clearInterval(this.ticker);
     clearTimeout(this.alarm);
     for (const listener of this.listeners) await listener.close();
+    this.appender.end();
     await this.appender.settled;
     if (this.carried.size > 0) await this.appender.append(this.entries(this.carried)).catch(() => undefined);
     await this.effects.settled;

@@ -52,8 +52,14 @@ describe('works', () => {
       .tell(assignMessage(1, 1, [0, 100]));
     w.expect('slot 0: run #1 0 0', 'slot 1: run #2 0 1');
     w.done(1, undefined, 1000);
-    w.expect('→ coordinator.1: 1 results 1/1 0 [0]', 'slot 0: run #3 0 2-3', 'slot 0: run #4 0 4-7', 'slot 0: run #5 0 8-15');
-    w.done(2, undefined, 1000).expect('→ coordinator.1: 2 results 1/1 1 [1]', 'slot 1: run #6 0 16-23');
+    w.expect(
+      '→ coordinator.1: 1 results 1/1 0 [0]',
+      'slot 0: run #3 0 2-3',
+      'slot 0: run #4 0 4-7',
+      'slot 0: run #5 0 8-15',
+      'slot 0: run #6 0 16-31',
+    );
+    w.done(2, undefined, 1000).expect('→ coordinator.1: 2 results 1/1 1 [1]', 'slot 1: run #7 0 32-47', 'slot 1: run #8 0 48-63');
   });
 
   test('nothing queues behind a slot that may still be starting, or starting again', () => {
@@ -69,12 +75,21 @@ describe('works', () => {
     expect([...w.works.values()].filter(({ slot }) => slot === 1).length).toBeGreaterThan(1);
   });
 
+  test('behind a task of some length the next one waits in its slot while plenty is left, and none near the end', () => {
+    const w = worker()
+      .welcomed()
+      .tell(assignMessage(1, 1, [0, 7]));
+    w.take();
+    w.done(1, undefined, 50_000).expect('→ coordinator.1: 1 results 1/1 0 [0]', 'slot 0: run #3 0 2', 'slot 0: run #4 0 3');
+    w.done(2, undefined, 50_000).expect('→ coordinator.1: 2 results 1/1 1 [1]', 'slot 1: run #5 0 4');
+  });
+
   test('nothing queues behind a long task', () => {
     const w = worker()
       .welcomed()
       .tell(assignMessage(1, 1, [0, 100]));
     w.take();
-    w.done(1, undefined, 50_000).expect('→ coordinator.1: 1 results 1/1 0 [0]', 'slot 0: run #3 0 2');
+    w.done(1, undefined, 200_000).expect('→ coordinator.1: 1 results 1/1 0 [0]', 'slot 0: run #3 0 2');
   });
 
   test('slots share one queue, across assignments', () => {
@@ -113,12 +128,12 @@ describe('works', () => {
     w.pass(60).expect('slot 0: run #4 0 3');
   });
 
-  test('alone: in a slot of its own, a task at a time, in a process that goes afterwards (rule 7)', () => {
+  test('alone: shared out over slots of their own, in processes that go afterwards (rule 7)', () => {
     const w = worker()
       .welcomed()
       .tell(assignMessage(1, 1, [0, 1]), assignMessage(1, 2, [5, 2], { alone: true }));
-    w.expect('slot 2: run #1 0 5', 'slot 0: run #2 0 0');
-    w.done(1).expect('→ coordinator.1: 1 results 1/2 5 [5]', 'closeAlone', 'slot 2: run #3 0 6');
+    w.expect('slot 2: run #1 0 5', 'slot 3: run #2 0 6', 'slot 0: run #3 0 0');
+    w.done(1).expect('→ coordinator.1: 1 results 1/2 5 [5]', 'closeAlone');
   });
 
   test('alone without such a slot: when nothing else runs, and nothing beside it', () => {
@@ -146,10 +161,10 @@ describe('what slots report', () => {
     w.do(() => reports.onLogs([])).do(() => reports.onNote(1, 0, 1, 2, undefined));
     w.expect(
       '→ coordinator.1: 1 failed 1/1 0 retry',
+      'slot 0: run #2 0 4-8',
       '→ coordinator.1: 2 crashed 1/1 1',
       '→ coordinator.1: 3 released 1/1 2 (a neighbour crashed)',
       '→ coordinator.1: 4 partial 1/1 3 [3]',
-      'slot 0: run #2 0 4-8',
       '→ coordinator.1: logs',
       '→ coordinator.1: note',
     );

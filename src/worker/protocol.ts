@@ -38,7 +38,7 @@ export interface WorkerIdentity {
 export interface ProtocolOptions extends WorkerIdentity {
   /** What the broker carries at most. */
   messageBytesMax: number;
-  /** Tasks that must run alone get slot number `slots`. */
+  /** Works that must run alone get the slots from number `slots` on. */
   hasAloneSlot: boolean;
   /** Spreads the hellos of many workers (N13). */
   seed: number;
@@ -49,8 +49,8 @@ export type WorkerEffect =
   | { effect: 'run'; slot: number; work: Work }
   | { effect: 'abort'; slot: number; work: Work; ranges: Ranges; reason: string }
   | { effect: 'revoke'; slot: number; work: Work; ranges: Ranges; why: string }
-  /** The slot for tasks that run alone is done with one: its process goes. */
-  | { effect: 'closeAlone' }
+  /** A slot for what runs alone is done with it: its process goes. */
+  | { effect: 'closeAlone'; slot: number }
   /** Listen on a fresh address, then call `begin`. */
   | { effect: 'newIncarnation' }
   /** Drained: nothing is held, all was acknowledged, goodbye was said. */
@@ -357,7 +357,7 @@ export class WorkerProtocol {
   onFinished(id: number, nowMs: number): void {
     const record = this.slots.finish(id, nowMs);
     if (!record) return;
-    if (record.slot === this.options.slots) this.effects.push({ effect: 'closeAlone' });
+    if (record.slot >= this.options.slots) this.effects.push({ effect: 'closeAlone', slot: record.slot });
     this.reports.onFinished(record, nowMs);
   }
 

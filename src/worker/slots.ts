@@ -1,10 +1,11 @@
 /**
  * Which slot runs what: the queue of pending tasks over all assignments, first in, first out, and the works that
- * slots have. Slots share the queue, so that none waits while there is work; a slot gets a work in advance only
- * if what it has is short (pace.ts), so that nothing waits behind a long task while another slot is free.
+ * slots have. Slots share the queue, so that none waits while there is work; a slot gets a work in advance if what it
+ * has is short (pace.ts) or plenty is left, so that nothing waits behind a long task while another slot is free.
  *
- * Tasks that must run alone have a slot of their own, number `count`, whose process is new for each of them;
- * without one (inline) they run when nothing else does.
+ * Suspects (assignments that must run alone) have slots of their own, numbers `count` and up, whose process is new for
+ * each work: a group of them shares one, whose exit report names the guilty one. Without such slots (inline) they run
+ * when nothing else does.
  */
 import type { Ranges } from '../core/messages.ts';
 import type { Work } from './executors/executor.ts';
@@ -39,6 +40,10 @@ interface Slot {
 export type StartWork = (slot: number, work: Work) => void;
 
 const worksPerSlotMax = 4;
+/** While this many tasks wait for each slot, none will run dry behind a task that waits for another ... */
+const plentyPerSlot = 2;
+/** ... so a slot whose work is not longer than this has its next one already there when it ends. Shorter than `stuckMs`. */
+const nextWorkMsMax = 80;
 /** A slot that has not told anything for this long is busy with one long task. */
 const stuckMs = 100;
 /** One that is cold starts a thread or process, and imports the user's modules. */
@@ -50,16 +55,16 @@ const pauseMsMax = 2_000;
 
 export class Slots {
   private readonly slots: Slot[];
-  private readonly aloneSlot: Slot | undefined;
+  private readonly aloneSlots: Slot[];
   private queue: HeldAssignment[] = [];
   private aloneQueue: HeldAssignment[] = [];
   private readonly byId = new Map<number, WorkRecord>();
   private nextId = 1;
 
-  constructor(count: number, hasAloneSlot: boolean) {
+  constructor(count: number, hasAloneSlots: boolean) {
     const slot = (number: number): Slot => ({ number, works: [], isCold: true, deaths: 0, notBeforeMs: 0 });
     this.slots = Array.from({ length: count }, (_, number) => slot(number));
-    this.aloneSlot = hasAloneSlot ? slot(count) : undefined;
+    this.aloneSlots = hasAloneSlots ? Array.from({ length: count }, (_, number) => slot(count + number)) : [];
   }
 
   get isIdle(): boolean {
@@ -85,14 +90,14 @@ export class Slots {
   /** Gives the slots what they can take. */
   fill(nowMs: number, start: StartWork): void {
     if (this.front(this.aloneQueue)) this.fillAlone(nowMs, start);
-    if (!this.aloneSlot && this.isAloneWanted) return;
+    if (this.aloneSlots.length === 0 && this.isAloneWanted) return;
     let pending = -1;
     for (;;) {
       const held = this.front(this.queue);
       if (!held) return;
-      const slot = this.freest(nowMs);
-      if (!slot) return;
       if (pending < 0) pending = this.queue.reduce((sum, each) => sum + each.pending, 0);
+      const slot = this.freest(nowMs, pending);
+      if (!slot) return;
       pending -= this.start(slot, held, held.pace.next(pending, this.slots.length), nowMs, start);
     }
   }
@@ -150,13 +155,19 @@ export class Slots {
   clearWorks(): void {
     this.byId.clear();
     for (const slot of this.slots) slot.works.length = 0;
-    if (this.aloneSlot) this.aloneSlot.works.length = 0;
+    for (const slot of this.aloneSlots) slot.works.length = 0;
   }
 
   private fillAlone(nowMs: number, start: StartWork): void {
-    const slot = this.aloneSlot ?? this.slots[0]!;
-    const isFree = this.aloneSlot ? slot.works.length === 0 : this.isIdle;
-    if (isFree) this.start(slot, this.front(this.aloneQueue)!, 1, nowMs, start);
+    if (this.aloneSlots.length === 0) {
+      if (this.isIdle) this.start(this.slots[0]!, this.front(this.aloneQueue)!, 1, nowMs, start);
+      return;
+    }
+    for (const slot of this.aloneSlots) {
+      const held = this.front(this.aloneQueue);
+      if (!held) return;
+      if (slot.works.length === 0) this.start(slot, held, Math.ceil(held.pending / this.aloneSlots.length), nowMs, start);
+    }
   }
 
   /** Something waits to run alone, or does. */
@@ -191,23 +202,26 @@ export class Slots {
     return queue[0];
   }
 
-  private freest(nowMs: number): Slot | undefined {
+  private freest(nowMs: number, pending: number): Slot | undefined {
+    const isPlenty = pending >= plentyPerSlot * this.slots.length;
     let best: Slot | undefined;
+    let next: Slot | undefined;
     let bestMs = workMs;
     for (const slot of this.slots) {
       if (slot.notBeforeMs > nowMs || slot.works.length >= worksPerSlotMax) continue;
       if (slot.works.length === 0) return slot;
       if (slot.isCold) continue;
       const ms = loadMs(slot);
-      if (ms >= bestMs) continue;
-      best = slot;
-      bestMs = ms;
+      if (ms < bestMs) {
+        best = slot;
+        bestMs = ms;
+      } else if (isPlenty && !next && slot.works.length === 1 && ms < nextWorkMsMax) next = slot;
     }
-    return best;
+    return best ?? next;
   }
 
   private slotOf(record: WorkRecord): Slot {
-    return this.slots[record.slot] ?? this.aloneSlot!;
+    return this.slots[record.slot] ?? this.aloneSlots[record.slot - this.slots.length]!;
   }
 }
 

@@ -193,7 +193,7 @@ class WorkerShell {
       case 'revoke':
         return this.executors[effect.slot]?.revoke(effect.work, effect.ranges, effect.why);
       case 'closeAlone':
-        return this.closeAlone();
+        return this.closeAlone(effect.slot);
       case 'newIncarnation':
         void this.listen().catch((error: unknown) => this.warn(`cannot listen as a new incarnation: ${textOf(error)}`));
         return;
@@ -251,11 +251,11 @@ class WorkerShell {
 
   private openExecutor(slot: number): Executor {
     const { isolation, slots, worker, heapMiB, graceMs = graceMsDefault } = this.options;
-    const isAlone = slot === slots;
+    const isAlone = slot >= slots;
     const options: ExecutorOptions = {
       events: this.eventsOf(slot),
       graceMs,
-      name: isAlone ? `${worker}-alone` : `${worker}-${slot}`,
+      name: isAlone ? `${worker}-alone-${slot - slots}` : `${worker}-${slot}`,
       ...(heapMiB === undefined ? {} : { heapMiB }),
     };
     if (this.options.executors) return this.options.executors(options, slot);
@@ -263,11 +263,10 @@ class WorkerShell {
     return executorsOf[isAlone ? 'process' : isolation](options);
   }
 
-  private closeAlone(): void {
-    const { slots } = this.options;
-    const executor = this.executors[slots];
+  private closeAlone(slot: number): void {
+    const executor = this.executors[slot];
     if (!executor) return;
-    this.executors[slots] = undefined;
+    this.executors[slot] = undefined;
     const closed = executor
       .close()
       .catch((error: unknown) => this.warn(`the process of a task that ran alone did not close: ${textOf(error)}`))

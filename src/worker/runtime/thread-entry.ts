@@ -37,7 +37,7 @@ host.on('message', (message: ToRuntime) => {
  * when a caller that awaits one result after another sends it; but the event loop gets its turn every few milliseconds.
  */
 const lookoutTasksMax = 8;
-const lookoutMs = 0.05;
+const lookoutMs = 0.1;
 const loopMsMax = 4;
 runtime.onIdle = ({ ranges }) => {
   if (ranges.length !== 2 || ranges[1]! > lookoutTasksMax) return;
