@@ -24,6 +24,11 @@ export class Bodies {
     this.bytesMax = bytesMax;
   }
 
+  /** Entries that are kept, and those that were and are not swept yet. */
+  get places(): number {
+    return this.order.length - this.head;
+  }
+
   put(stream: string, seq: number, chunks: readonly Uint8Array[], bytes: number): void {
     if (bytes === 0) return;
     const kept: Kept = { stream, seq, chunks, bytes };

@@ -129,8 +129,10 @@ export class Coordinator {
     this.isStopped = true;
     clearInterval(this.ticker);
     clearTimeout(this.alarm);
-    for (const listener of this.listeners) await listener.close();
     this.appender.end();
+    // Nobody is held back any more: a listener closes once its last message was taken.
+    for (const resolve of this.drainedInbox.splice(0)) resolve();
+    for (const listener of this.listeners) await listener.close();
     await this.appender.settled;
     if (this.carried.size > 0) await this.appender.append(this.entries(this.carried)).catch(() => undefined);
     await this.effects.settled;

@@ -200,6 +200,18 @@ describe('an end is found', () => {
     expect(d.view(job).state).toBe('succeeded');
   });
 
+  it('by the process as well: jobs that rest do not keep it alive, until somebody asks for one', () => {
+    const d = new Driver();
+    const job = d.submit(jobSpec([stage()]), texts(1));
+    d.takeOver();
+    expect([d.state.openJobs, d.state.restingJobs]).toEqual([1, 1]);
+    d.client({ kind: 'wait', request: 0, job });
+    expect(d.state.restingJobs).toBe(0);
+    d.takeOver();
+    d.ask({ kind: 'deleteJob', job });
+    expect([d.state.openJobs, d.state.restingJobs]).toEqual([0, 0]);
+  });
+
   it('by who waits for a job that somebody else deletes', () => {
     const d = new Driver();
     const job = d.submit(jobSpec([stage()]), texts(1));

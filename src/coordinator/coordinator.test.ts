@@ -1,0 +1,102 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { memoryBroker } from '../brokers/memory.ts';
+import { jobSpec, stage } from '../core/drive.suite.ts';
+import type { FromClient, ToClient } from '../core/messages.ts';
+import { noElection } from '../elections/none.ts';
+import { type Journal, JournalFullError } from '../journals/journal.ts';
+import { memoryJournal } from '../journals/memory.ts';
+import { Bodies } from './bodies.ts';
+import { Coordinator } from './coordinator.ts';
+import type { LocalSession } from './sessions.ts';
+
+const open: Coordinator[] = [];
+
+afterEach(async () => {
+  for (const coordinator of open.splice(0)) await coordinator.stop();
+});
+
+async function coordinatorOn(journal: Journal): Promise<Coordinator> {
+  const coordinator = new Coordinator({ broker: memoryBroker(), journal, election: noElection(), isOneMachine: true });
+  open.push(coordinator);
+  await coordinator.start();
+  return coordinator;
+}
+
+/** A journal that keeps its facts, and has no room while `isFull`. */
+class SmallJournal implements Journal {
+  readonly durability = 'host';
+  readonly maxEntryBytes: number;
+  isFull = false;
+  private onTry = (): void => {};
+  readonly tried = new Promise<void>((resolve) => {
+    this.onTry = resolve;
+  });
+  private readonly inner = memoryJournal();
+
+  constructor() {
+    this.maxEntryBytes = this.inner.maxEntryBytes;
+  }
+
+  append(entries: Parameters<Journal['append']>[0]): Promise<void> {
+    if (!this.isFull) return this.inner.append(entries);
+    this.onTry();
+    return Promise.reject(new JournalFullError('no space left on the device'));
+  }
+  read(...args: Parameters<Journal['read']>): ReturnType<Journal['read']> {
+    return this.inner.read(...args);
+  }
+  readBodies(...args: Parameters<Journal['readBodies']>): Promise<Uint8Array[]> {
+    return this.inner.readBodies(...args);
+  }
+  drop(stream: string): Promise<void> {
+    return this.inner.drop(stream);
+  }
+  close(): Promise<void> {
+    return this.inner.close();
+  }
+}
+
+function ask(session: LocalSession, message: FromClient): Promise<ToClient> {
+  return new Promise((resolve) => {
+    session.onMessage = resolve;
+    session.send(message);
+  });
+}
+
+const submit: FromClient = { kind: 'submit', request: 1, spec: jobSpec([stage()]), digest: 'd' };
+
+describe('a journal without room (S02)', () => {
+  it('refuses what is submitted, and takes jobs again as soon as it has room, though nothing else is stored', async () => {
+    const journal = new SmallJournal();
+    const session = (await coordinatorOn(journal)).session();
+    expect(await ask(session, { kind: 'setQueue', request: 0, queue: 'q', paused: true })).toMatchObject({ kind: 'reply' });
+    journal.isFull = true;
+    const blocked = ask(session, { kind: 'setQueue', request: 0, queue: 'q', paused: false });
+    await journal.tried;
+    journal.isFull = false;
+    expect(await blocked).toMatchObject({ kind: 'reply' });
+    expect(await ask(session, submit)).toMatchObject({ kind: 'reply', value: { deduplicated: false } });
+  });
+
+  it('does not keep its coordinator from closing', async () => {
+    const journal = new SmallJournal();
+    const coordinator = await coordinatorOn(journal);
+    const session = coordinator.session();
+    await ask(session, { kind: 'setQueue', request: 0, queue: 'q', paused: true });
+    journal.isFull = true;
+    session.send(submit);
+    await journal.tried;
+    await coordinator.stop();
+  });
+});
+
+it('bodies of streams that are gone are forgotten, and their places with them (I14)', () => {
+  const bodies = new Bodies(1024 * 1024);
+  for (let i = 0; i < 10_000; i++) {
+    bodies.put(`job.${i}`, 0, [new Uint8Array(100)], 100);
+    bodies.drop(`job.${i}`);
+  }
+  bodies.put('job.kept', 0, [Uint8Array.of(1, 2, 3)], 3);
+  expect(bodies.places).toBeLessThan(3_000);
+  expect(bodies.read('job.kept', [{ seq: 0, offset: 1, length: 2 }])).toEqual([Uint8Array.of(2, 3)]);
+});
