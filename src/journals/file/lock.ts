@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs';
 import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { ShoalError } from '../../lib/errors.ts';
 import { errorCode } from './disk.ts';
 
@@ -27,6 +28,10 @@ export interface Lock {
   release(): Promise<void>;
 }
 
+/** A process that was killed takes a moment to be gone, above all with much memory. */
+const dyingMs = 1_000;
+const pollMs = 50;
+
 let openings = 0;
 
 /** SH4006 if a living process holds the directory, unless it is to be taken from it. */
@@ -35,11 +40,16 @@ export async function lockDirectory(directory: string, options: { takeOver: bool
   openings += 1;
   const mine: Holder = { pid: process.pid, host: hostname(), boot: bootId(), started: startTime(process.pid), opening: `${openings}` };
   const text = `${JSON.stringify(mine)}\n`;
+  const untilMs = performance.now() + dyingMs;
   while (!(await create(path, text))) {
     const found = await readText(path);
     if (found === undefined) continue;
     const holder = parse(found);
-    if (holder !== undefined && !options.takeOver && mayLive(holder)) throw heldError(directory, path, holder);
+    if (holder !== undefined && !options.takeOver && mayLive(holder)) {
+      if (holder.pid === process.pid || performance.now() > untilMs) throw heldError(directory, path, holder);
+      await setTimeout(pollMs);
+      continue;
+    }
     await removeIfStill(path, found, `${path}.${process.pid}-${openings}`);
   }
   return {
@@ -122,7 +132,9 @@ function unlessMissing(error: unknown): void {
 function startTime(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // A zombie runs no more: whoever started it has not looked yet.
+    return fields[0] === 'Z' ? 'gone' : (fields[19] ?? '');
   } catch {
     return '';
   }
