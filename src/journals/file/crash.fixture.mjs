@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * A process that appends to a journal and says what was confirmed, until it is killed or another opener has taken the
  * journal: `<directory> <name of the writer> <mode>`. Each confirmed entry is one line: stream, seq.
