@@ -70,8 +70,11 @@ export class Driver {
   private seed = 1;
   private readonly carried = new Map<string, Draft>();
 
-  constructor(term = 1) {
-    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', isOneMachine: true });
+  private readonly isOneMachine: boolean;
+
+  constructor(term = 1, isOneMachine = true) {
+    this.isOneMachine = isOneMachine;
+    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', isOneMachine });
     this.turn([{ from: 'self', event: 'tookOver', term }]);
   }
 
@@ -291,8 +294,20 @@ export class Driver {
     this.turn([{ from: 'self', event: 'tookOver', term }]);
   }
 
+  /** Of the last entry of each stream, hints that nothing waits for: a leader may go before it has stored them (rule 6). */
+  loseHints(isLost: () => boolean): void {
+    for (const job of this.state.jobs.values()) {
+      const last = this.journal.get(job.stream)?.at(-1);
+      if (!last) continue;
+      last.facts = last.facts.filter((fact) => {
+        if (fact.fact !== 'tasks-started' || job.stages[fact.stage]!.spec.crashLimit === 0) return true;
+        return [...indicesOf(fact.ranges)].some((index) => job.stages[fact.stage]!.columns.suspicion(index) > 0) || !isLost();
+      });
+    }
+  }
+
   private refold(): State {
-    const state = createState({ writer: 'other', registryStream: 'registry', isOneMachine: true });
+    const state = createState({ writer: 'other', registryStream: 'registry', isOneMachine: this.isOneMachine });
     const at = { nowMs: this.nowMs, wallMs: this.wallMs };
     for (const { facts, seq } of this.journal.get('registry') ?? []) {
       for (const fact of facts) applyRegistryFact(state, structuredClone(fact) as never, at);

@@ -36,6 +36,8 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       const job = state.jobs.get(fact.job);
       if (!job) return;
       state.jobs.delete(fact.job);
+      // A new leader meets this before it has read the job's own stream, or never reads it.
+      if (job.outcome === undefined) state.openJobs--;
       if (!state.leading) state.orphans.push(job.stream);
       if (job.spec.key !== undefined && state.keys.get(job.spec.key) === job.id) state.keys.delete(job.spec.key);
       return;

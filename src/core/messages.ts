@@ -192,7 +192,10 @@ export type FromClient =
   | { kind: 'inputs'; job: string; stage: number; from: number; lengths: Uint32Array; digest?: string; body: readonly Uint8Array[] }
   | { kind: 'seal'; job: string; stage: number; total: number }
   | { kind: 'cancel'; request: number; job: string; reason: string }
-  /** Dead and skipped tasks of a job get new tries; reply: ReplayReply. Without stage: all. */
+  /**
+   * Dead and expired tasks get new tries, and with them what was skipped or stopped; reply: ReplayReply. Without stage: all.
+   * What a closed fold has done without stays out.
+   */
   | { kind: 'replay'; request: number; job: string; stage?: number; index?: number; expectedAttempt?: number }
   /** Deliver the job's output; `credit` = tasks that may be on the way. `inputs`: with each task's input. */
   | { kind: 'read'; reader: number; job: string; order: 'input' | 'completion'; credit: number; inputs: boolean }

@@ -29,8 +29,8 @@ interface Held extends Assigned {
 }
 
 export class Model {
-  readonly driver = new Driver();
-  readonly jobs: ModelJob[] = [];
+  readonly driver: Driver;
+  jobs: ModelJob[] = [];
   private readonly dice: Dice;
   private readonly graphs: Graphs;
   private held: Held[] = [];
@@ -41,6 +41,7 @@ export class Model {
   private isPaused = false;
 
   constructor(seed: number) {
+    this.driver = new Driver(1, seed % 3 > 0);
     this.dice = new Dice(randomFrom(seed));
     this.graphs = new Graphs(this.dice);
     this.driver.pass(1);
@@ -180,6 +181,7 @@ export class Model {
     if (this.dice.chance(0.6)) this.answer(held, (one) => some.has(one), this.dice.chance(0.5));
     else if (this.dice.chance(0.3)) this.report(held, { kind: 'released', ranges: part, why: 'full' });
     else if (this.dice.chance(0.4)) this.report(held, { kind: 'crashed', index, how: 'exit', error });
+    else if (this.dice.chance(0.1)) this.report(held, { kind: 'refused', ranges: held.ranges, why: 'no code', error });
     else this.report(held, { kind: 'failed', index, error, verdict: this.dice.chance(0.8) ? 'retry' : 'dead', durationUs: 5 });
     if (this.dice.chance(0.4) && !isLate) this.forget(held);
   }
@@ -224,9 +226,17 @@ export class Model {
       else if (dice < 92) this.pause(!this.isPaused);
       else if (dice < 93 && job) this.driver.ask({ kind: 'cancel', job: job.id, reason: 'enough' });
       else if (dice < 97 && job) this.replay(job);
+      else if (dice < 98 && job) this.delete(job);
       else if (job) this.watch(job.id);
       this.collect();
     }
+  }
+
+  private delete(job: ModelJob): void {
+    this.driver.ask({ kind: 'deleteJob', job: job.id });
+    this.jobs = this.jobs.filter((other) => other !== job);
+    this.held = this.held.filter((held) => held.job !== job.id);
+    this.past = this.past.filter((held) => held.job !== job.id);
   }
 
   private live(): string[] {
@@ -234,6 +244,7 @@ export class Model {
   }
 
   private takeOver(): void {
+    this.driver.loseHints(() => this.dice.chance(0.5));
     this.driver.takeOver();
     for (const { id } of this.jobs) this.driver.client({ kind: 'wait', request: 0, job: id });
   }

@@ -159,6 +159,19 @@ describe('a replay', () => {
   });
 });
 
+it('a partial of an ordered fold that leaves out a neighbour does not count (rule 11)', () => {
+  const d = new Driver();
+  d.hello('w1', { slots: 4 });
+  const fold = stage({ kind: 'fold', from: 0, fanIn: 4, ordered: true });
+  const job = d.submit(jobSpec([stage(undefined, { chunkSize: 3 }), fold], { output: { stage: 1, take: 'one' } }), texts(3));
+  const first = d.take();
+  const body = [new TextEncoder().encode('02')];
+  d.report(first, { kind: 'partial', ranges: Uint32Array.of(0, 1, 2, 1), durations: new Uint32Array(2), body });
+  d.workOne(first, join);
+  d.work(join);
+  expect(d.read(job)).toEqual(['012']);
+});
+
 describe('an end is found', () => {
   it('though a task comes after the one value that all need has failed (I15)', () => {
     const d = new Driver();
@@ -209,6 +222,7 @@ describe('an end is found', () => {
     expect(d.state.restingJobs).toBe(0);
     d.takeOver();
     d.ask({ kind: 'deleteJob', job });
+    d.takeOver();
     expect([d.state.openJobs, d.state.restingJobs]).toEqual([0, 0]);
   });
 

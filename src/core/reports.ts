@@ -176,6 +176,9 @@ function onPartial(state: State, worker: Worker, job: Job, stage: Stage, handle:
   measure(stage, message.durations);
   const fold = combinesInto(job, stage);
   let counts = fold !== undefined;
+  // Neighbours only: what lies between two ranges would come after both.
+  const feed = fold === undefined ? undefined : job.stages[fold]!.spec.feed;
+  if (feed?.kind === 'fold' && feed.ordered && message.ranges.length !== 2) counts = false;
   for (const index of indicesOf(message.ranges)) counts &&= isOpen(stage, index, message.attempt);
   if (!counts) return giveBack(state, job, stage, handle, message.ranges);
   abortOtherCopies(state, job, stage, handle, message.ranges, turn);
