@@ -52,6 +52,7 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
     outcome: undefined,
     endedWallMs: undefined,
     dropAtMs: 0,
+    dropAlarmMs: 0,
     reason: undefined,
     failure: undefined,
     stages: spec.stages.map((stage, index) => newStage(spec.stages, stage, index)),

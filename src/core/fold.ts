@@ -361,7 +361,6 @@ function jobEnded(state: State, job: Job, fact: Extract<JobFact, { fact: 'job-en
   }
   const ageMs = Math.max(0, at.wallMs - fact.wallMs);
   job.dropAtMs = at.nowMs + (job.spec.keepMs > 0 ? job.spec.keepMs : unreadKeepMs) - ageMs;
-  state.timers.set(job.dropAtMs, { wake: 'drop', job: job.id });
 }
 
 function impossible(job: Job, stage: Stage, index: number, what: string): never {

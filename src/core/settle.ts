@@ -19,6 +19,10 @@ export function settleJobs(state: State, turn: Turn): void {
       dropJob(state, job, turn);
       continue;
     }
+    if (job.outcome !== undefined && job.dropAlarmMs !== job.dropAtMs) {
+      job.dropAlarmMs = job.dropAtMs;
+      state.timers.set(job.dropAtMs, { wake: 'drop', job: job.id });
+    }
     if (job.outcome !== undefined && job.waiters.length > 0) {
       const view = jobView(state, job);
       for (const { session, request } of job.waiters) turn.tell(session, { kind: 'reply', request, value: view });

@@ -71,6 +71,8 @@ export interface Job {
   endedWallMs: number | undefined;
   /** Monotonic: kept until then. */
   dropAtMs: number;
+  /** For which of these a timer is set; jobs that go at once need none. */
+  dropAlarmMs: number;
   reason: string | undefined;
   /** The first task that failed for good. */
   failure: { stage: number; index: number } | undefined;

@@ -16,6 +16,9 @@ const MAX_ENTRY_BYTES_DEFAULT = 256 * 1024 * 1024;
 /** How many entries `read` hands out at once. */
 const READ_ENTRIES_MAX = 1024;
 
+/** Names of dropped streams that are remembered; the oldest are forgotten, since their ids are never used again (rule 12). */
+const DROPPED_MAX = 10_000;
+
 const NO_BYTES = new Uint8Array(0);
 
 /** One for all appends: they are done when they return. */
@@ -83,6 +86,7 @@ class MemoryJournal implements Journal {
   drop(name: string): Promise<void> {
     if (this.#isClosed) return Promise.reject(journalClosedError());
     this.#dropped.add(name);
+    if (this.#dropped.size > DROPPED_MAX) for (const oldest of this.#dropped) if (this.#dropped.delete(oldest)) break;
     this.#streams.delete(name);
     return DONE;
   }
