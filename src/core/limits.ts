@@ -17,6 +17,9 @@ export const assignTasksMax = 16_384;
 export const assignBytesMax = 4 * 1024 * 1024;
 /** Tasks a slot is given while nothing is known about their duration. */
 export const unknownTasksPerSlot = 2;
+/** Tasks up to this long are handed out ahead, so many for each slot. */
+export const shortTaskMs = 250;
+export const aheadTasksPerSlot = 4;
 /** attempt is one byte of a task's row. */
 export const attemptsMax = 255;
 /** Suspects per assignment by how often they were lost: groups shrink until one alone is left. */
@@ -42,4 +45,5 @@ function relation(holds: boolean, what: string): void {
 relation(leaseMs >= 3 * beatMs, 'a lease survives two lost beats');
 relation(assignGraceMs >= 2 * beatMs, 'a beat can tell of an assignment before it is sent again');
 relation(tickGapMs < leaseMs, 'a pause is noticed before leases are judged by it');
+relation(aheadTasksPerSlot > unknownTasksPerSlot, 'an assignment ahead holds several tasks');
 relation(payloadBytesMax >= assignBytesMax, 'a large value travels alone');

@@ -1,5 +1,5 @@
 /** Which worker may run a stage's tasks, and how many more it should be given now. */
-import { assignTasksMax, slotTargetMs, unknownTasksPerSlot } from './limits.ts';
+import { aheadTasksPerSlot, assignTasksMax, shortTaskMs, slotTargetMs, unknownTasksPerSlot } from './limits.ts';
 import type { Job, Stage, State, Worker } from './state.ts';
 
 /** Resources that every machine has some of: a task that wants more than there is runs alone on an idle worker. */
@@ -40,7 +40,9 @@ export function wants(state: State, worker: Worker, stage: Stage): number {
   let count = fewest;
   if (taskMs !== undefined) {
     const targetMs = worker.slots * 2 * Math.max(slotTargetMs, 3 * state.commitMs);
-    if (worker.heldMs < targetMs / 2) count = Math.max(fewest, Math.floor((targetMs - worker.heldMs) / Math.max(taskMs, 1e-4)));
+    // Longer than the target, but not long: some at a time, because each assignment costs the coordinator a turn.
+    if (count > 0 && taskMs <= shortTaskMs) count = aheadTasksPerSlot * lanes - worker.heldTasks;
+    if (worker.heldMs < targetMs / 2) count = Math.max(count, Math.floor((targetMs - worker.heldMs) / Math.max(taskMs, 1e-4)));
   }
   if (stage.spec.chunkSize !== undefined && count > 0) count = stage.spec.chunkSize;
   return Math.max(0, Math.min(count, resourceRoom, assignTasksMax));

@@ -65,10 +65,11 @@ export function endJob(state: State, job: Job, outcome: JobOutcome, reason: stri
   turn.jobFact(state, job, { fact: 'job-ended', outcome, ...(reason === undefined ? {} : { reason }), wallMs: turn.wallMs });
 }
 
+/** Only while inputs may still come: afterwards there is nothing to hold back. */
 function tellFlow(job: Job, turn: Turn): void {
   if (job.feeder === undefined) return;
   for (const stage of job.stages) {
-    if (stage.spec.feed.kind !== 'inputs') continue;
+    if (stage.spec.feed.kind !== 'inputs' || stage.sealed) continue;
     const { columns } = stage;
     const final = columns.length - openTasks(stage);
     const mark = columns.length + final + (job.outcome === undefined ? 0 : 0.5);
