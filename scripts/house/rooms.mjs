@@ -50,7 +50,6 @@ const packageHomes = {
   '@bufbuild/protobuf': ['src/codecs/protobuf.ts'],
   commander: ['src/cli/'],
   esbuild: ['src/cli/'],
-  msgpackr: ['src/codecs/msgpack.ts'],
 };
 const testPackages = new Set(['vitest', 'fast-check']);
 
