@@ -47,7 +47,7 @@ describe('rooms', () => {
     ['src/lib/a.ts', `import './a.suite.ts';`, 'what is no test imports the test src/lib/a.suite.ts'],
     ['src/lib/a.ts', `import '../../test/x.ts';`, '../../test/x.ts leaves src/'],
     ['src/lib/a.ts', `import { it } from 'vitest';`, 'vitest has no home: say in scripts/house/rooms.mjs which file adapts it'],
-    ['src/worker/a.ts', `import { pack } from 'msgpackr/pack';`, 'only src/codecs/msgpack.ts imports msgpackr'],
+    ['src/worker/a.ts', `import { create } from '@bufbuild/protobuf/codegenv2';`, 'only src/codecs/protobuf.ts imports @bufbuild/protobuf'],
     ['src/utils/a.ts', '', 'src/utils is no room; the rooms and who may import whom are in scripts/house/rooms.mjs'],
   ])('stops %s: %s', (path, text, message) => {
     expect(messages(checkDirections(tree({ [path]: text })))).toEqual([`${path}:1 ${message}`]);
