@@ -4,6 +4,7 @@
  * present holder is that assignment. Whatever does not count is dropped; the report is acknowledged all the same.
  */
 
+import { concatBytes } from '../lib/bytes.ts';
 import { combinesInto } from './assign.ts';
 import { isFinal, TaskState } from './columns.ts';
 import { attemptsMax } from './limits.ts';
@@ -105,7 +106,7 @@ function openPart(stage: Stage, message: ResultsMessage): Done {
   const counts: number[] = [];
   const durations: number[] = [];
   const body: Uint8Array[] = [];
-  const whole = message.body.length === 1 ? message.body[0]! : joined(message.body);
+  const whole = concatBytes(message.body);
   let offset = 0;
   let frame = 0;
   let task = 0;
@@ -131,18 +132,6 @@ function openPart(stage: Stage, message: ResultsMessage): Done {
     durations: Uint32Array.from(durations),
     body,
   };
-}
-
-function joined(chunks: readonly Uint8Array[]): Uint8Array {
-  let bytes = 0;
-  for (const chunk of chunks) bytes += chunk.length;
-  const out = new Uint8Array(bytes);
-  let at = 0;
-  for (const chunk of chunks) {
-    out.set(chunk, at);
-    at += chunk.length;
-  }
-  return out;
 }
 
 /** Another assignment holds the same attempt (adopted or sent anew): its copy is of no use any more. */

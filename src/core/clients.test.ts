@@ -1,0 +1,146 @@
+import { describe, expect, it } from 'vitest';
+import { Driver, jobSpec, stage } from './drive.suite.ts';
+
+const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
+const upper = (frames: string[]): string => `<${frames.join('+')}>`;
+
+describe('time', () => {
+  it('a deadline ends the job, a ttl expires what never started, a delay holds it back (K01)', () => {
+    const d = new Driver();
+    const late = d.submit(jobSpec([stage()], { deadlineWallMs: d.wallMs + 5000 }), texts(2));
+    const stale = d.submit(jobSpec([stage(undefined, { ttlMs: 2000 })]), texts(2));
+    const delayed = d.submit(jobSpec([stage()], { delayMs: 3000 }), texts(1));
+    d.pass(2000);
+    expect(d.view(stale)).toMatchObject({ state: 'failed', failed: 2 });
+    d.hello();
+    expect(d.assigned.map(({ job }) => job)).toEqual([late]);
+    d.pass(1000);
+    expect(d.assigned.map(({ job }) => job)).toEqual([late, delayed]);
+    d.wallMs -= 3_600_000;
+    d.pass(2000);
+    expect(d.view(late)).toMatchObject({ state: 'expired', skipped: 0, failed: 2 });
+  });
+
+  it('an ended job is kept for as long as was asked, then its stream goes (rule 12)', () => {
+    const d = new Driver();
+    d.hello();
+    const job = d.submit(jobSpec([stage()], { keepMs: 10_000 }), texts(1));
+    d.work(upper);
+    d.pass(9_999);
+    expect(d.view(job).state).toBe('succeeded');
+    d.pass(1);
+    expect(() => d.view(job)).toThrow('there is no job');
+    expect(d.dropped).toEqual([`job.${job}`]);
+  });
+
+  it('keep 0: it goes once its result was read', () => {
+    const d = new Driver();
+    d.hello();
+    const job = d.submit(jobSpec([stage()], { keepMs: 0 }), texts(1));
+    d.work(upper);
+    d.client({ kind: 'read', reader: 5, job, order: 'input', credit: 1, inputs: false });
+    expect(d.delivered.at(-1)).toMatchObject({ done: true });
+    d.client({ kind: 'unread', reader: 5 });
+    expect(d.state.jobs.size).toBe(0);
+  });
+});
+
+describe('shares and queues', () => {
+  it('a higher priority goes first, equals take turns (L02)', () => {
+    const d = new Driver();
+    const big = d.submit(jobSpec([stage(undefined, { chunkSize: 1 })]), texts(50));
+    const small = d.submit(jobSpec([stage(undefined, { chunkSize: 1 })]), texts(2));
+    const urgent = d.submit(jobSpec([stage(undefined, { chunkSize: 1 })], { priority: 20 }), texts(2));
+    d.hello('w1', { slots: 1 });
+    const order: string[] = [];
+    d.work((frames, assigned) => {
+      order.push(assigned.job);
+      return frames[0]!;
+    });
+    expect(order.slice(0, 2)).toEqual([urgent, urgent]);
+    expect(order.indexOf(small)).toBeLessThan(5);
+    expect(order.filter((job) => job === big)).toHaveLength(50);
+  });
+
+  it('a paused queue hands out nothing and says so; resumed it goes on', () => {
+    const d = new Driver();
+    d.hello();
+    d.ask({ kind: 'setQueue', queue: 'default', paused: true });
+    const job = d.submit(jobSpec([stage()]), texts(1));
+    expect(d.assigned).toEqual([]);
+    expect(d.view(job).waiting).toContain('paused');
+    d.ask({ kind: 'setQueue', queue: 'default', paused: false });
+    d.work(upper);
+    expect(d.view(job).state).toBe('succeeded');
+  });
+
+  it('resources bound what runs at once; a larger task than the machine runs by itself', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 8, resources: { cpu: 8, memory: 100 } });
+    const job = d.submit(jobSpec([stage(undefined, { resources: { memory: 40 } })]), texts(5));
+    expect(d.assigned.map(({ lengths }) => lengths.length)).toEqual([2]);
+    d.work(upper);
+    expect(d.view(job).state).toBe('succeeded');
+    const large = d.submit(jobSpec([stage(undefined, { resources: { memory: 1000 } })]), texts(2));
+    expect(d.assigned.map(({ lengths }) => lengths.length)).toEqual([1]);
+    d.work(upper);
+    expect(d.view(large).state).toBe('succeeded');
+    const gpu = d.submit(jobSpec([stage(undefined, { resources: { gpu: 1 } })]), texts(1));
+    expect(d.view(gpu).waiting).toContain('gpu');
+  });
+});
+
+describe('clients', () => {
+  it('one key is one job; another spec under it is a conflict (A02, I10)', () => {
+    const d = new Driver();
+    const job = d.submit(jobSpec([stage()], { key: 'k' }), texts(1));
+    expect(d.ask({ kind: 'submit', spec: jobSpec([stage()], { key: 'k' }), digest: 'digest' })).toMatchObject({
+      job,
+      deduplicated: true,
+      stages: [{ stage: 0, count: 1, sealed: true }],
+    });
+    expect(() => d.ask({ kind: 'submit', spec: jobSpec([stage()], { key: 'k' }), digest: 'other' })).toThrow('belongs to another job');
+  });
+
+  it('after a confirmed cancel nothing completes and nothing starts (A04, I11)', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 1 });
+    const job = d.submit(jobSpec([stage(undefined, { chunkSize: 1 })]), texts(5));
+    const running = d.take();
+    expect(d.ask({ kind: 'cancel', job, reason: 'enough' })).toEqual({ cancelled: true, state: 'cancelled' });
+    d.assigned.length = 0;
+    d.done(running, (frame) => frame);
+    expect(d.assigned).toEqual([]);
+    expect(d.view(job)).toMatchObject({ state: 'cancelled', succeeded: 0, reason: 'enough' });
+    expect(d.ask({ kind: 'cancel', job, reason: 'again' })).toEqual({ cancelled: false, state: 'cancelled' });
+  });
+
+  it('an unknown job is refused, not waited for (A10)', () => {
+    const d = new Driver();
+    expect(() => d.ask({ kind: 'wait', job: 'nope' })).toThrow('there is no job nope');
+  });
+
+  it('a full journal refuses new jobs and keeps the running ones (S02)', () => {
+    const d = new Driver();
+    d.hello();
+    const job = d.submit(jobSpec([stage()]), texts(1));
+    d.turn([{ from: 'self', event: 'full', full: true }]);
+    expect(() => d.ask({ kind: 'submit', spec: jobSpec([stage()]), digest: 'x' })).toThrow('no room');
+    d.work(upper);
+    expect(d.view(job).state).toBe('succeeded');
+  });
+
+  it('code that no worker has fails the job on one machine (V01)', () => {
+    const d = new Driver();
+    d.hello();
+    const job = d.submit(jobSpec([stage()]), texts(3));
+    const assigned = d.take();
+    d.report(assigned, {
+      kind: 'refused',
+      ranges: assigned.ranges,
+      why: 'no such module',
+      error: { name: 'Error', message: 'x.ts: not found', code: 'SH5001' },
+    });
+    expect(d.view(job)).toMatchObject({ state: 'failed', error: { code: 'SH5001' } });
+  });
+});

@@ -1,0 +1,164 @@
+import { describe, expect, it } from 'vitest';
+import { Driver, jobSpec, stage } from './drive.suite.ts';
+import { leaseMs } from './limits.ts';
+
+const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
+const upper = (frames: string[]): string => `<${frames.join('+')}>`;
+
+describe('crashes', () => {
+  const error = { name: 'Error', message: 'exit 1' };
+
+  it('are survived crashLimit times, then the task is buried (W04)', () => {
+    const d = new Driver();
+    d.hello();
+    const job = d.submit(jobSpec([stage()]), texts(1));
+    for (let i = 0; i < 4; i++) d.report(d.take(), { kind: 'crashed', index: 0, how: 'exit', error });
+    expect(d.assigned).toEqual([]);
+    expect(d.view(job)).toMatchObject({ state: 'failed', error: { code: 'SH2003' } });
+  });
+
+  it('of a lost worker charge nobody: its tasks run again as suspects in a group alone (W01, W16)', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 4 });
+    const job = d.submit(jobSpec([stage()]), texts(8));
+    const first = d.take();
+    d.report(first, {
+      kind: 'results',
+      ranges: Uint32Array.of(0, 1),
+      lengths: Uint32Array.of(1),
+      durations: Uint32Array.of(1000),
+      body: [new Uint8Array([65])],
+    });
+    d.loseWorker();
+    expect(d.view(job)).toMatchObject({ succeeded: 1 });
+    d.assigned.length = 0;
+    d.hello('w2');
+    expect(d.assigned[0]).toMatchObject({ alone: true, attempt: 1 });
+    d.work(upper);
+    expect(d.view(job)).toMatchObject({ state: 'succeeded', retried: 0 });
+  });
+
+  it('again and again: the group of suspects shrinks to one, and only then is it charged', () => {
+    const d = new Driver();
+    d.submit(jobSpec([stage()]), texts(20));
+    const sizes: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      d.hello(`w${i}`, { slots: 32 });
+      sizes.push(d.assigned[0]!.lengths.length);
+      d.assigned.length = 0;
+      d.loseWorker();
+    }
+    expect(sizes).toEqual([20, 20, 16, 1]);
+    const job = [...d.state.jobs.values()][0]!;
+    expect([...job.stories.values()].filter((story) => story.crashes === 1).length).toBeGreaterThan(0);
+  });
+
+  it('with crashLimit 0 nothing starts twice', () => {
+    const d = new Driver();
+    d.hello();
+    const job = d.submit(jobSpec([stage(undefined, { crashLimit: 0 })]), texts(1));
+    d.take();
+    d.loseWorker();
+    d.hello('w2');
+    expect(d.assigned).toEqual([]);
+    expect(d.view(job)).toMatchObject({ state: 'failed' });
+  });
+
+  it('a worker that was declared lost is fenced and its late results are refused (W12)', () => {
+    const d = new Driver();
+    d.hello();
+    const job = d.submit(jobSpec([stage()]), texts(1));
+    const first = d.take();
+    d.loseWorker();
+    d.done(first, (frame) => frame);
+    expect(d.sent.at(-1)).toMatchObject({ address: 'worker.w1.i1', message: { kind: 'fenced' } });
+    expect(d.view(job)).toMatchObject({ succeeded: 0 });
+  });
+
+  it('a new incarnation voids the old one at once (W11)', () => {
+    const d = new Driver();
+    d.hello();
+    d.submit(jobSpec([stage()]), texts(1));
+    d.take();
+    d.hello('w1', { incarnation: 'i2' });
+    expect(d.assigned[0]).toMatchObject({ alone: true });
+  });
+
+  it('a pause of the coordinator itself renews all leases (K05)', () => {
+    const d = new Driver();
+    d.hello();
+    d.pass(leaseMs * 10);
+    d.turn([{ from: 'self', event: 'tick' }]);
+    expect(d.state.workers[0]!.status).toBe('live');
+  });
+
+  it('a beat that disagrees twice asks for the full list; what is missing runs again uncharged (rule 8)', () => {
+    const d = new Driver();
+    d.hello();
+    d.submit(jobSpec([stage()]), texts(1));
+    const lost = d.take();
+    for (const number of [1, 2]) d.worker({ kind: 'beat', number, term: 1, lastSerial: lost.serial, load: 0, count: 0, hash: 0 });
+    expect(d.sent.at(-1)!.message.kind).toBe('report');
+    d.worker({ kind: 'held', term: 1, lastSerial: lost.serial, held: [] });
+    expect(d.take()).toMatchObject({ attempt: 1 });
+  });
+
+  it('an assignment that the worker never saw is sent again under the same serial', () => {
+    const d = new Driver();
+    d.hello();
+    d.submit(jobSpec([stage()]), texts(1));
+    const lost = d.take();
+    d.pass(2500);
+    d.worker({ kind: 'held', term: 1, lastSerial: 0, held: [] });
+    expect(d.take().serial).toBe(lost.serial);
+  });
+});
+
+describe('takeover', () => {
+  it('goes on where the journal ends: done stays done, started waits for its worker, the rest goes at once (rule 6)', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 1 });
+    const job = d.submit(jobSpec([stage(undefined, { chunkSize: 2 })]), texts(10));
+    d.done(d.take(), (frame) => `a${frame}`);
+    d.assigned.length = 0;
+    d.takeOver();
+    expect(d.view(job)).toMatchObject({ succeeded: 2, recovered: 2 });
+    d.hello('w2', { slots: 8 });
+    expect(d.assigned.every(({ alone }) => !alone)).toBe(true);
+    d.work((frames) => `b${frames[0]}`);
+    expect(d.view(job).state).toBe('running');
+    d.passWithBeats(leaseMs + 2000, ['w2']);
+    d.work((frames) => `c${frames[0]}`);
+    expect(d.view(job)).toMatchObject({ state: 'succeeded', succeeded: 10 });
+    expect(d.read(job).filter((value) => value.startsWith('a'))).toEqual(['a0', 'a1']);
+  });
+
+  it('adopts what a worker still holds; its results under the old term count (C01)', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 1 });
+    const job = d.submit(jobSpec([stage()]), texts(1));
+    const held = d.take();
+    d.takeOver();
+    d.hello('w1', { slots: 1 });
+    d.worker({ kind: 'held', term: 2, lastSerial: 0, held: [{ serial: held.serial, term: 1, job, stage: 0, attempt: 1, ranges: [0, 1] }] });
+    expect(d.assigned).toEqual([]);
+    d.done(held, () => 'adopted');
+    expect(d.read(job)).toEqual(['adopted']);
+  });
+
+  it('finishes what the last leader left between two lines', () => {
+    const d = new Driver();
+    d.hello();
+    const job = d.submit(jobSpec([stage()], { keepMs: 1000 }), texts(1));
+    d.work(upper);
+    d.pass(2000);
+    const registry = d.journal.get('registry')!;
+    registry.pop();
+    d.journal.set(`job.${job}`, [
+      { seq: 0, facts: [{ fact: 'job-ended', outcome: 'cancelled', wallMs: d.wallMs }, { fact: 'stream-sealed' }], body: new Uint8Array() },
+    ]);
+    d.takeOver();
+    expect(d.state.jobs.size).toBe(0);
+    expect(d.dropped).toEqual([`job.${job}`, `job.${job}`]);
+  });
+});
