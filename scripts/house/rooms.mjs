@@ -50,6 +50,7 @@ const packageHomes = {
   '@bufbuild/protobuf': ['src/codecs/protobuf.ts'],
   commander: ['src/cli/'],
   esbuild: ['src/cli/'],
+  ws: ['src/wire/link.ts', 'src/wire/dial.ts', 'src/brokers/ws/', 'src/api/'],
 };
 const testPackages = new Set(['vitest', 'fast-check']);
 

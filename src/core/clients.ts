@@ -1,15 +1,13 @@
-/** What clients ask for: each request is answered once, by a reply or a refusal that names the user's thing and the rule. */
-import { TaskState } from './columns.ts';
 import { dropJob, unknownJob } from './drop.ts';
-import type { DeadLetter, FromClient, Refusal, SubmitReply } from './messages.ts';
+import type { FromClient, Refusal, SubmitReply } from './messages.ts';
+import { onOperator } from './operator.ts';
 import { openReader, readerKey } from './readers.ts';
 import { replay } from './replay.ts';
 import { attach } from './rows.ts';
 import { endJob } from './settle.ts';
 import type { Job, State } from './state.ts';
-import { storyKey } from './state.ts';
 import type { Turn } from './turn.ts';
-import { failureOf, jobView, stateOf } from './view.ts';
+import { jobView, stateOf } from './view.ts';
 
 export function onClient(state: State, session: string, message: FromClient, newId: string, turn: Turn): void {
   switch (message.kind) {
@@ -57,10 +55,6 @@ export function onClient(state: State, session: string, message: FromClient, new
       if (job !== undefined) return turn.tell(session, { kind: 'reply', request: message.request, value: { job } });
       return refuse(turn, session, message.request, { code: 'SH1404', message: `there is no job with the key "${message.key}"` });
     }
-    case 'deadLetters':
-      return withJob(state, session, message, turn, (job) =>
-        turn.tell(session, { kind: 'reply', request: message.request, value: deadLetters(state, job) }),
-      );
     case 'setQueue':
       if (state.pausedQueues.has(message.queue) !== message.paused) {
         turn.registryFact(state, { fact: 'queue-set', queue: message.queue, paused: message.paused });
@@ -72,6 +66,13 @@ export function onClient(state: State, session: string, message: FromClient, new
         dropJob(state, job, turn);
         turn.tell(session, { kind: 'reply', request: message.request, value: {} });
       });
+    case 'readLogs':
+      return;
+    case 'hasBundle':
+    case 'putBundle':
+      return;
+    default:
+      return onOperator(state, session, message, turn);
   }
 }
 
@@ -211,21 +212,4 @@ function cancel(state: State, session: string, message: Extract<FromClient, { ki
     if (cancelled) endJob(state, job, 'cancelled', message.reason, turn);
     turn.tell(session, { kind: 'reply', request: message.request, value: { cancelled, state: stateOf(job) } });
   });
-}
-
-function deadLetters(state: State, job: Job): DeadLetter[] {
-  const letters: DeadLetter[] = [];
-  for (const stage of job.stages) {
-    if (stage.counts[TaskState.dead] === 0 || stage.spec.onFailure === 'drop') continue;
-    for (let index = 0; index < stage.columns.length; index++) {
-      if (stage.columns.state(index) !== TaskState.dead) continue;
-      const story = job.stories.get(storyKey(stage.index, index));
-      letters.push({
-        ...failureOf(state, job, stage, index),
-        label: `${stage.spec.definition?.name ?? job.spec.name}[${index}]`,
-        history: story?.history ?? [],
-      });
-    }
-  }
-  return letters;
 }

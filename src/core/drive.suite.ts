@@ -6,7 +6,7 @@ import { applyJobFact, applyRegistryFact } from './fold.ts';
 import type { Input } from './inputs.ts';
 import { checkInvariants } from './invariants.ts';
 import { leaseMs } from './limits.ts';
-import type { AssignMessage, DeliverMessage, FromClient, FromWorker, JobView, NumberedMessage, ToClient } from './messages.ts';
+import type { AssignMessage, DeliverMessage, FromClient, FromWorker, JobView, NumberedMessage, ToClient, WorkerCode } from './messages.ts';
 import { indicesOf } from './ranges.ts';
 import type { JobSpec, StageSpec } from './spec.ts';
 import type { State } from './state.ts';
@@ -187,7 +187,10 @@ export class Driver {
     this.turn([{ from: 'worker', message: { ...message, worker: name, incarnation } as FromWorker }]);
   }
 
-  hello(name = 'w1', options: { slots?: number; incarnation?: string; queues?: string[]; resources?: Record<string, number> } = {}): void {
+  hello(
+    name = 'w1',
+    options: { slots?: number; incarnation?: string; queues?: string[]; resources?: Record<string, number>; code?: WorkerCode } = {},
+  ): void {
     const incarnation = options.incarnation ?? 'i1';
     this.numbers.delete(`${name}/${incarnation}`);
     this.worker(
@@ -200,6 +203,8 @@ export class Driver {
         queues: options.queues ?? ['default'],
         host: 'here',
         pid: 1,
+        version: '0.0.0',
+        code: options.code ?? { kind: 'any' },
       },
       name,
       incarnation,

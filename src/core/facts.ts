@@ -10,12 +10,15 @@ export type RegistryFact =
   /** A leadership begins. On a job's stream: from here on this term alone writes. */
   | { fact: 'term'; term: number; writer: string; wallMs: number }
   | { fact: 'lease'; term: number }
-  | { fact: 'job-opened'; job: string; digest: string; spec: JobSpec; wallMs: number }
+  | { fact: 'job-opened'; job: string; digest: string; spec: JobSpec; submission?: string; wallMs: number }
   | { fact: 'job-dropped'; job: string }
   /** `index` stands for the worker in tasks-started and tasks-done. */
   | { fact: 'worker-joined'; worker: string; incarnation: string; index: number }
   | { fact: 'worker-left'; worker: string; incarnation: string; why: string }
   | { fact: 'queue-set'; queue: string; paused: boolean }
+  /** Its bytes are the body of the one entry of `stream`; they may be missing if the leader died right then. */
+  | { fact: 'bundle-added'; hash: string; name: string; stream: string; bytes: number; wallMs: number }
+  | { fact: 'bundle-dropped'; hash: string }
   /** The last fact of a registry stream: go on in `next`, which starts with all that is still true. */
   | { fact: 'stream-rolled'; next: string };
 
@@ -69,6 +72,8 @@ export type JobFact =
   | { fact: 'tasks-expired'; stage: number; ranges: Ranges }
   /** Dead, skipped, cancelled or expired tasks live again, with a new budget; an ended job goes on. */
   | { fact: 'tasks-replayed'; stage: number; ranges: Ranges }
+  /** Dead letters that a person has done with: neither listed nor replayed any more. */
+  | { fact: 'letters-purged'; stage: number; ranges: Ranges }
   /** Everything not final becomes skipped (failed), cancelled or expired. */
   | { fact: 'job-ended'; outcome: JobOutcome; reason?: string; wallMs: number }
   | { fact: 'stream-sealed' };

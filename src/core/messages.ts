@@ -75,6 +75,8 @@ export type ToWorker =
   /** Everything numbered up to this is durable. */
   | { kind: 'ackResults'; term: number; number: number }
   | { kind: 'drain'; term: number }
+  /** The answer to `bundleWanted`; not there: it was never uploaded, or its last job is gone. */
+  | { kind: 'bundle'; term: number; hash: string; isThere: boolean; body: readonly Uint8Array[] }
   /** Beats disagree with what is known here: answer with `held`. */
   | { kind: 'report'; term: number }
   /** Your incarnation is not known or no longer believed: drop what you hold and say hello anew. */
@@ -157,6 +159,28 @@ export interface LogLine {
   message: string;
 }
 
+/** What a worker can run. */
+export type WorkerCode =
+  /** One machine: whatever module the definition names. */
+  | { kind: 'any' }
+  /** Tasks of these names, and, where `bundles`, those of any bundle. */
+  | { kind: 'named'; names: string[]; bundles: boolean };
+
+/** Of a whole process, bytes. `bytesMax`: its cgroup's or machine's limit, or the one that it was given. */
+export interface MemoryReading {
+  bytes: number;
+  bytesMax: number;
+}
+
+export interface WorkerDeath {
+  exitCode?: number;
+  signal?: string;
+  /** The kernel ended it for want of memory, or it reached its own limit. */
+  isOutOfMemory: boolean;
+  /** One line for people. */
+  text: string;
+}
+
 export type FromWorker =
   | (FromWorkerBase & {
       kind: 'hello';
@@ -167,9 +191,21 @@ export type FromWorker =
       queues: string[];
       host: string;
       pid: number;
+      /** Release of shoal that it runs. */
+      version: string;
+      code: WorkerCode;
     })
   /** `count` and `hash` of held (serial, index count) tell whether both sides agree; see worker/protocol.ts. */
-  | (FromWorkerBase & { kind: 'beat'; number: number; term: number; lastSerial: number; load: number; count: number; hash: number })
+  | (FromWorkerBase & {
+      kind: 'beat';
+      number: number;
+      term: number;
+      lastSerial: number;
+      load: number;
+      count: number;
+      hash: number;
+      memory?: MemoryReading;
+    })
   | (FromWorkerBase & {
       kind: 'held';
       term: number;
@@ -178,6 +214,10 @@ export type FromWorker =
     })
   | NumberedMessage
   | (FromWorkerBase & { kind: 'goodbye' })
+  /** Said by whoever started the worker's process, when that has ended without a goodbye: what it held is lost. */
+  | (FromWorkerBase & { kind: 'died'; how: WorkerDeath; memory?: MemoryReading })
+  /** Reply: `bundle`. */
+  | (FromWorkerBase & { kind: 'bundleWanted'; hash: string })
   /** Best effort, never facts. */
   | (FromWorkerBase & { kind: 'logs'; lines: LogLine[] })
   | (FromWorkerBase & { kind: 'note'; job: string; stage: number; index: number; done: number; total?: number; note?: string });
@@ -187,18 +227,42 @@ export type FromWorker =
 export type FromClient =
   /** `digest`: of the spec without key; the same key with another digest is a conflict. */
   /** With `lengths` and `body`: all inputs of stage 0 of a job without a key, which saves a round trip. */
-  | { kind: 'submit'; request: number; spec: JobSpec; digest: string; lengths?: Uint32Array; body?: readonly Uint8Array[] }
+  /** `submission`: chosen by a client that may have to say it again; the same one is the same job for as long as that lives (A03). */
+  | {
+      kind: 'submit';
+      request: number;
+      spec: JobSpec;
+      digest: string;
+      submission?: string;
+      lengths?: Uint32Array;
+      body?: readonly Uint8Array[];
+    }
   /** Appends inputs `from … from+count-1`; what is there already is skipped. `digest`: rolling, over all inputs up to from+count. */
-  | { kind: 'inputs'; job: string; stage: number; from: number; lengths: Uint32Array; digest?: string; body: readonly Uint8Array[] }
-  | { kind: 'seal'; job: string; stage: number; total: number }
+  /** `confirm`: answered by a `flow` once durable, even if nothing was new; also how a client that comes back becomes the feeder again. */
+  | {
+      kind: 'inputs';
+      job: string;
+      stage: number;
+      from: number;
+      lengths: Uint32Array;
+      digest?: string;
+      confirm?: boolean;
+      body: readonly Uint8Array[];
+    }
+  | { kind: 'seal'; job: string; stage: number; total: number; confirm?: boolean }
   | { kind: 'cancel'; request: number; job: string; reason: string }
   /**
    * Dead and expired tasks get new tries, and with them what was skipped or stopped; reply: ReplayReply. Without stage: all.
    * What a closed fold has done without stays out.
    */
   | { kind: 'replay'; request: number; job: string; stage?: number; index?: number; expectedAttempt?: number }
-  /** Deliver the job's output; `credit` = tasks that may be on the way. `inputs`: with each task's input. */
-  | { kind: 'read'; reader: number; job: string; order: 'input' | 'completion'; credit: number; inputs: boolean }
+  /**
+   * Deliver the job's output; `credit` = tasks that may be on the way. `inputs`: with each task's input. `from`: of a reader that
+   * goes on after a break: in input order the first index wanted, in completion order how many tasks to pass over.
+   */
+  | { kind: 'read'; reader: number; job: string; order: 'input' | 'completion'; credit: number; inputs: boolean; from?: number }
+  /** What its tasks printed, as `printed` messages: what is kept, and with `follow` all that comes until the job ends. */
+  | { kind: 'readLogs'; reader: number; job: string; follow: boolean }
   /** So many tasks more may be on the way. */
   | { kind: 'readCredit'; reader: number; credit: number }
   | { kind: 'unread'; reader: number }
@@ -208,10 +272,128 @@ export type FromClient =
   | { kind: 'wait'; request: number; job: string }
   /** Reply: { job } of a key; refused SH1404 if there is none. */
   | { kind: 'find'; request: number; key: string }
-  /** Reply: DeadLetter[]. */
-  | { kind: 'deadLetters'; request: number; job: string }
+  /** Reply: DeadLetter[], of one job or of all, at most `limit`. */
+  | { kind: 'deadLetters'; request: number; job?: string; limit?: number }
+  /** Forgets dead letters for good: they are neither listed nor replayed any more. Reply: { purged }. */
+  | { kind: 'purge'; request: number; job: string; stage?: number; index?: number }
   | { kind: 'setQueue'; request: number; queue: string; paused: boolean }
-  | { kind: 'deleteJob'; request: number; job: string };
+  | { kind: 'deleteJob'; request: number; job: string }
+  /** Reply: { known }. */
+  | { kind: 'hasBundle'; request: number; hash: string }
+  /** `hash`: sha256 of the body, hex; checked by whoever runs it. Reply: {}. */
+  | { kind: 'putBundle'; request: number; hash: string; name: string; body: readonly Uint8Array[] }
+  /** Reply: JobPage; newest first, `after` the last id of the page before. */
+  | { kind: 'listJobs'; request: number; states?: JobState[]; limit: number; after?: string }
+  /** Reply: TaskPage, in order of (stage, index); `after` as the page before gave it. */
+  | { kind: 'listTasks'; request: number; job: string; states?: TaskStateName[]; limit: number; after?: string }
+  /** Reply: TaskView with its history. */
+  | { kind: 'getTask'; request: number; job: string; stage: number; index: number }
+  /** Reply: WorkerInfo[]. */
+  | { kind: 'listWorkers'; request: number }
+  /** It finishes what it has and ends (W10). Reply: {}. */
+  | { kind: 'drainWorker'; request: number; worker: string }
+  /** Reply: QueueInfo[]. */
+  | { kind: 'listQueues'; request: number }
+  /** Reply: ClusterView. */
+  | { kind: 'status'; request: number }
+  /** Why a job, or one task of it, waits or has failed. Reply: Explanation. */
+  | { kind: 'explain'; request: number; job: string; stage?: number; index?: number };
+
+export interface JobPage {
+  jobs: JobView[];
+  /** There are more: ask for those after this one. */
+  next?: string;
+}
+
+export type TaskStateName = 'waiting' | 'ready' | 'running' | 'delayed' | 'done' | 'dead' | 'skipped' | 'cancelled' | 'expired';
+
+export interface TaskView {
+  /** `<job>/<stage>/<index>`. */
+  id: string;
+  job: string;
+  stage: number;
+  index: number;
+  task: string;
+  state: TaskStateName;
+  /** The one that is open, or gave the outcome. */
+  attempt: number;
+  attemptsMax: number;
+  worker?: string;
+  durationMs?: number;
+  /** Of tasks that wait for their next attempt. */
+  notBeforeWallMs?: number;
+  failure?: TaskFailure;
+  /** Only where one task was asked for. */
+  history?: DeadLetter['history'];
+}
+
+export interface TaskPage {
+  tasks: TaskView[];
+  next?: string;
+}
+
+export interface WorkerInfo {
+  worker: string;
+  incarnation: string;
+  /** silent: known from the journal, not heard of since this leader began. */
+  status: 'live' | 'silent' | 'draining' | 'left';
+  host: string;
+  pid: number;
+  version: string;
+  slots: number;
+  queues: string[];
+  labels: Record<string, string>;
+  resources: Record<string, number>;
+  code?: WorkerCode;
+  /** Tasks that it was given and has not reported. */
+  heldTasks: number;
+  memory?: MemoryReading;
+  heardAgoMs: number;
+  /** Why it left. */
+  why?: string;
+}
+
+export interface QueueInfo {
+  queue: string;
+  paused: boolean;
+  /** Live workers that serve it. */
+  workers: number;
+  jobs: number;
+  ready: number;
+  delayed: number;
+  running: number;
+}
+
+export interface ClusterView {
+  version: string;
+  term: number;
+  /** Id of the process that leads. */
+  leader: string;
+  startedWallMs: number;
+  durability: 'none' | 'host' | 'replicated';
+  workers: { live: number; draining: number; silent: number; slots: number };
+  jobs: Record<JobState, number>;
+  tasks: { ready: number; delayed: number; running: number };
+  queues: QueueInfo[];
+  /** What a person should look at, with what to do. */
+  problems: Reason[];
+}
+
+/** Something that is so, and what can be done about it. */
+export interface Reason {
+  what: string;
+  try?: string;
+}
+
+export interface Explanation {
+  /** `render[7]` or the job's name. */
+  subject: string;
+  job: string;
+  state: JobState | TaskStateName;
+  /** One sentence. */
+  summary: string;
+  reasons: Reason[];
+}
 
 export interface SubmitReply {
   job: string;
@@ -280,7 +462,9 @@ export type ToClient =
   | { kind: 'reply'; request: number; value: unknown }
   | { kind: 'refusal'; request: number; error: Refusal }
   /** How far a job whose inputs this client feeds has come: feed more while added − final is small. */
-  | { kind: 'flow'; job: string; stage: number; added: number; final: number }
+  | { kind: 'flow'; job: string; stage: number; added: number; final: number; sealed?: boolean }
+  /** Lines for a `readLogs`; `done`: the job has ended and these are the last. */
+  | { kind: 'printed'; reader: number; lines: LogLine[]; done: boolean }
   | DeliverMessage
   /** The stream of a reader is broken (job unknown, dropped): no more will come. */
   | { kind: 'readEnd'; reader: number; error?: Refusal };

@@ -4,10 +4,14 @@
  * never in here, except a stage's small `template`.
  */
 
-/** `module`: URL that a thread imports to find the definition. */
+/**
+ * `module`: URL that a thread on the same machine imports to find the definition. `bundle`: sha256 of the uploaded
+ * program that has it; without one, workers of a cluster know it by name or not at all.
+ */
 export interface DefinitionRef {
   name: string;
   module?: string;
+  bundle?: string;
 }
 
 /** How a stage gets its tasks. `from` is always an earlier stage's index. */

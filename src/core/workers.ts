@@ -30,6 +30,9 @@ export function onWorker(state: State, message: FromWorker, turn: Turn): void {
     case 'logs':
       turn.effects.push({ effect: 'logs', lines: message.lines });
       return;
+    case 'died':
+    case 'bundleWanted':
+      return;
     case 'note': {
       const job = state.jobs.get(message.job);
       if (job)

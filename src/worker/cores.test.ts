@@ -168,6 +168,8 @@ class Cluster {
       queues: ['default'],
       host: 'here',
       pid: 1,
+      version: '0.0.0',
+      code: { kind: 'any' },
       messageBytesMax: 1e6,
       hasAloneSlot: true,
       seed: Math.floor(this.random() * 1e9),

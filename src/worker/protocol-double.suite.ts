@@ -58,6 +58,8 @@ export class ProtocolDouble {
       queues: ['default'],
       host: 'here',
       pid: 1,
+      version: '0.0.0',
+      code: { kind: 'any' },
       messageBytesMax: 1024 * 1024,
       hasAloneSlot: true,
       seed: 1,
@@ -157,6 +159,8 @@ function said(message: FromWorker): string {
     case 'goodbye':
     case 'logs':
     case 'note':
+    case 'died':
+    case 'bundleWanted':
       return message.kind;
     case 'failed':
     case 'crashed':

@@ -85,6 +85,8 @@ class Model {
       queues: [],
       host: '',
       pid: 1,
+      version: '0.0.0',
+      code: { kind: 'any' },
       messageBytesMax: 1e6,
       hasAloneSlot,
       seed: 1,

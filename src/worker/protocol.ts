@@ -15,7 +15,7 @@
  * 5. Nothing starts after the lease ended, while draining, or before a welcome of the present term (rule 10).
  */
 import { heldHash } from '../core/held-hash.ts';
-import type { AssignMessage, FromWorker, Ranges, ToWorker } from '../core/messages.ts';
+import type { AssignMessage, FromWorker, Ranges, ToWorker, WorkerCode } from '../core/messages.ts';
 import { randomFrom } from '../core/random.ts';
 import { countOf } from '../core/ranges.ts';
 import type { Work } from './executors/executor.ts';
@@ -33,6 +33,8 @@ export interface WorkerIdentity {
   queues: string[];
   host: string;
   pid: number;
+  version: string;
+  code: WorkerCode;
 }
 
 export interface ProtocolOptions extends WorkerIdentity {
@@ -138,6 +140,8 @@ export class WorkerProtocol {
         return this.onAcknowledged(message.number);
       case 'drain':
         return this.drain(nowMs);
+      case 'bundle':
+        return;
       case 'fenced':
         return this.onFenced();
     }
@@ -298,13 +302,13 @@ export class WorkerProtocol {
   }
 
   private hello(nowMs: number): void {
-    const { worker, labels, resources, queues, host, pid } = this.options;
+    const { worker, labels, resources, queues, host, pid, version, code } = this.options;
     const incarnation = this.incarnation!;
     const slots = this.state === 'working' ? this.options.slots : 0;
     this.effects.push({
       effect: 'send',
       address: helloAddress,
-      message: { kind: 'hello', worker, incarnation, address: this.ownAddress, slots, labels, resources, queues, host, pid },
+      message: { kind: 'hello', worker, incarnation, address: this.ownAddress, slots, labels, resources, queues, host, pid, version, code },
     });
     this.nextHelloMs = nowMs + this.helloMs * (0.5 + this.random() / 2);
     this.helloMs = Math.min(helloMsMax, this.helloMs * 2);

@@ -12,6 +12,7 @@ import { performance } from 'node:perf_hooks';
 import type { Broker, Listener } from '../brokers/broker.ts';
 import type { FromWorker, ToWorker } from '../core/messages.ts';
 import { ulid } from '../lib/ulid.ts';
+import { version } from '../lib/version.ts';
 import { decodeMessage, encodeMessage } from '../wire/frame.ts';
 import type { Executor, ExecutorOptions, WorkEvents } from './executors/executor.ts';
 import { inlineExecutor } from './executors/inline.ts';
@@ -109,6 +110,8 @@ class WorkerShell {
       queues: [...(options.queues ?? ['default'])],
       host: hostname(),
       pid: process.pid,
+      version,
+      code: { kind: 'any' },
       messageBytesMax: options.broker.maxMessageBytes,
       hasAloneSlot: options.isolation !== 'inline',
       seed: randomInt(2 ** 31),
