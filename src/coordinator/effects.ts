@@ -64,6 +64,7 @@ export class Effects {
   private tryNow(effect: Effect): boolean {
     switch (effect.effect) {
       case 'assign':
+      case 'sendBundle':
       case 'deliver': {
         const body = this.bodies.read(effect.stream, effect.slices);
         if (!body) return false;
@@ -88,7 +89,7 @@ export class Effects {
   }
 
   private withBody(effect: Extract<Effect, { slices: Slice[] }>, body: Uint8Array[]): void {
-    if (effect.effect === 'assign') this.send(effect.address, encodeMessage({ ...effect.message, body }));
+    if (effect.effect === 'assign' || effect.effect === 'sendBundle') this.send(effect.address, encodeMessage({ ...effect.message, body }));
     else this.tell(effect.session, { ...effect.message, body });
   }
 

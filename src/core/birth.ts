@@ -4,7 +4,7 @@ import type { RegistryFact } from './facts.ts';
 import type { FoldMoment } from './fold.ts';
 import { newFold } from './foldtree.ts';
 import { ReadyQueue } from './ranges.ts';
-import type { StageSpec } from './spec.ts';
+import { bundlesOf, type StageSpec } from './spec.ts';
 import type { Job, Stage, StageLinks, State, Worker } from './state.ts';
 import { jobStream } from './state.ts';
 
@@ -20,6 +20,13 @@ export function addWorker(state: State, name: string, index: number): Worker {
     resources: {},
     used: {},
     labels: {},
+    host: '',
+    pid: 0,
+    version: '',
+    code: undefined,
+    names: new Set(),
+    memory: undefined,
+    why: undefined,
     lastHeardMs: 0,
     lastBeat: 0,
     lastSerialSeen: 0,
@@ -48,6 +55,7 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
     nextSeq: 0,
     spec,
     digest: fact.digest,
+    submission: fact.submission,
     createdWallMs: fact.wallMs,
     outcome: undefined,
     endedWallMs: undefined,
@@ -64,6 +72,7 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
     isResting: false,
     recovered: 0,
     feeder: undefined,
+    feederWaits: false,
     waiters: [],
     readers: new Set(),
     note: undefined,
@@ -72,6 +81,8 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
   state.jobs.set(job.id, job);
   state.openJobs++;
   if (spec.key !== undefined) state.keys.set(spec.key, job.id);
+  if (job.submission !== undefined) state.submissions.set(job.submission, job.id);
+  for (const hash of bundlesOf(spec)) state.bundles.get(hash)?.jobs.add(job.id);
   if (job.notBeforeMs > 0) state.timers.set(job.notBeforeMs, { wake: 'job-start', job: job.id });
   if (spec.deadlineWallMs !== undefined) {
     state.timers.set(at.nowMs + spec.deadlineWallMs - at.wallMs, { wake: 'job-deadline', job: job.id });

@@ -1,3 +1,4 @@
+import { missingBundle, putBundle } from './bundles.ts';
 import { dropJob, unknownJob } from './drop.ts';
 import type { FromClient, Refusal, SubmitReply } from './messages.ts';
 import { onOperator } from './operator.ts';
@@ -16,7 +17,7 @@ export function onClient(state: State, session: string, message: FromClient, new
     case 'inputs':
       return addInputs(state, session, message, turn);
     case 'seal':
-      return seal(state, message, turn);
+      return seal(state, session, message, turn);
     case 'cancel':
       return cancel(state, session, message, turn);
     case 'replay':
@@ -66,11 +67,13 @@ export function onClient(state: State, session: string, message: FromClient, new
         dropJob(state, job, turn);
         turn.tell(session, { kind: 'reply', request: message.request, value: {} });
       });
+    // The shell has the lines; it answers itself.
     case 'readLogs':
       return;
     case 'hasBundle':
+      return turn.tell(session, { kind: 'reply', request: message.request, value: { known: state.bundles.has(message.hash) } });
     case 'putBundle':
-      return;
+      return putBundle(state, session, message, newId, turn);
     default:
       return onOperator(state, session, message, turn);
   }
@@ -103,6 +106,8 @@ function withJob(state: State, session: string, message: { request: number; job:
 
 function submit(state: State, session: string, message: Extract<FromClient, { kind: 'submit' }>, newId: string, turn: Turn): void {
   const { spec, digest, request } = message;
+  const again = message.submission === undefined ? undefined : state.jobs.get(state.submissions.get(message.submission) ?? '');
+  if (again && !again.dropping) return submitAgain(state, session, again, message, turn);
   const known = spec.key === undefined ? undefined : state.jobs.get(state.keys.get(spec.key) ?? '');
   if (known) {
     if (known.digest !== digest) {
@@ -126,14 +131,39 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
       hint: 'free some space; running jobs are kept and go on by themselves',
     });
   }
-  turn.registryFact(state, { fact: 'job-opened', job: newId, digest, spec, wallMs: turn.wallMs });
-  const job = state.jobs.get(newId)!;
-  job.feeder = session;
-  if (message.lengths && message.body) {
-    addInputs(state, session, { kind: 'inputs', job: newId, stage: 0, from: 0, lengths: message.lengths, body: message.body }, turn);
-    seal(state, { kind: 'seal', job: newId, stage: 0, total: message.lengths.length }, turn);
+  const missing = missingBundle(state, spec);
+  if (missing !== undefined) {
+    return refuse(turn, session, request, {
+      code: 'SH1408',
+      message: `${spec.name}: its program ${missing.slice(0, 12)}… has not been uploaded`,
+    });
   }
+  const { submission } = message;
+  turn.registryFact(state, {
+    fact: 'job-opened',
+    job: newId,
+    digest,
+    spec,
+    ...(submission === undefined ? {} : { submission }),
+    wallMs: turn.wallMs,
+  });
+  const job = state.jobs.get(newId)!;
+  takeAlong(state, session, job, message, turn);
   turn.tell(session, { kind: 'reply', request, value: submitReply(job, false) });
+}
+
+/** A client that did not hear the answer (A03). The inputs that it sent along may not have been stored with the job. */
+function submitAgain(state: State, session: string, job: Job, message: Extract<FromClient, { kind: 'submit' }>, turn: Turn): void {
+  takeAlong(state, session, job, message, turn);
+  turn.tell(session, { kind: 'reply', request: message.request, value: submitReply(job, false) });
+}
+
+function takeAlong(state: State, session: string, job: Job, message: Extract<FromClient, { kind: 'submit' }>, turn: Turn): void {
+  job.feeder = session;
+  const { lengths, body } = message;
+  if (!lengths || !body) return;
+  addInputs(state, session, { kind: 'inputs', job: job.id, stage: 0, from: 0, lengths, body }, turn);
+  seal(state, session, { kind: 'seal', job: job.id, stage: 0, total: lengths.length }, turn);
 }
 
 /** The same job submitted again brings where its code lies now. */
@@ -163,7 +193,9 @@ function submitReply(job: Job, deduplicated: boolean): SubmitReply {
 function addInputs(state: State, session: string, message: Extract<FromClient, { kind: 'inputs' }>, turn: Turn): void {
   const job = state.jobs.get(message.job);
   const stage = job?.stages[message.stage];
-  if (!job || stage?.spec.feed.kind !== 'inputs' || job.outcome !== undefined || stage.sealed) return;
+  if (!job || stage?.spec.feed.kind !== 'inputs') return;
+  if (message.confirm) confirm(state, session, job);
+  if (job.outcome !== undefined || stage.sealed) return;
   job.feeder = session;
   const known = stage.columns.length - message.from;
   if (known < 0 || known >= message.lengths.length) return;
@@ -198,10 +230,19 @@ function skipBytes(chunks: readonly Uint8Array[], bytes: number): readonly Uint8
   return out;
 }
 
-function seal(state: State, message: Extract<FromClient, { kind: 'seal' }>, turn: Turn): void {
+/** Its feeder hears at the end of the turn, behind the turn's append, what is there. */
+function confirm(state: State, session: string, job: Job): void {
+  job.feeder = session;
+  job.feederWaits = true;
+  state.touched.add(job);
+}
+
+function seal(state: State, session: string, message: Extract<FromClient, { kind: 'seal' }>, turn: Turn): void {
   const job = state.jobs.get(message.job);
   const stage = job?.stages[message.stage];
-  if (!job || stage?.spec.feed.kind !== 'inputs' || job.outcome !== undefined || stage.sealed) return;
+  if (!job || stage?.spec.feed.kind !== 'inputs') return;
+  if (message.confirm) confirm(state, session, job);
+  if (job.outcome !== undefined || stage.sealed) return;
   if (stage.columns.length !== message.total) return;
   turn.jobFact(state, job, { fact: 'inputs-sealed', stage: stage.index, total: message.total });
 }

@@ -1,4 +1,5 @@
 /** A job goes: its stream first, then its name, then its space. */
+import { dropBundlesOf } from './bundles.ts';
 import type { Refusal } from './messages.ts';
 import type { Job, State } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -26,4 +27,5 @@ export function dropJob(state: State, job: Job, turn: Turn): void {
   job.waiters = [];
   turn.registryFact(state, { fact: 'job-dropped', job: job.id });
   turn.effects.push({ effect: 'dropStream', stream: job.stream });
+  dropBundlesOf(state, job, turn);
 }

@@ -19,6 +19,8 @@ export type RegistryFact =
   /** Its bytes are the body of the one entry of `stream`; they may be missing if the leader died right then. */
   | { fact: 'bundle-added'; hash: string; name: string; stream: string; bytes: number; wallMs: number }
   | { fact: 'bundle-dropped'; hash: string }
+  /** In the bundle's own stream: the body of this entry is it. */
+  | { fact: 'bundle-stored'; hash: string }
   /** The last fact of a registry stream: go on in `next`, which starts with all that is still true. */
   | { fact: 'stream-rolled'; next: string };
 

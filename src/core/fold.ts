@@ -12,6 +12,7 @@ import { historyEntriesMax, unreadKeepMs } from './limits.ts';
 import type { ErrorRecord, Ranges } from './messages.ts';
 import { foldReplayed } from './replay.ts';
 import { detach, makeReady } from './rows.ts';
+import { bundlesOf } from './spec.ts';
 import type { Job, Stage, State, Story } from './state.ts';
 import { storyKey } from './state.ts';
 
@@ -27,6 +28,7 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       state.term = Math.max(state.term, fact.term);
       return;
     case 'lease':
+    case 'bundle-stored':
     case 'stream-rolled':
       return;
     case 'job-opened':
@@ -40,6 +42,8 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       if (job.outcome === undefined) state.openJobs--;
       if (!state.leading) state.orphans.push(job.stream);
       if (job.spec.key !== undefined && state.keys.get(job.spec.key) === job.id) state.keys.delete(job.spec.key);
+      if (job.submission !== undefined) state.submissions.delete(job.submission);
+      for (const hash of bundlesOf(job.spec)) state.bundles.get(hash)?.jobs.delete(job.id);
       return;
     }
     case 'worker-joined': {
@@ -50,7 +54,22 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
     }
     case 'worker-left': {
       const worker = state.workersByName.get(fact.worker);
-      if (worker && worker.incarnation === fact.incarnation) worker.status = 'left';
+      if (!worker || worker.incarnation !== fact.incarnation) return;
+      worker.status = 'left';
+      worker.why = fact.why;
+      return;
+    }
+    case 'bundle-added': {
+      const { hash, name, stream, bytes, wallMs } = fact;
+      const jobs = new Set<string>();
+      for (const job of state.jobs.values()) if (bundlesOf(job.spec).has(hash)) jobs.add(job.id);
+      state.bundles.set(hash, { hash, name, stream, bytes, addedWallMs: wallMs, jobs });
+      return;
+    }
+    case 'bundle-dropped': {
+      const bundle = state.bundles.get(fact.hash);
+      state.bundles.delete(fact.hash);
+      if (bundle && !state.leading) state.orphans.push(bundle.stream);
       return;
     }
     case 'queue-set':

@@ -10,5 +10,7 @@ export type Input =
   | { from: 'self'; event: 'committed'; tookMs: number }
   /** The journal has no room (true) or has taken something again (false). */
   | { from: 'self'; event: 'full'; full: boolean }
+  /** The line of whoever listened there is closed. */
+  | { from: 'self'; event: 'connectionClosed'; address: string }
   /** All live streams are folded and carry this term's barrier. */
   | { from: 'self'; event: 'tookOver'; term: number };

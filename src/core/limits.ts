@@ -30,6 +30,12 @@ export const historyEntriesMax = 20;
 export const payloadBytesMax = 64 * 1024 * 1024;
 /** Bytes of input that one turn takes in before it commits; one larger message is taken alone. */
 export const turnBytesMax = 8 * 1024 * 1024;
+/** After a closed connection the same incarnation of a worker may return for this long. */
+export const closeGraceMs = 1_000;
+
+/** An uploaded program that no job has come for goes after this. */
+export const bundleIdleMs = 3_600_000;
+
 /** Bytes in one delivery to a reader. */
 export const deliverBytesMax = 4 * 1024 * 1024;
 /** Tasks in one delivery to a reader. */
@@ -44,6 +50,7 @@ function relation(holds: boolean, what: string): void {
 }
 relation(leaseMs >= 3 * beatMs, 'a lease survives two lost beats');
 relation(assignGraceMs >= 2 * beatMs, 'a beat can tell of an assignment before it is sent again');
+relation(closeGraceMs < leaseMs, 'a closed connection is judged sooner than silence');
 relation(tickGapMs < leaseMs, 'a pause is noticed before leases are judged by it');
 relation(aheadTasksPerSlot > unknownTasksPerSlot, 'an assignment ahead holds several tasks');
 relation(payloadBytesMax >= assignBytesMax, 'a large value travels alone');

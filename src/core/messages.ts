@@ -65,6 +65,14 @@ export interface AssignMessage {
   body: readonly Uint8Array[];
 }
 
+export interface BundleMessage {
+  kind: 'bundle';
+  term: number;
+  hash: string;
+  isThere: boolean;
+  body: readonly Uint8Array[];
+}
+
 export type ToWorker =
   | { kind: 'welcome'; term: number; address: string; leaseMs: number; beatMs: number }
   | AssignMessage
@@ -76,7 +84,7 @@ export type ToWorker =
   | { kind: 'ackResults'; term: number; number: number }
   | { kind: 'drain'; term: number }
   /** The answer to `bundleWanted`; not there: it was never uploaded, or its last job is gone. */
-  | { kind: 'bundle'; term: number; hash: string; isThere: boolean; body: readonly Uint8Array[] }
+  | BundleMessage
   /** Beats disagree with what is known here: answer with `held`. */
   | { kind: 'report'; term: number }
   /** Your incarnation is not known or no longer believed: drop what you hold and say hello anew. */

@@ -5,15 +5,25 @@ import type { Job, Stage, State, Worker } from './state.ts';
 /** Resources that every machine has some of: a task that wants more than there is runs alone on an idle worker. */
 const stretchable = new Set(['cpu', 'memory']);
 
+/** Tasks that every worker has from us. */
+const ownPrefix = 'shoal.';
+
 /** Could the worker ever run it? */
 export function canRun(worker: Worker, job: Job, stage: Stage): boolean {
   if (worker.status !== 'live' || !servesQueue(worker, stage.spec.queue) || worker.refused.has(`${job.id}/${stage.index}`)) return false;
+  if (!hasCode(worker, stage)) return false;
   for (const name in stage.spec.resources) {
     const has = worker.resources[name];
     if (has === undefined) return false;
     if (has < stage.spec.resources[name]! && !stretchable.has(name)) return false;
   }
   return true;
+}
+
+/** As far as it told; what it finds out only when it loads the code, it refuses. */
+export function hasCode({ code, names }: Worker, { spec: { definition } }: Stage): boolean {
+  if (!code || code.kind === 'any' || !definition) return true;
+  return definition.bundle === undefined ? names.has(definition.name) || definition.name.startsWith(ownPrefix) : code.bundles;
 }
 
 /** Tasks of the stage that the worker's free resources allow. */

@@ -33,7 +33,8 @@ export function openReader(state: State, session: string, message: Extract<FromC
     order: message.order,
     inputs: message.inputs,
     credit: message.credit,
-    next: 0,
+    next: message.order === 'input' ? (message.from ?? 0) : 0,
+    passOver: message.order === 'completion' ? (message.from ?? 0) : 0,
     pair: 0,
     within: 0,
     done: false,
@@ -50,7 +51,7 @@ export function deliver(state: State, reader: Reader, turn: Turn): void {
   while (!reader.done) {
     const delivery = new Delivery(state, reader, stage);
     if (stage.fold) {
-      if (stage.fold.result) delivery.addFolded(stage.fold.result);
+      if (stage.fold.result && reader.next === 0 && reader.passOver === 0) delivery.addFolded(stage.fold.result);
       reader.done = stage.fold.result !== undefined || job.outcome !== undefined;
     } else {
       const isAtEnd = reader.order === 'input' ? walkInputOrder(reader, stage, delivery) : walkCompletion(reader, stage, delivery);
@@ -87,8 +88,11 @@ function walkCompletion(reader: Reader, stage: Stage, delivery: Delivery): boole
       const index = from + reader.within;
       const taskState = columns.state(index);
       const isShown = taskState === TaskState.done || taskState === TaskState.dead || taskState === TaskState.expired;
-      if (isShown && (delivery.count >= reader.credit || delivery.isFull)) return false;
-      if (isShown) delivery.add(index);
+      if (isShown && reader.passOver > 0) reader.passOver--;
+      else if (isShown) {
+        if (delivery.count >= reader.credit || delivery.isFull) return false;
+        delivery.add(index);
+      }
       reader.within++;
     }
     reader.pair += 2;

@@ -5,7 +5,7 @@
  */
 import { buildAssign, inputBytes } from './assign.ts';
 import { TaskState } from './columns.ts';
-import { assignBytesMax, suspectGroupSizes } from './limits.ts';
+import { assignBytesMax, shortTaskMs, suspectGroupSizes } from './limits.ts';
 import { canRun, wants } from './placement.ts';
 import { RangeList } from './ranges.ts';
 import type { Assignment, Job, Stage, State, Worker } from './state.ts';
@@ -58,6 +58,18 @@ function giveBatch(state: State, job: Job, workers: readonly Worker[], turn: Tur
   return false;
 }
 
+/**
+ * As many as one process may run one after another. Few or long ones are spread over all slots, so that they are through
+ * soon; many short ones share a process, whose start costs more than they do.
+ */
+function suspectGroup(state: State, stage: Stage, suspicion: number): number {
+  let slots = 0;
+  for (const worker of state.workers) if (worker.status === 'live') slots += worker.slots;
+  const share = Math.ceil(stage.counts[TaskState.ready]! / Math.max(1, slots));
+  const short = Math.floor(shortTaskMs / (stage.taskMs ?? shortTaskMs));
+  return Math.max(1, Math.min(suspectGroupSizes[suspicion - 1]!, Math.max(share, short)));
+}
+
 /** Takes tasks of one attempt and one degree of suspicion off the queue and gives them to the worker. */
 function hand(state: State, job: Job, stage: Stage, worker: Worker, count: number, turn: Turn): boolean {
   const { columns, ready } = stage;
@@ -78,7 +90,7 @@ function hand(state: State, job: Job, stage: Stage, worker: Worker, count: numbe
       if (attempt < 0) {
         attempt = columns.attempt(index);
         suspicion = columns.suspicion(index);
-        if (suspicion > 0) countMax = Math.min(countMax, suspectGroupSizes[suspicion - 1]!);
+        if (suspicion > 0) countMax = Math.min(countMax, suspectGroup(state, stage, suspicion));
         if (taken.count >= countMax) break;
       } else if (isLast(index)) {
         ready.advance(index - from);

@@ -65,16 +65,25 @@ export function endJob(state: State, job: Job, outcome: JobOutcome, reason: stri
   turn.jobFact(state, job, { fact: 'job-ended', outcome, ...(reason === undefined ? {} : { reason }), wallMs: turn.wallMs });
 }
 
-/** Only while inputs may still come: afterwards there is nothing to hold back. */
+/** Only while inputs may still come: afterwards there is nothing to hold back, and only who asked is told. */
 function tellFlow(job: Job, turn: Turn): void {
   if (job.feeder === undefined) return;
+  const mustTell = job.feederWaits;
+  job.feederWaits = false;
   for (const stage of job.stages) {
-    if (stage.spec.feed.kind !== 'inputs' || stage.sealed) continue;
+    if (stage.spec.feed.kind !== 'inputs' || (stage.sealed && !mustTell)) continue;
     const { columns } = stage;
     const final = columns.length - openTasks(stage);
     const mark = columns.length + final + (job.outcome === undefined ? 0 : 0.5);
-    if (mark === stage.flowTold) continue;
+    if (mark === stage.flowTold && !mustTell) continue;
     stage.flowTold = mark;
-    turn.tell(job.feeder, { kind: 'flow', job: job.id, stage: stage.index, added: columns.length, final });
+    turn.tell(job.feeder, {
+      kind: 'flow',
+      job: job.id,
+      stage: stage.index,
+      added: columns.length,
+      final,
+      ...(stage.sealed ? { sealed: true } : {}),
+    });
   }
 }

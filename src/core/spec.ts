@@ -88,3 +88,10 @@ export interface JobSpec {
   /** Chosen by the client: the same key stands for the same job until that job is dropped. */
   key?: string;
 }
+
+/** Hashes of the programs that its tasks come from. */
+export function bundlesOf(spec: JobSpec): Set<string> {
+  const hashes = new Set<string>();
+  for (const { definition } of spec.stages) if (definition?.bundle !== undefined) hashes.add(definition.bundle);
+  return hashes;
+}

@@ -11,7 +11,7 @@
  */
 import type { Columns } from './columns.ts';
 import type { JobOutcome } from './facts.ts';
-import type { ErrorRecord, Ranges } from './messages.ts';
+import type { ErrorRecord, MemoryReading, Ranges, WorkerCode } from './messages.ts';
 import type { ReadyQueue } from './ranges.ts';
 import type { JobSpec, StageSpec } from './spec.ts';
 import { Timers } from './timers.ts';
@@ -24,6 +24,10 @@ export interface State {
   registry: { stream: string; nextSeq: number };
   jobs: Map<string, Job>;
   keys: Map<string, string>;
+  /** What clients chose to name a submission → its job. */
+  submissions: Map<string, string>;
+  /** By hash. */
+  bundles: Map<string, StoredBundle>;
   pausedQueues: Set<string>;
   /** By index; a worker keeps its index for ever. */
   workers: Worker[];
@@ -55,6 +59,16 @@ export interface State {
   orphans: string[];
 }
 
+/** A program that clients uploaded; it goes with the last job that needs it. */
+export interface StoredBundle {
+  readonly hash: string;
+  readonly name: string;
+  readonly stream: string;
+  readonly bytes: number;
+  readonly addedWallMs: number;
+  readonly jobs: Set<string>;
+}
+
 export interface Ring {
   priority: number;
   jobs: Job[];
@@ -66,6 +80,7 @@ export interface Job {
   nextSeq: number;
   spec: JobSpec;
   digest: string;
+  submission: string | undefined;
   createdWallMs: number;
   outcome: JobOutcome | undefined;
   endedWallMs: number | undefined;
@@ -90,6 +105,8 @@ export interface Job {
   recovered: number;
   /** The session that sends this job's inputs. */
   feeder: string | undefined;
+  /** It wants to hear how far its inputs are durable, whether or not there is news. */
+  feederWaits: boolean;
   waiters: { session: string; request: number }[];
   readers: Set<Reader>;
   note: string | undefined;
@@ -189,6 +206,16 @@ export interface Worker {
   resources: Record<string, number>;
   used: Record<string, number>;
   labels: Record<string, string>;
+  host: string;
+  pid: number;
+  version: string;
+  /** Undefined until it said hello to this leader. */
+  code: WorkerCode | undefined;
+  /** Task names of `code`, for the scheduler. */
+  names: Set<string>;
+  memory: MemoryReading | undefined;
+  /** Why it left. */
+  why: string | undefined;
   lastHeardMs: number;
   lastBeat: number;
   lastSerialSeen: number;
@@ -238,6 +265,8 @@ export interface Reader {
   credit: number;
   /** input order: next index. completion order: position in the completion log (pair, offset within it). */
   next: number;
+  /** Shown tasks that the client has had already, before its connection broke. */
+  passOver: number;
   pair: number;
   within: number;
   done: boolean;
@@ -248,7 +277,9 @@ export type Wake =
   | { wake: 'job-start'; job: string }
   | { wake: 'job-deadline'; job: string }
   | { wake: 'ttl'; job: string; stage: number; from: number; count: number }
-  | { wake: 'drop'; job: string };
+  | { wake: 'drop'; job: string }
+  /** The connection of a worker closed: has it come back? */
+  | { wake: 'lease'; worker: number; incarnation: string };
 
 export function createState(options: { writer: string; registryStream: string; isOneMachine: boolean }): State {
   return {
@@ -258,6 +289,8 @@ export function createState(options: { writer: string; registryStream: string; i
     registry: { stream: options.registryStream, nextSeq: 0 },
     jobs: new Map(),
     keys: new Map(),
+    submissions: new Map(),
+    bundles: new Map(),
     pausedQueues: new Set(),
     workers: [],
     workersByName: new Map(),
@@ -280,6 +313,10 @@ export function createState(options: { writer: string; registryStream: string; i
 
 export function storyKey(stage: number, index: number): number {
   return stage * 2 ** 32 + index;
+}
+
+export function bundleStream(id: string): string {
+  return `bundle.${id}`;
 }
 
 export function jobStream(job: string): string {

@@ -20,7 +20,7 @@ import { endJob, settleJobs } from './settle.ts';
 import type { State, Wake } from './state.ts';
 import { onTookOver } from './takeover.ts';
 import type { Turn } from './turn.ts';
-import { acknowledge, judgeLeases, onWorker } from './workers.ts';
+import { acknowledge, judgeLeases, onConnectionClosed, onLeaseWake, onWorker } from './workers.ts';
 
 export function step(state: State, input: Input, turn: Turn): void {
   switch (input.from) {
@@ -58,12 +58,16 @@ function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Tur
     case 'full':
       state.full = input.full;
       return;
+    case 'connectionClosed':
+      if (state.leading) onConnectionClosed(state, input.address, turn);
+      return;
     case 'tookOver':
       return onTookOver(state, input.term, turn);
   }
 }
 
 function onWake(state: State, wake: Wake, turn: Turn): void {
+  if (wake.wake === 'lease') return onLeaseWake(state, wake, turn);
   const job = state.jobs.get(wake.job);
   if (!job) return;
   switch (wake.wake) {

@@ -5,7 +5,7 @@
  */
 import type { Fact, JobFact, RegistryFact } from './facts.ts';
 import { applyJobFact, applyRegistryFact } from './fold.ts';
-import type { AssignMessage, DeliverMessage, LogLine, ToClient, ToWorker } from './messages.ts';
+import type { AssignMessage, BundleMessage, DeliverMessage, LogLine, ToClient, ToWorker } from './messages.ts';
 import { randomFrom } from './random.ts';
 import type { Job, State } from './state.ts';
 import { jobStream } from './state.ts';
@@ -28,6 +28,7 @@ export interface Slice {
 export type Effect =
   | { effect: 'send'; address: string; message: ToWorker }
   | { effect: 'assign'; address: string; stream: string; message: Omit<AssignMessage, 'body'>; slices: Slice[] }
+  | { effect: 'sendBundle'; address: string; stream: string; message: Omit<BundleMessage, 'body'>; slices: Slice[] }
   | { effect: 'tell'; session: string; message: ToClient }
   | { effect: 'deliver'; session: string; stream: string; message: Omit<DeliverMessage, 'body'>; slices: Slice[] }
   | { effect: 'dropStream'; stream: string }
@@ -73,6 +74,17 @@ export class Turn {
     draft.facts.push(fact);
     this.gating = true;
     applyRegistryFact(state, fact, this);
+  }
+
+  /** The one entry of a stream that holds nothing else. */
+  entry(stream: string, fact: RegistryFact, body: readonly Uint8Array[]): void {
+    const draft = this.draft(stream, 0);
+    draft.facts.push(fact);
+    for (const chunk of body) {
+      draft.body.push(chunk);
+      draft.bodyBytes += chunk.length;
+    }
+    this.gating = true;
   }
 
   jobFact(state: State, job: Job, fact: JobFact): void {
@@ -128,7 +140,7 @@ export class SliceList {
 export function advanceStreams(state: State, drafts: Iterable<Draft>): void {
   for (const { stream, seq } of drafts) {
     if (stream === state.registry.stream) state.registry.nextSeq = seq + 1;
-    else {
+    else if (stream.startsWith(jobStream(''))) {
       const job = state.jobs.get(stream.slice(jobStream('').length));
       if (job) job.nextSeq = seq + 1;
     }

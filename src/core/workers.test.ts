@@ -40,17 +40,32 @@ describe('crashes', () => {
 
   it('again and again: the group of suspects shrinks to one, and only then is it charged', () => {
     const d = new Driver();
-    d.submit(jobSpec([stage()]), texts(20));
+    d.submit(jobSpec([stage(undefined, { chunkSize: 20 })]), texts(20));
     const sizes: number[] = [];
-    for (let i = 0; i < 4; i++) {
-      d.hello(`w${i}`, { slots: 32 });
+    for (let i = 0; i < 5; i++) {
+      d.hello(`w${i}`, { slots: 1 });
       sizes.push(d.assigned[0]!.lengths.length);
       d.assigned.length = 0;
       d.loseWorker();
     }
-    expect(sizes).toEqual([20, 20, 16, 1]);
+    expect(sizes).toEqual([20, 20, 16, 4, 1]);
     const job = [...d.state.jobs.values()][0]!;
     expect([...job.stories.values()].filter((story) => story.crashes === 1).length).toBeGreaterThan(0);
+  });
+
+  it('long ones, or of unknown length, are spread over all slots, so that they are through soon', () => {
+    const d = new Driver();
+    d.submit(jobSpec([stage()]), texts(4));
+    d.hello('w1', { slots: 2 });
+    d.loseWorker();
+    d.assigned.length = 0;
+    d.hello('w2', { slots: 4 });
+    expect(d.assigned.map(({ alone, lengths }) => [alone, lengths.length])).toEqual([
+      [true, 1],
+      [true, 1],
+      [true, 1],
+      [true, 1],
+    ]);
   });
 
   it('with crashLimit 0 nothing starts twice', () => {

@@ -1,19 +1,25 @@
 /** The roster: who is there, what each holds, and what becomes of it when one is lost (rules 6–10). */
 
 import { buildAssign } from './assign.ts';
+import { onBundleWanted } from './bundles.ts';
 import { isFinal, TaskState } from './columns.ts';
 import { heldHash } from './held-hash.ts';
-import { ackOwedBytesMax, ackOwedMax, assignGraceMs, beatMs, leaseMs } from './limits.ts';
+import { ackOwedBytesMax, ackOwedMax, assignGraceMs, beatMs, closeGraceMs, leaseMs } from './limits.ts';
 import type { FromWorker } from './messages.ts';
 import { indicesOf, RangeList } from './ranges.ts';
 import { crash, giveBack, onReport } from './reports.ts';
 import { detach } from './rows.ts';
-import type { Assignment, Job, Stage, State, Worker } from './state.ts';
+import type { Assignment, Job, Stage, State, Wake, Worker } from './state.ts';
 import type { Turn } from './turn.ts';
 
 export function onWorker(state: State, message: FromWorker, turn: Turn): void {
   if (message.kind === 'hello') return onHello(state, message, turn);
   const worker = state.workersByName.get(message.worker);
+  if (message.kind === 'died') {
+    // Of an incarnation that is known to be gone there is nothing to say.
+    if (worker?.incarnation === message.incarnation && worker.status !== 'left') onDied(state, worker, message, turn);
+    return;
+  }
   if (!worker || worker.incarnation !== message.incarnation || (worker.status !== 'live' && worker.status !== 'draining')) {
     // Lost or unknown (W12, C19): whatever it says is refused; it drops all and comes back as a new incarnation.
     turn.send(`worker.${message.worker}.${message.incarnation}`, { kind: 'fenced', term: state.term });
@@ -30,9 +36,8 @@ export function onWorker(state: State, message: FromWorker, turn: Turn): void {
     case 'logs':
       turn.effects.push({ effect: 'logs', lines: message.lines });
       return;
-    case 'died':
     case 'bundleWanted':
-      return;
+      return onBundleWanted(state, worker, message, turn);
     case 'note': {
       const job = state.jobs.get(message.job);
       if (job)
@@ -98,6 +103,12 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
   known.queues = new Set(message.queues);
   known.resources = message.resources;
   known.labels = message.labels;
+  known.host = message.host;
+  known.pid = message.pid;
+  known.version = message.version;
+  known.code = message.code;
+  known.names = new Set(message.code.kind === 'named' ? message.code.names : []);
+  known.why = undefined;
   known.lastHeardMs = turn.nowMs;
   turn.send(known.address, { kind: 'welcome', term: state.term, address: `coordinator.${state.term}`, leaseMs, beatMs });
 }
@@ -105,6 +116,7 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
 function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, turn: Turn, state: State): void {
   if (message.number <= worker.lastBeat) return;
   worker.lastBeat = message.number;
+  worker.memory = message.memory;
   // The answer is the worker's lease: it lives on the leader's word as the leader lives on its.
   const owed = worker.heardNumber - worker.ackedNumber;
   acknowledged(worker);
@@ -204,8 +216,31 @@ function onGoodbye(state: State, worker: Worker, turn: Turn): void {
   turn.registryFact(state, { fact: 'worker-left', worker: worker.name, incarnation: worker.incarnation, why: 'goodbye' });
 }
 
+/** Whoever started its process saw it end. */
+function onDied(state: State, worker: Worker, message: Extract<FromWorker, { kind: 'died' }>, turn: Turn): void {
+  worker.memory = message.memory ?? worker.memory;
+  loseWorker(state, worker, message.how.text, turn);
+}
+
+/** Its line closed: the same incarnation may come back within a grace, after that it is lost (H12). */
+export function onConnectionClosed(state: State, address: string, turn: Turn): void {
+  const worker = state.workers.find((each) => each.address === address);
+  if (!worker || worker.status === 'left') return;
+  worker.lastHeardMs = Math.min(worker.lastHeardMs, turn.nowMs - leaseMs + closeGraceMs);
+  state.timers.set(turn.nowMs + closeGraceMs, { wake: 'lease', worker: worker.index, incarnation: worker.incarnation });
+}
+
+/** The grace after a closed connection is over. */
+export function onLeaseWake(state: State, wake: Extract<Wake, { wake: 'lease' }>, turn: Turn): void {
+  const worker = state.workers[wake.worker];
+  if (!worker || worker.incarnation !== wake.incarnation || worker.status === 'left') return;
+  if (turn.nowMs - worker.lastHeardMs < leaseMs) return;
+  loseWorker(state, worker, `its connection closed and it did not come back within ${closeGraceMs} ms`, turn);
+}
+
 /** Its lease is over, or a new incarnation has taken its name. What it held may have run, and may be why it died. */
-function loseWorker(state: State, worker: Worker, why: string, turn: Turn): void {
+function loseWorker(state: State, worker: Worker, how: string, turn: Turn): void {
+  const why = describeLoss(state, worker, how);
   for (const handle of [...worker.held]) {
     const assignment = state.assignments.get(handle)!;
     const list = new RangeList();
@@ -214,6 +249,24 @@ function loseWorker(state: State, worker: Worker, why: string, turn: Turn): void
   }
   resolveInherited(state, worker, turn, why);
   turn.registryFact(state, { fact: 'worker-left', worker: worker.name, incarnation: worker.incarnation, why });
+}
+
+/** What a person needs to find out why: how it went, its last memory reading, what it had. */
+function describeLoss(state: State, worker: Worker, how: string): string {
+  const parts = [how];
+  if (worker.memory) parts.push(`memory last ${mebibytes(worker.memory.bytes)} of ${mebibytes(worker.memory.bytesMax)}`);
+  const held: string[] = [];
+  for (const handle of worker.held) {
+    const { job, stage, ranges } = state.assignments.get(handle)!;
+    const more = ranges.length > 2 || ranges[1]! > 1;
+    if (held.length < 4) held.push(`${stage.spec.definition?.name ?? job.spec.name}[${ranges[0]}]${more ? '…' : ''}`);
+  }
+  if (worker.heldTasks > 0) parts.push(`it held ${worker.heldTasks} ${worker.heldTasks === 1 ? 'task' : 'tasks'}: ${held.join(', ')}`);
+  return parts.join('; ');
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round(bytes / 2 ** 20)} MiB`;
 }
 
 /** Rule 7: not charged, but suspect; at the last degree of suspicion, or with crashLimit 0, it was the task. */

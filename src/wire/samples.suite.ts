@@ -204,6 +204,7 @@ export const factSamples: { [K in Fact['fact']]: Extract<Fact, { fact: K }> } = 
     bytes: 9,
     wallMs: 1_700_000_000_000,
   },
+  'bundle-stored': { fact: 'bundle-stored', hash: 'c0ffee' },
   'bundle-dropped': { fact: 'bundle-dropped', hash: 'c0ffee' },
   'letters-purged': { fact: 'letters-purged', stage: 0, ranges: u32(7, 1) },
   'job-dropped': { fact: 'job-dropped', job: 'j1' },
