@@ -4,8 +4,7 @@ import { memoryBroker } from './brokers/memory.ts';
 import type { Opened, OpenOptions } from './client/opener.ts';
 import { Coordinator } from './coordinator/coordinator.ts';
 import { noElection } from './elections/none.ts';
-import type { Journal } from './journals/journal.ts';
-import { memoryJournal } from './journals/memory.ts';
+import { openJournal } from './journal-of.ts';
 import { ShoalError } from './lib/errors.ts';
 import { startWorker } from './worker/worker.ts';
 
@@ -82,14 +81,4 @@ function unknownAddress(address: string): ShoalError {
   return new ShoalError('SH1301', `"${address}" is no address that shoal knows`, {
     hint: 'use local:, local:8, local:8?isolation=process or inline:',
   });
-}
-
-async function openJournal(url: string): Promise<Journal> {
-  if (url === 'memory:') return memoryJournal();
-  const dir = /^file:(?:\/\/)?(.+)$/.exec(url)?.[1];
-  if (dir === undefined) {
-    throw new ShoalError('SH1305', `"${url}" is no journal that shoal knows`, { hint: 'use memory: or file:DIR' });
-  }
-  const { openFileJournal } = await import('./journals/file/journal.ts');
-  return openFileJournal(dir);
 }

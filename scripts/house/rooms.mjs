@@ -18,6 +18,8 @@ import { isGenerated, isTest } from './source.mjs';
 /** @typedef {import('./source.mjs').Problem} Problem */
 
 const plugs = ['codecs', 'journals', 'brokers', 'elections'];
+/** They put a process together. */
+const pickers = ['open.ts', 'journal-of.ts', 'start-coordinator.ts', 'start-worker.ts', 'worker-child.ts'];
 const below = ['lib', 'core', 'wire', ...plugs, 'tasks'];
 
 /** @type {Record<string, readonly string[]>} */
@@ -34,15 +36,19 @@ const mayImport = {
   worker: below,
   client: below,
   api: [...below, 'coordinator', 'worker', 'client'],
-  'open.ts': [...below, 'coordinator', 'worker', 'client', 'api'],
-  'index.ts': [...below, 'coordinator', 'worker', 'client', 'api', 'open.ts'],
-  cli: [...below, 'coordinator', 'worker', 'client', 'api', 'open.ts', 'index.ts'],
+  'journal-of.ts': below,
+  'open.ts': [...below, 'coordinator', 'worker', 'client', 'api', ...pickers],
+  'start-coordinator.ts': [...below, 'coordinator', 'api', ...pickers],
+  'start-worker.ts': [...below, 'worker', 'client', ...pickers],
+  'worker-child.ts': [...below, 'worker', ...pickers],
+  'index.ts': [...below, 'coordinator', 'worker', 'client', 'api', ...pickers],
+  cli: [...below, 'coordinator', 'worker', 'client', 'api', ...pickers, 'index.ts'],
 };
 
 /** Codecs are no adapters: client and worker both need all of them, and they reach no engine. */
 const ports = new Set(['src/journals/journal.ts', 'src/brokers/broker.ts', 'src/elections/election.ts']);
 const adapterRooms = new Set(['journals', 'brokers', 'elections']);
-const picksAdapters = new Set(['open.ts', 'journals', 'brokers', 'elections']);
+const picksAdapters = new Set([...pickers, 'journals', 'brokers', 'elections']);
 
 /** Who may import a package: paths that begin so. */
 /** @type {Record<string, readonly string[]>} */

@@ -21,6 +21,7 @@ import { ulid } from '../lib/ulid.ts';
 import { decodeMessage, encodeHead } from '../wire/frame.ts';
 import { Appender } from './appender.ts';
 import { Effects } from './effects.ts';
+import { LogStore } from './log-store.ts';
 import { LocalSession } from './sessions.ts';
 import { takeOver } from './takeover.ts';
 
@@ -33,6 +34,8 @@ export interface CoordinatorOptions {
   onLog?: (line: LogLine) => void;
   /** One line for the log of this process. */
   onWarning?: (line: string) => void;
+  /** It has stopped by itself: its journal or its leadership is lost. */
+  onFailed?: (error: unknown) => void;
 }
 
 const noHead = new Uint8Array();
@@ -45,6 +48,7 @@ export class Coordinator {
   private readonly state: State;
   private readonly appender: Appender;
   private readonly effects: Effects;
+  private readonly logs: LogStore;
   private readonly sessions = new Map<string, LocalSession>();
   private inbox: Input[] = [];
   private inboxBytes = 0;
@@ -72,11 +76,12 @@ export class Coordinator {
     const writer = this.newId();
     this.state = createState({ writer, registryStream: 'registry', isOneMachine: options.isOneMachine });
     this.appender = new Appender(options.journal);
+    this.logs = new LogStore((session, message) => this.sessions.get(session)?.onMessage(message));
     this.effects = new Effects({
       broker: options.broker,
       journal: options.journal,
       session: (id) => this.sessions.get(id),
-      onLog: options.onLog,
+      onLogs: (lines) => this.onLogs(lines),
       fail: (error) => this.fail(error),
     });
   }
@@ -102,6 +107,17 @@ export class Coordinator {
     this.sessions.set(id, session);
     if (this.isStopped) queueMicrotask(() => session.end(closed));
     return session;
+  }
+
+  /** Whoever listened at these addresses of the broker is no longer connected. */
+  connectionsClosed(addresses: readonly string[]): void {
+    if (this.isStopped) return;
+    for (const address of addresses) this.push({ from: 'self', event: 'connectionClosed', address });
+  }
+
+  /** Leads, and its journal takes what it is given. */
+  get isServing(): boolean {
+    return this.state.leading && !this.isStopped && !this.state.full;
   }
 
   /** Resolves once `count` workers are live. */
@@ -161,6 +177,7 @@ export class Coordinator {
       hint: known?.hint ?? 'nothing that was confirmed is lost; start it again to go on',
     });
     for (const listener of this.listeners) void listener.close();
+    this.options.onFailed?.(error);
     // Another may lead at once: what it is told here is never said again.
     this.leadership?.resign().catch(() => undefined);
   }
@@ -181,6 +198,7 @@ export class Coordinator {
     if (this.isStopped) return;
     if (message === 'closed') {
       this.sessions.delete(session);
+      this.logs.unread(session);
       this.push({ from: 'client', session, message });
       return;
     }
@@ -188,8 +206,22 @@ export class Coordinator {
       this.sessions.get(session)?.onMessage({ kind: 'refusal', request: message.request, error: fullRefusal(message.spec.name) });
       return;
     }
-    if (message.kind === 'inputs') for (const chunk of message.body) this.inboxBytes += chunk.length;
-    this.push({ from: 'client', session, message, newId: message.kind === 'submit' ? this.newId() : '' });
+    if (message.kind === 'readLogs') return this.logs.read(session, message.reader, message.job, message.follow, this.isOver(message.job));
+    if (message.kind === 'unread') this.logs.unread(session, message.reader);
+    if ('body' in message) for (const chunk of message.body ?? []) this.inboxBytes += chunk.length;
+    const needsId = message.kind === 'submit' || message.kind === 'putBundle';
+    this.push({ from: 'client', session, message, newId: needsId ? this.newId() : '' });
+  }
+
+  private isOver(job: string): boolean {
+    const known = this.state.jobs.get(job);
+    return known === undefined || known.outcome !== undefined;
+  }
+
+  private onLogs(lines: readonly LogLine[]): void {
+    this.logs.add(lines);
+    const { onLog } = this.options;
+    if (onLog) for (const line of lines) onLog(line);
   }
 
   /** A pending promise holds the broker back while the inbox is full. */
@@ -248,6 +280,7 @@ export class Coordinator {
         if (this.isStopped) return;
         this.effects.carryOut(effects.list);
         for (const look of this.watchers) look();
+        this.logs.settle((job) => this.isOver(job));
       }
     } catch (error) {
       this.fail(error);
@@ -373,6 +406,6 @@ function bytesOf(input: Input): number {
   const { message } = input;
   if (!('body' in message)) return 0;
   let bytes = 0;
-  for (const chunk of message.body) bytes += chunk.length;
+  for (const chunk of message.body ?? []) bytes += chunk.length;
   return bytes;
 }

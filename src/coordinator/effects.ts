@@ -16,7 +16,7 @@ export interface EffectsOptions {
   broker: Broker;
   journal: Journal;
   session: (id: string) => LocalSession | undefined;
-  onLog: ((line: LogLine) => void) | undefined;
+  onLogs: (lines: readonly LogLine[]) => void;
   /** The journal can't give what it holds. */
   fail: (error: unknown) => void;
 }
@@ -83,7 +83,7 @@ export class Effects {
         this.options.journal.drop(effect.stream).catch(() => undefined);
         return true;
       case 'logs':
-        if (this.options.onLog) for (const line of effect.lines) this.options.onLog(line);
+        this.options.onLogs(effect.lines);
         return true;
     }
   }

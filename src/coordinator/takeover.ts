@@ -40,6 +40,7 @@ export async function takeOver(state: State, journal: Journal, clock: Clock): Pr
       if (state.term >= term) throw new NotLeaderError(state.term);
     }
   }
+  await forgetHalfStoredBundles(state, journal);
   const jobs = [...state.jobs.values()];
   for (const job of jobs) await foldJob(state, job, journal, clock);
   await fenceJobs(state, jobs, journal, term, clock);
@@ -71,6 +72,15 @@ async function foldJob(state: State, job: Job, journal: Journal, clock: Clock): 
       }
       job.nextSeq = seq + 1;
     }
+  }
+}
+
+/** The last leader may have died between the two entries of an upload; the client was not told, so it uploads again. */
+async function forgetHalfStoredBundles(state: State, journal: Journal): Promise<void> {
+  for (const { hash, stream } of state.bundles.values()) {
+    let isThere = false;
+    for await (const entries of journal.read(stream, { from: 0, to: 1, part: 'head' })) isThere ||= entries.length > 0;
+    if (!isThere) state.bundles.delete(hash);
   }
 }
 
