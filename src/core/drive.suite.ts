@@ -64,6 +64,7 @@ export class Driver {
   delivered: Delivered[] = [];
   sent: { address: string; message: Extract<Effect, { effect: 'send' }>['message'] }[] = [];
   dropped: string[] = [];
+  bundles: { address: string; hash: string; text: string }[] = [];
   private ids = 0;
   private requests = 0;
   private readonly numbers = new Map<string, number>();
@@ -110,6 +111,11 @@ export class Driver {
         const body = this.bytes(effect.stream, effect.slices);
         const frames = cut(body, Uint32Array.of(...effect.message.lengths, ...(effect.message.sharedLengths ?? [])));
         this.assigned.push({ ...effect.message, body: [body], worker: effect.address.split('.')[1]!, frames });
+        return;
+      }
+      case 'sendBundle': {
+        const text = decoder.decode(this.bytes(effect.stream, effect.slices));
+        this.bundles.push({ address: effect.address, hash: effect.message.hash, text });
         return;
       }
       case 'tell':
@@ -351,7 +357,8 @@ function picture(state: State): string {
     });
     return `${job.id} ${job.outcome} ${JSON.stringify([...job.stories.values()])}\n  ${stages.join('\n  ')}`;
   });
-  return [...jobs, [...state.pausedQueues].join()].join('\n');
+  const bundles = [...state.bundles.values()].map(({ hash, stream, jobs: needed }) => `${hash} ${stream} ${[...needed].join()}`);
+  return [...jobs, [...state.pausedQueues].join(), ...bundles, [...state.submissions].join()].join('\n');
 }
 
 export function stage(feed: StageSpec['feed'] = { kind: 'inputs' }, options: Partial<StageSpec> = {}): StageSpec {
