@@ -1,7 +1,7 @@
 /** Clusters as users hold them, and the default one that is opened by its first use. */
 
 import { msgpackCodec } from '../codecs/msgpack.ts';
-import type { JobView } from '../core/messages.ts';
+import type { JobView, WorkerInfo } from '../core/messages.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { findDefinition } from '../tasks/definition.ts';
 import { Connection } from './connection.ts';
@@ -48,6 +48,11 @@ export class ClusterHandle implements Cluster {
     return this.#opened?.durable ?? false;
   }
 
+  /** Do its jobs go on without this process? */
+  get isRemote(): boolean {
+    return this.#opened?.isRemote ?? false;
+  }
+
   get isClosed(): boolean {
     return this.#closing !== undefined;
   }
@@ -71,8 +76,9 @@ export class ClusterHandle implements Cluster {
   async waitForWorkers(count: number, options: { timeout?: Duration } = {}): Promise<void> {
     if (!(Number.isInteger(count) && count >= 0)) throw optionError(this.address, 'count', count, 'a whole number of workers');
     const timeoutMs = options.timeout === undefined ? undefined : durationOption(this.address, 'timeout', options.timeout, 0);
-    await this.open();
-    await this.#opened!.waitForWorkers(count, timeoutMs);
+    const connection = await this.open();
+    const opened = this.#opened!;
+    await (opened.waitForWorkers?.(count, timeoutMs) ?? pollForWorkers(connection, count, timeoutMs ?? workersTimeoutMs));
   }
 
   close(): Promise<void> {
@@ -101,8 +107,9 @@ export class ClusterHandle implements Cluster {
     if (!this.isDurable && !programHook()?.onEnd) this.#handles.register(handle, job);
   }
 
-  get runningCount(): number {
-    return this.#running.size;
+  /** Jobs that this client has started and not seen the end of. */
+  get runningJobs(): readonly string[] {
+    return [...this.#running];
   }
 
   /** Cancels what this client has started and not seen the end of. */
@@ -122,17 +129,9 @@ export class ClusterHandle implements Cluster {
   }
 
   async #open(): Promise<Connection> {
-    const { onLog } = this.#options;
-    let connection: Connection | undefined;
-    const opened = await open(this.#address, {
-      ...this.#options,
-      onLog: (line) => {
-        connection?.addLog(line);
-        onLog?.(line);
-      },
-    });
+    const opened = await open(this.#address, this.#options);
     this.#opened = opened;
-    connection = new Connection(opened.session());
+    const connection = new Connection(opened.session());
     this.connection = connection;
     this.#onOpen?.(opened.address);
     return connection;
@@ -167,9 +166,36 @@ export async function connect(address?: string, options: { token?: string; threa
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
     throw optionError(target, 'threads', threads, 'a whole number from 1 to 1024');
   }
-  const cluster = new ClusterHandle(target, options);
+  const from = address === undefined && process.env.SHOAL_ADDRESS ? 'SHOAL_ADDRESS (environment)' : undefined;
+  const cluster = new ClusterHandle(target, { ...options, from, onState: tellState(target) });
   await cluster.open();
   return cluster;
+}
+
+const fromEnvironment = 'from SHOAL_ADDRESS';
+const workersTimeoutMs = 30_000;
+const workersPollMs = 200;
+
+async function pollForWorkers(connection: Connection, count: number, timeoutMs: number): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
+  for (;;) {
+    const workers = await connection.request<WorkerInfo[]>({ kind: 'listWorkers' });
+    const live = workers.filter(({ status }) => status === 'live').length;
+    if (live >= count) return;
+    const leftMs = endMs - performance.now();
+    if (leftMs <= 0) throw new ShoalError('SH1405', `${live} of ${count} workers are there after ${timeoutMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, Math.min(workersPollMs, leftMs)));
+  }
+}
+
+/** Nothing waits in silence. */
+function tellState(address: string): (state: 'away' | 'back', why: string) => void {
+  return (state, why) => {
+    if (process.env.SHOAL_QUIET === '1') return;
+    const text =
+      state === 'away' ? `no line to the coordinator at ${address} (${why}); still trying` : `the coordinator at ${address} is back`;
+    process.stderr.write(`shoal: ${text}\n`);
+  };
 }
 
 let current: ClusterHandle | undefined;
@@ -179,7 +205,9 @@ export function defaultCluster(): ClusterHandle {
   if (current && !current.isClosed) return current;
   const hook = programHook();
   const found = addressOfEnvironment() ?? { address: 'local:', from: 'nothing said where, and this is the default' };
-  const cluster = new ClusterHandle(hook?.address ?? found.address, hook?.options ?? {}, true, (address) => {
+  const target = hook?.address ?? found.address;
+  const from = hook?.address === undefined && found.from === fromEnvironment ? 'SHOAL_ADDRESS (environment)' : undefined;
+  const cluster = new ClusterHandle(target, { from, onState: tellState(target), ...hook?.options }, true, (address) => {
     // A tool that runs the program says such things itself.
     if (!hook && process.env.SHOAL_QUIET !== '1') process.stderr.write(`shoal: running on ${address} (${found.from})\n`);
   });
@@ -191,7 +219,7 @@ export function defaultCluster(): ClusterHandle {
 
 function addressOfEnvironment(): { address: string; from: string } | undefined {
   const address = process.env.SHOAL_ADDRESS;
-  return address === undefined || address === '' ? undefined : { address, from: 'from SHOAL_ADDRESS' };
+  return address === undefined || address === '' ? undefined : { address, from: fromEnvironment };
 }
 
 export function clusterHandleOf(who: string, cluster: Cluster): ClusterHandle {

@@ -23,7 +23,7 @@ export function collectAll(connection: Connection, job: string, codecs: Codecs, 
           try {
             const { statuses } = message;
             if (problem === undefined) placed += place(message, codecs, values);
-            if (!message.done) connection.send({ kind: 'readCredit', reader, credit: statuses.length });
+            if (!message.done) connection.readCredit(reader, statuses.length);
           } catch (error) {
             problem = error;
           }

@@ -1,5 +1,6 @@
-import { expect, it } from 'vitest';
-import type { FromClient, JobView, Session } from '../core/messages.ts';
+import { describe, expect, it } from 'vitest';
+import type { DeliverMessage, FromClient, JobView, LogLine, Session } from '../core/messages.ts';
+import type { JobSpec } from '../core/spec.ts';
 import { Connection } from './connection.ts';
 
 function session(): Session & { sent: FromClient[]; isClosed: boolean } {
@@ -29,6 +30,127 @@ it('matches replies to requests in any order', async () => {
   await expect(first).rejects.toMatchObject({ code: 'SH1401', message: 'no a', hint: 'look' });
 });
 
+describe('on a line that breaks and comes back', () => {
+  function breaking() {
+    const line = { ...session(), resets: true, onReset: () => undefined };
+    const connection = new Connection(line);
+    const reset = (): FromClient[] => {
+      const before = line.sent.length;
+      line.onReset();
+      return line.sent.slice(before);
+    };
+    return { line, connection, reset };
+  }
+  const delivery = (reader: number, from: number, count: number, done = false): DeliverMessage => ({
+    kind: 'deliver',
+    reader,
+    indices: Uint32Array.of(from, count),
+    statuses: new Uint32Array(count),
+    attempts: new Uint32Array(count),
+    durations: new Uint32Array(count),
+    workers: new Uint32Array(count),
+    workerNames: ['w'],
+    lengths: new Uint32Array(count),
+    failures: [],
+    done,
+    body: [],
+  });
+  const spec: JobSpec = { name: 'j', stages: [], output: { stage: 0, take: 'one' }, priority: 0, keepMs: 0 };
+
+  it('what was not answered is asked again, what was is not; a submission keeps its name (A03)', async () => {
+    const { line, connection, reset } = breaking();
+    const answered = connection.request({ kind: 'query', job: 'a' });
+    line.onMessage({ kind: 'reply', request: 1, value: 'b' });
+    await answered;
+    const submitted = connection.request({ kind: 'submit', spec, digest: '' });
+    const again = reset();
+    expect(again).toEqual([line.sent[1]]);
+    expect(again[0]).toMatchObject({ kind: 'submit', submission: expect.stringMatching(/^[0-9a-z]{26}$/) });
+    line.onMessage({ kind: 'reply', request: 2, value: 'job' });
+    await expect(submitted).resolves.toBe('job');
+    expect(reset()).toEqual([]);
+  });
+
+  it('a deletion that was done the first time is done', async () => {
+    const { line, connection, reset } = breaking();
+    const deleted = connection.request({ kind: 'deleteJob', job: 'a' });
+    reset();
+    line.onMessage({ kind: 'refusal', request: 1, error: { code: 'SH1401', message: 'no job' } });
+    await expect(deleted).resolves.toEqual({});
+  });
+
+  it('inputs that are not known to be durable are sent again, in order; with none left the feeder says who it is', () => {
+    const { line, connection, reset } = breaking();
+    const inputs = (from: number, count: number) => ({
+      kind: 'inputs' as const,
+      job: 'a',
+      stage: 0,
+      from,
+      lengths: new Uint32Array(count),
+      body: [],
+    });
+    for (const from of [0, 10, 20]) connection.feed(inputs(from, 10));
+    line.onMessage({ kind: 'flow', job: 'a', stage: 0, added: 20, final: 3 });
+    expect(reset()).toMatchObject([{ from: 20, confirm: true }]);
+    line.onMessage({ kind: 'flow', job: 'a', stage: 0, added: 30, final: 3 });
+    expect(reset()).toMatchObject([{ from: 30, lengths: new Uint32Array(), confirm: true }]);
+    connection.feed({ kind: 'seal', job: 'a', stage: 0, total: 30 });
+    expect(reset()).toMatchObject([{ from: 30 }, { kind: 'seal', total: 30, confirm: true }]);
+    line.onMessage({ kind: 'flow', job: 'a', stage: 0, added: 30, final: 3, sealed: true });
+    expect(reset()).toEqual([]);
+  });
+
+  it('a reader goes on where it was, and an old line has no say in it any more', () => {
+    const { line, connection, reset } = breaking();
+    const got: string[] = [];
+    const sink = (name: string) => ({
+      deliver: ({ indices }: DeliverMessage) => void got.push(`${name} ${indices.join()}`),
+      end: (error: unknown) => void got.push(`${name} ${error === undefined ? 'end' : 'error'}`),
+    });
+    const first = connection.read('a', sink('in order'), { order: 'input', credit: 100, inputs: false });
+    connection.read('a', sink('as done'), { order: 'completion', credit: 50, inputs: true });
+    line.onMessage(delivery(1, 0, 30));
+    line.onMessage(delivery(2, 7, 20));
+    connection.readCredit(first, 5);
+    const again = reset();
+    expect(again).toMatchObject([
+      { kind: 'read', reader: 3, order: 'input', credit: 75, from: 30 },
+      { kind: 'read', reader: 4, order: 'completion', credit: 30, from: 20, inputs: true },
+    ]);
+    line.onMessage(delivery(1, 30, 5));
+    line.onMessage(delivery(3, 30, 5, true));
+    connection.unread(first);
+    expect(line.sent.at(-1)).toEqual({ kind: 'unread', reader: 3 });
+    expect(got).toEqual(['in order 0,30', 'as done 7,20', 'in order 30,5', 'in order end']);
+    expect(reset()).toMatchObject([{ order: 'completion' }]);
+  });
+
+  it('of printed lines only those come that are new', () => {
+    const { line, connection, reset } = breaking();
+    const got: string[] = [];
+    const printed = (message: string): LogLine => ({
+      wallMs: 1,
+      job: 'a',
+      stage: 0,
+      index: 0,
+      attempt: 1,
+      task: 't',
+      level: 'info',
+      message,
+    });
+    connection.readLogs(
+      'a',
+      { lines: (lines) => void got.push(...lines.map(({ message }) => message)), end: () => void got.push('end') },
+      true,
+    );
+    line.onMessage({ kind: 'printed', reader: 1, lines: [printed('1'), printed('2')], done: false });
+    expect(reset()).toEqual([{ kind: 'readLogs', reader: 2, job: 'a', follow: true }]);
+    line.onMessage({ kind: 'printed', reader: 2, lines: [printed('1'), printed('2'), printed('3')], done: false });
+    line.onMessage({ kind: 'printed', reader: 2, lines: [printed('4')], done: true });
+    expect(got).toEqual(['1', '2', '3', '4', 'end']);
+  });
+});
+
 it('asks once how a job ended, however many want to know', async () => {
   const line = session();
   const connection = new Connection(line);
@@ -53,15 +175,6 @@ it('tells everybody when it is over, and whoever asks later', async () => {
   await Promise.resolve();
   expect(ends).toEqual([expect.objectContaining({ code: 'SH1302' }), expect.objectContaining({ code: 'SH1302' })]);
   const { length } = line.sent;
-  connection.send({ kind: 'unread', reader: 1 });
+  connection.unread(1);
   expect(line.sent).toHaveLength(length);
-});
-
-it('keeps the newest log lines', () => {
-  const connection = new Connection(session());
-  const line = { wallMs: 0, job: 'a', stage: 0, index: 0, attempt: 1, task: 't', level: 'info', message: '' };
-  for (let n = 0; n < 25_000; n++) connection.addLog({ ...line, message: String(n) });
-  const kept = connection.logsOf('a');
-  expect(kept.at(-1)!.message).toBe('24999');
-  expect(kept.length).toBeLessThanOrEqual(20_000);
 });

@@ -3,18 +3,20 @@
  * readers and flow reports to their feeders. Knows nothing of tasks or values.
  *
  * 1. Each request is answered once: by a reply, a refusal, or the end of the session.
- * 2. Each reader gets deliveries in the order they were sent, then one end.
+ * 2. Each reader gets deliveries in the order they were sent, each task once, then one end.
  * 3. After the session's end everything that waits has been told so, and whatever asks anew is told at once.
+ * 4. Where the line may break and come back (`session.resets`), all that was not answered is said again: requests in their
+ *    order, inputs that are not known to be durable, readers from where they were. What repeats is the same job (A03).
  */
-import type { DeliverMessage, FromClient, JobView, LogLine, Refusal, Session, ToClient } from '../core/messages.ts';
+import { randomBytes } from 'node:crypto';
+import type { FromClient, JobView, Refusal, Session, ToClient } from '../core/messages.ts';
 import type { ShoalError } from '../lib/errors.ts';
+import { ulid } from '../lib/ulid.ts';
+import { type LogSink, OpenReaders, type ReaderSink, type ReadOptions } from './open-readers.ts';
 import { refusalError } from './task-error.ts';
+import { UnconfirmedInputs } from './unconfirmed.ts';
 
-export interface ReaderSink {
-  deliver(message: DeliverMessage): void;
-  /** No more will come: it was told all (`done`), or an error. */
-  end(error: ShoalError | undefined): void;
-}
+export type { ReaderSink } from './open-readers.ts';
 
 export type FlowSink = (flow: { stage: number; added: number; final: number }) => void;
 
@@ -23,49 +25,55 @@ type Distribute<M> = M extends { request: number } ? Omit<M, 'request'> : never;
 export type Request = Distribute<FromClient>;
 
 interface Waiting {
+  message: FromClient;
+  /** Said on more than one line: what it asks for may have been done already. */
+  isRepeated: boolean;
   resolve(value: unknown): void;
   reject(error: ShoalError): void;
 }
-
-/** Log lines kept for `job.logs()`, over all jobs of a cluster. */
-const logLinesMax = 20_000;
 
 export class Connection {
   readonly #session: Session;
   #nextNumber = 1;
   #over: ShoalError | undefined;
   readonly #waiting = new Map<number, Waiting>();
-  readonly #readers = new Map<number, ReaderSink>();
+  readonly #readers = new OpenReaders(() => this.#nextNumber++);
+  readonly #unconfirmed = new UnconfirmedInputs();
   readonly #flows = new Map<string, FlowSink>();
   readonly #ended = new Map<string, Promise<JobView>>();
-  readonly #logs: LogLine[] = [];
-  readonly #logListeners = new Set<(line: LogLine) => void>();
 
   constructor(session: Session) {
     this.#session = session;
     session.onMessage = (message) => this.#receive(message);
     session.onClose = (refusal) => this.#close(refusal);
+    session.onReset = () => this.#sayAgain();
   }
 
   request<T>(message: Request): Promise<T> {
     if (this.#over) return Promise.reject(this.#over);
     const request = this.#nextNumber++;
+    const whole = { ...message, request } as FromClient;
+    if (this.#session.resets && whole.kind === 'submit') whole.submission = ulid(Date.now(), randomBytes(10));
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.set(request, { resolve: resolve as (value: unknown) => void, reject });
-      this.#session.send({ ...message, request } as FromClient);
+      this.#waiting.set(request, { message: whole, isRepeated: false, resolve: resolve as (value: unknown) => void, reject });
+      this.#session.send(whole);
     });
   }
 
-  /** For what is not answered. After the end it goes nowhere: the reader or request beside it is told. */
-  send(message: FromClient): void {
-    if (!this.#over) this.#session.send(message);
+  /** For inputs and their seal, which are not answered. After the end they go nowhere: whoever waits for the job is told. */
+  feed(message: Extract<FromClient, { kind: 'inputs' | 'seal' }>): void {
+    if (this.#over) return;
+    this.#session.send(this.#session.resets ? this.#unconfirmed.sent(message) : message);
   }
 
   /** How the job ended; one request however many ask. */
   ended(job: string): Promise<JobView> {
     let ended = this.#ended.get(job);
     if (!ended) {
-      ended = this.request<JobView>({ kind: 'wait', job }).finally(() => this.#ended.delete(job));
+      ended = this.request<JobView>({ kind: 'wait', job }).finally(() => {
+        this.#ended.delete(job);
+        this.#unconfirmed.forget(job);
+      });
       // Someone who only feeds or draws does not look at how it failed; those who do, do.
       ended.catch(() => undefined);
       this.#ended.set(job, ended);
@@ -73,16 +81,19 @@ export class Connection {
     return ended;
   }
 
-  read(job: string, sink: ReaderSink, how: { order: 'input' | 'completion'; credit: number; inputs: boolean }): number {
-    const reader = this.#nextNumber++;
-    const over = this.#over;
-    if (over) {
-      queueMicrotask(() => sink.end(over));
-      return reader;
-    }
-    this.#readers.set(reader, sink);
-    this.#session.send({ kind: 'read', reader, job, ...how });
-    return reader;
+  /** Gives the handle for `readCredit` and `unread`. */
+  read(job: string, sink: ReaderSink, how: ReadOptions): number {
+    return this.#open(this.#readers.read(job, sink, how), sink);
+  }
+
+  /** What the job's tasks printed. */
+  readLogs(job: string, sink: LogSink, follow: boolean): number {
+    return this.#open(this.#readers.readLogs(job, sink, follow), sink);
+  }
+
+  readCredit(reader: number, credit: number): void {
+    const message = this.#readers.credit(reader, credit);
+    if (message && !this.#over) this.#session.send(message);
   }
 
   /**
@@ -90,8 +101,8 @@ export class Connection {
    * when its reader does.
    */
   unread(reader: number): void {
-    this.#readers.delete(reader);
-    this.send({ kind: 'unread', reader });
+    const number = this.#readers.close(reader);
+    if (number !== undefined && !this.#over) this.#session.send({ kind: 'unread', reader: number });
   }
 
   onFlow(job: string, sink: FlowSink): void {
@@ -102,27 +113,28 @@ export class Connection {
     this.#flows.delete(job);
   }
 
-  addLog(line: LogLine): void {
-    this.#logs.push(line);
-    // Cut in halves, so that dropping old lines costs nothing per line.
-    if (this.#logs.length > logLinesMax) this.#logs.splice(0, logLinesMax / 2);
-    for (const listener of this.#logListeners) listener(line);
-  }
-
-  logsOf(job: string): LogLine[] {
-    return this.#logs.filter((line) => line.job === job);
-  }
-
-  /** Returns what ends the listening. */
-  onLog(listener: (line: LogLine) => void): () => void {
-    this.#logListeners.add(listener);
-    return () => this.#logListeners.delete(listener);
-  }
-
   close(): void {
     if (this.#over) return;
     this.#close({ code: 'SH1302', message: 'the cluster is closed', hint: 'call connect() again' });
     this.#session.close();
+  }
+
+  #open({ handle, message }: { handle: number; message: FromClient }, sink: { end(error: ShoalError): void }): number {
+    const over = this.#over;
+    if (over) {
+      this.#readers.close(handle);
+      queueMicrotask(() => sink.end(over));
+    } else this.#session.send(message);
+    return handle;
+  }
+
+  #sayAgain(): void {
+    for (const waiting of this.#waiting.values()) {
+      waiting.isRepeated = true;
+      this.#session.send(waiting.message);
+    }
+    for (const message of this.#unconfirmed.again()) this.#session.send(message);
+    for (const message of this.#readers.again()) this.#session.send(message);
   }
 
   #receive(message: ToClient): void {
@@ -131,24 +143,30 @@ export class Connection {
         this.#take(message.request)?.resolve(message.value);
         return;
       case 'refusal':
-        this.#take(message.request)?.reject(refusalError(message.error));
+        this.#refused(message.request, message.error);
         return;
       case 'flow':
+        this.#unconfirmed.confirmed(message);
         this.#flows.get(message.job)?.(message);
         return;
-      case 'deliver': {
-        const sink = this.#readers.get(message.reader);
-        sink?.deliver(message);
-        if (message.done && this.#readers.delete(message.reader)) sink?.end(undefined);
+      case 'deliver':
+        this.#readers.deliver(message);
         return;
-      }
-      case 'readEnd': {
-        const sink = this.#readers.get(message.reader);
-        this.#readers.delete(message.reader);
-        sink?.end(message.error && refusalError(message.error));
+      case 'printed':
+        this.#readers.print(message.reader, message.lines, message.done);
         return;
-      }
+      case 'readEnd':
+        this.#readers.end(message.reader, message.error && refusalError(message.error));
+        return;
     }
+  }
+
+  #refused(request: number, error: Refusal): void {
+    const waiting = this.#take(request);
+    if (!waiting) return;
+    // The first time it was done, and the line broke before we heard so.
+    if (waiting.isRepeated && waiting.message.kind === 'deleteJob' && error.code === 'SH1401') waiting.resolve({});
+    else waiting.reject(refusalError(error));
   }
 
   #take(request: number): Waiting | undefined {
@@ -162,10 +180,8 @@ export class Connection {
     const error = refusalError(refusal);
     this.#over = error;
     const waiting = [...this.#waiting.values()];
-    const readers = [...this.#readers.values()];
     this.#waiting.clear();
-    this.#readers.clear();
     for (const each of waiting) each.reject(error);
-    for (const reader of readers) reader.end(error);
+    this.#readers.endAll(error);
   }
 }

@@ -14,7 +14,7 @@ export function specDigest(spec: JobSpec): string {
 /** JSON with the names of each object in order. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, function replace(this: unknown, name: string, part: unknown): unknown {
-    if (name === 'module') return undefined;
+    if (name === 'module' || name === 'bundle') return undefined;
     if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
     return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
   });

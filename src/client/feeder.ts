@@ -95,7 +95,7 @@ export class Feeder {
         if (this.#isStopped) break;
         this.#send();
         if (!goesOn) {
-          connection.send({ kind: 'seal', job, stage, total: this.#sent });
+          connection.feed({ kind: 'seal', job, stage, total: this.#sent });
           this.isComplete = true;
           return;
         }
@@ -129,7 +129,7 @@ export class Feeder {
     this.#sent += lengths.length;
     this.#sentBytes += body.length;
     this.#batchTasks *= 2;
-    connection.send({ kind: 'inputs', job, stage, from, lengths, body: [body], ...(this.#digest && { digest: this.#digest.value }) });
+    connection.feed({ kind: 'inputs', job, stage, from, lengths, body: [body], ...(this.#digest && { digest: this.#digest.value }) });
   }
 
   /** What an async source gave goes out when it lets the loop turn, not when the batch is full. */

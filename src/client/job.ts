@@ -68,8 +68,7 @@ export abstract class JobHandle<O> implements Job<O> {
     const sinceMs = options.since === undefined ? undefined : durationOption(this.who, 'since', options.since, 0);
     const { connection, id } = await this.opened();
     const fromWallMs = sinceMs === undefined ? 0 : Date.now() - sinceMs;
-    const lines = options.follow ? followLogs(connection, id) : connection.logsOf(id);
-    for await (const { wallMs, task, level, message } of lines) {
+    for await (const { wallMs, task, level, message } of logLines(connection, id, options.follow === true)) {
       if (wallMs >= fromWallMs) yield { time: new Date(wallMs), task, level, message };
     }
   }
@@ -141,30 +140,32 @@ function longTimer(ms: number, act: () => void, renewed: (timer: NodeJS.Timeout)
   return setTimeout(() => renewed(longTimer(ms - timerMsMax, act, renewed)), timerMsMax);
 }
 
-async function* followLogs(connection: Connection, job: string): AsyncGenerator<LogLine> {
-  const lines = connection.logsOf(job);
+async function* logLines(connection: Connection, job: string, follow: boolean): AsyncGenerator<LogLine> {
+  const lines: LogLine[] = [];
   let wake: (() => void) | undefined;
-  let isOver = false;
-  const end = () => {
-    isOver = true;
-    wake?.();
+  let over: { error: ShoalError | undefined } | undefined;
+  const sink = {
+    lines(more: readonly LogLine[]) {
+      lines.push(...more);
+      wake?.();
+    },
+    end(error: ShoalError | undefined) {
+      over = { error };
+      wake?.();
+    },
   };
-  const off = connection.onLog((line) => {
-    if (line.job !== job) return;
-    lines.push(line);
-    wake?.();
-  });
-  connection.ended(job).then(end, end);
+  const reader = connection.readLogs(job, sink, follow);
   try {
     for (;;) {
       while (lines.length > 0) yield lines.shift()!;
-      if (isOver) return;
+      if (over?.error) throw over.error;
+      if (over) return;
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
     }
   } finally {
-    off();
+    connection.unread(reader);
   }
 }
 

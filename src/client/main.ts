@@ -147,10 +147,15 @@ class Interruption {
     const interrupted = new ShoalError('SH2005', `the program was interrupted by ${signal}`);
     this.#controller.abort(interrupted);
     this.#timer = setTimeout(() => this.#tooLate(interrupted), bodyGraceMs);
-    const count = this.#cluster.runningCount;
+    const { runningJobs, address } = this.#cluster;
+    const count = runningJobs.length;
     if (count === 0) return;
     const jobs = count === 1 ? '1 job' : `${count} jobs`;
-    if (this.#cluster.isDurable) {
+    if (this.#cluster.isRemote) {
+      const watch = runningJobs.map((job) => `  shoal jobs watch ${job} --address ${address}\n`).join('');
+      process.stderr.write(`shoal: detached; ${jobs} ${count === 1 ? 'goes' : 'go'} on at ${address}\n${watch}`);
+      this.#tooLate(interrupted);
+    } else if (this.#cluster.isDurable) {
       // What is done is in the journal; the body would wait for the rest, so it is told that there is no more.
       process.stderr.write(`shoal: interrupted; what is done is kept, run it again to go on (${jobs})\n`);
       this.#tooLate(interrupted);

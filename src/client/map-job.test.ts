@@ -460,8 +460,7 @@ describe('a job can be watched', () => {
     const job = on(square).map([1]);
     await job.toArray();
     const line = { wallMs: 5_000, job: job.id, stage: 0, index: 0, attempt: 1, task: 'map.square', level: 'info', message: 'hello' };
-    coordinator.options[0]!.onLog!(line);
-    coordinator.options[0]!.onLog!({ ...line, job: 'another' });
+    coordinator.printed.push(line, { ...line, job: 'another' });
     expect(await all(job.logs({ follow: true }))).toEqual([{ time: new Date(5_000), task: 'map.square', level: 'info', message: 'hello' }]);
     expect(await all(job.logs({ since: '1m' }))).toEqual([]);
   });

@@ -9,6 +9,12 @@ export interface OpenOptions {
   isolation?: 'thread' | 'process';
   /** Between a task's signal and its termination, ms; default 5000. */
   cancelGraceMs?: number;
+  /** Where the address came from, for errors. */
+  from?: string | undefined;
+  /** Tries to reach a coordinator before giving up; default 5, within 10 s. */
+  attempts?: number;
+  /** A line to a coordinator has been away for a while, or is back. */
+  onState?: (state: 'away' | 'back', why: string) => void;
   /** Called with each captured log line (local and inline). */
   onLog?: (line: import('../core/messages.ts').LogLine) => void;
 }
@@ -18,14 +24,16 @@ export interface Opened {
   readonly address: string;
   /** Does what was submitted outlive this process? */
   readonly durable: boolean;
+  /** Somewhere else: jobs go on without this process, and its files mean nothing there. */
+  readonly isRemote?: boolean;
   session(): Session;
-  /** Resolves when this many workers are there. */
-  waitForWorkers(count: number, timeoutMs?: number): Promise<void>;
+  /** Resolves when this many workers are there; absent: the coordinator is asked. */
+  waitForWorkers?(count: number, timeoutMs?: number): Promise<void>;
   /** Ends threads and files. Idempotent. */
   close(): Promise<void>;
 }
 
-/** Address: `inline:` | `local:` | `local:8` | `local:8?isolation=process`. Unknown ones: SH1301. */
+/** Address: `inline:` | `local:` | `local:8` | `local:8?isolation=process` | `http://…` | `https://…`. Unknown ones: SH1301. */
 export type Opener = (address: string, options: OpenOptions) => Promise<Opened>;
 
 let opener: Opener | undefined;

@@ -15,11 +15,23 @@ export interface ProgramEnd {
   signal?: NodeJS.Signals;
 }
 
+export interface ProgramBundle {
+  /** sha256 of its bytes, hex. */
+  hash: string;
+  /** For people: the program's file name. */
+  name: string;
+  /** Where this process imported it from: definitions of this module are the bundle's. */
+  url: string;
+  read(): Promise<Uint8Array>;
+}
+
 export interface ProgramHook {
   args: readonly string[];
   /** Where the default cluster is; absent: `SHOAL_ADDRESS`, then `local:`. */
   address?: string;
   options?: OpenOptions;
+  /** The program as workers of a cluster are to get it. */
+  bundle?: ProgramBundle;
   /** A key for the program's nth job (from 0) that brought none; with a journal, running again goes on where it was. */
   autoKey?(ordinal: number, name: string): string | undefined;
   /** Draws a job's progress instead of the bar, for every job or for those that ask for it (`asked`). */

@@ -181,7 +181,7 @@ export class ResultStream<T> implements AsyncIterableIterator<T> {
     const credit = most - this.#outstanding;
     if (credit < most / 4) return;
     this.#outstanding += credit;
-    this.#options.connection.send({ kind: 'readCredit', reader: this.#reader, credit });
+    this.#options.connection.readCredit(this.#reader, credit);
   }
 
   #finish(): void {

@@ -4,7 +4,7 @@
  * the order of things. What it leaves out (retries, leases, journals) the client never sees.
  */
 import { fillTemplate, pick } from '../codecs/template.ts';
-import type { DeliverMessage, FromClient, JobState, JobView, Session, TaskFailure, ToClient } from '../core/messages.ts';
+import type { DeliverMessage, FromClient, JobState, JobView, LogLine, Session, TaskFailure, ToClient } from '../core/messages.ts';
 import type { JobSpec, StageSpec } from '../core/spec.ts';
 import { ByteSink, concatBytes } from '../lib/bytes.ts';
 import { findDefinition } from '../tasks/definition.ts';
@@ -46,6 +46,8 @@ class ScriptedJob {
 
 export class ScriptedCoordinator {
   readonly sent: FromClient[] = [];
+  /** What tasks are said to have printed. */
+  readonly printed: LogLine[] = [];
   readonly jobs = new Map<string, ScriptedJob>();
   readonly options: OpenOptions[] = [];
   /** Run tasks as soon as they are there; else by `run()`. */
@@ -173,6 +175,10 @@ export class ScriptedCoordinator {
         if (job) this.#tell({ kind: 'reply', request: message.request, value: { job: job.id } });
         else this.#tell({ kind: 'refusal', request: message.request, error: { code: 'SH1404', message: 'there is no such key' } });
         return;
+      }
+      case 'readLogs': {
+        const lines = this.printed.filter(({ job }) => job === message.job);
+        return this.#tell({ kind: 'printed', reader: message.reader, lines, done: true });
       }
       case 'deadLetters':
         return this.#tell({ kind: 'reply', request: message.request, value: [] });

@@ -1,15 +1,15 @@
 /** From a built spec to an open job: options into the spec, keys, digests, and the inputs that are known at once. */
 import { createHash } from 'node:crypto';
 import type { SubmitReply } from '../core/messages.ts';
-import type { JobSpec } from '../core/spec.ts';
+import type { JobSpec, StageSpec } from '../core/spec.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { insideTask } from '../tasks/where-am-i.ts';
 import type { ClusterHandle } from './cluster.ts';
-import type { Connection } from './connection.ts';
+import type { Connection, Request } from './connection.ts';
 import { RollingDigest, specDigest } from './digests.ts';
 import { otherInputs } from './feeder.ts';
 import { type JobTerms, keepMsNormal } from './options.ts';
-import { programHook } from './program.ts';
+import { type ProgramBundle, programHook } from './program.ts';
 import type { BuiltSpec } from './spec-builder.ts';
 
 export interface OpenJob {
@@ -61,7 +61,8 @@ export async function openJob(
 ): Promise<OpenJob> {
   const connection = cluster.connection ?? (await cluster.open());
   const key = terms.key ?? autoKey;
-  const spec: JobSpec = { name, stages: built.stages, output: built.output, ...terms };
+  const stages = cluster.isRemote ? built.stages.map(placed) : built.stages;
+  const spec: JobSpec = { name, stages, output: built.output, ...terms };
   if (autoKey !== undefined) {
     spec.key = autoKey;
     // Running again has to find it.
@@ -69,7 +70,7 @@ export async function openJob(
   }
   const digest = key === undefined ? '' : specDigest(spec);
   const inputs = whole && { lengths: Uint32Array.of(whole.length), body: [whole] };
-  const reply = await connection.request<SubmitReply>({ kind: 'submit', spec, digest, ...inputs });
+  const reply = await submitWithProgram(connection, { kind: 'submit', spec, digest, ...inputs });
   const hasEnded = reply.state === 'failed' || reply.state === 'cancelled' || reply.state === 'expired';
   if (autoKey !== undefined && reply.deduplicated && hasEnded) await connection.request({ kind: 'replay', job: reply.job });
   cluster.started(reply.job);
@@ -82,6 +83,47 @@ export async function openJob(
     isKeyed: key !== undefined,
     stages: reply.stages,
   };
+}
+
+/** For workers elsewhere: the program that has it, or its name alone. Paths of this machine mean nothing to them. */
+function placed(stage: StageSpec): StageSpec {
+  const { definition } = stage;
+  if (!definition) return stage;
+  const { name, module } = definition;
+  const bundle = programHook()?.bundle;
+  return { ...stage, definition: { name, ...(bundle && module === bundle.url && { bundle: bundle.hash }) } };
+}
+
+/** The program goes ahead of the first job that needs it, and again if the coordinator has let go of it meanwhile. */
+async function submitWithProgram(connection: Connection, message: Extract<Request, { kind: 'submit' }>): Promise<SubmitReply> {
+  const bundle = programHook()?.bundle;
+  const needsBundle = bundle && message.spec.stages.some(({ definition }) => definition?.bundle === bundle.hash);
+  for (let tries = 1; ; tries++) {
+    if (needsBundle) await upload(connection, bundle);
+    try {
+      return await connection.request<SubmitReply>(message);
+    } catch (error) {
+      if (!needsBundle || tries === 3 || (error as ShoalError).code !== 'SH1408') throw error;
+      uploads.delete(connection);
+    }
+  }
+}
+
+const uploads = new WeakMap<Connection, Promise<void>>();
+
+function upload(connection: Connection, bundle: ProgramBundle): Promise<void> {
+  let uploaded = uploads.get(connection);
+  if (!uploaded) {
+    uploaded = uploadOnce(connection, bundle);
+    uploads.set(connection, uploaded);
+    uploaded.catch(() => uploads.delete(connection));
+  }
+  return uploaded;
+}
+
+async function uploadOnce(connection: Connection, { hash, name, read }: ProgramBundle): Promise<void> {
+  const { known } = await connection.request<{ known: boolean }>({ kind: 'hasBundle', hash });
+  if (!known) await connection.request({ kind: 'putBundle', hash, name, body: [await read()] });
 }
 
 /** Sends inputs that are all there, and seals; SH1403 if the job has others. */
@@ -104,10 +146,10 @@ export function feedFrames(job: OpenJob, stage: number, frames: readonly Uint8Ar
   while (from < frames.length) {
     const { lengths, body } = joined(frames.slice(from, batchEnd(frames, from)));
     digest?.add(lengths, body);
-    connection.send({ kind: 'inputs', job: id, stage, from, lengths, body: [body], ...(digest && { digest: digest.value }) });
+    connection.feed({ kind: 'inputs', job: id, stage, from, lengths, body: [body], ...(digest && { digest: digest.value }) });
     from += lengths.length;
   }
-  connection.send({ kind: 'seal', job: id, stage, total: frames.length });
+  connection.feed({ kind: 'seal', job: id, stage, total: frames.length });
 }
 
 function batchEnd(frames: readonly Uint8Array[], from: number): number {

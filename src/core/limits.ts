@@ -28,6 +28,9 @@ export const suspectGroupSizes = [256, 16, 1] as const;
 export const historyEntriesMax = 20;
 /** Payload bytes of one value. */
 export const payloadBytesMax = 64 * 1024 * 1024;
+/** One message on a line: the largest value, with room for whatever travels beside it. */
+export const messageBytesMax = 256 * 1024 * 1024;
+
 /** Bytes of input that one turn takes in before it commits; one larger message is taken alone. */
 export const turnBytesMax = 8 * 1024 * 1024;
 /** After a closed connection the same incarnation of a worker may return for this long. */
@@ -53,4 +56,5 @@ relation(assignGraceMs >= 2 * beatMs, 'a beat can tell of an assignment before i
 relation(closeGraceMs < leaseMs, 'a closed connection is judged sooner than silence');
 relation(tickGapMs < leaseMs, 'a pause is noticed before leases are judged by it');
 relation(aheadTasksPerSlot > unknownTasksPerSlot, 'an assignment ahead holds several tasks');
+relation(messageBytesMax >= 2 * payloadBytesMax, 'a task of a large input may be delivered with a large result');
 relation(payloadBytesMax >= assignBytesMax, 'a large value travels alone');

@@ -470,6 +470,7 @@ export type ToClient =
   | { kind: 'reply'; request: number; value: unknown }
   | { kind: 'refusal'; request: number; error: Refusal }
   /** How far a job whose inputs this client feeds has come: feed more while added − final is small. */
+  /** `sealed`: no more inputs are taken; it is sealed, or the job is over. */
   | { kind: 'flow'; job: string; stage: number; added: number; final: number; sealed?: boolean }
   /** Lines for a `readLogs`; `done`: the job has ended and these are the last. */
   | { kind: 'printed'; reader: number; lines: LogLine[]; done: boolean }
@@ -518,5 +519,8 @@ export interface Session {
   onMessage: (message: ToClient) => void;
   /** The session is over (coordinator closed, connection lost for good). */
   onClose: (error: Refusal) => void;
+  /** Its line may break and come back; then `onReset` is called, and all that was not answered must be said again. */
+  readonly resets?: boolean;
+  onReset?: () => void;
   close(): void;
 }

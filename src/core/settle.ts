@@ -83,7 +83,7 @@ function tellFlow(job: Job, turn: Turn): void {
       stage: stage.index,
       added: columns.length,
       final,
-      ...(stage.sealed ? { sealed: true } : {}),
+      ...(stage.sealed || job.outcome !== undefined ? { sealed: true } : {}),
     });
   }
 }

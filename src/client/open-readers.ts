@@ -1,0 +1,165 @@
+/**
+ * The readers of one client: who gets which delivery, and where each goes on after the line broke. A reader has one
+ * handle for its owner, and another number on each line, so that what an old line still brings is nobody's.
+ */
+import type { DeliverMessage, FromClient, LogLine } from '../core/messages.ts';
+import type { ShoalError } from '../lib/errors.ts';
+
+export interface ReaderSink {
+  deliver(message: DeliverMessage): void;
+  /** No more will come: it was told all (`done`), or an error. */
+  end(error: ShoalError | undefined): void;
+}
+
+export interface LogSink {
+  lines(lines: readonly LogLine[]): void;
+  end(error: ShoalError | undefined): void;
+}
+
+export interface ReadOptions {
+  order: 'input' | 'completion';
+  credit: number;
+  inputs: boolean;
+}
+
+interface ResultReader {
+  kind: 'results';
+  job: string;
+  sink: ReaderSink;
+  order: 'input' | 'completion';
+  inputs: boolean;
+  /** Tasks that may still come. */
+  credit: number;
+  delivered: number;
+  nextIndex: number;
+}
+
+interface LogReader {
+  kind: 'logs';
+  job: string;
+  sink: LogSink;
+  follow: boolean;
+  last: LogLine | undefined;
+  /** After a break, what is kept comes once more: up to the last line it is known. */
+  isCatchingUp: boolean;
+}
+
+/** `isDone`: told its end; its owner still says that it has read all. */
+type Reader = (ResultReader | LogReader) & { handle: number; number: number; isDone: boolean };
+
+export class OpenReaders {
+  readonly #byNumber = new Map<number, Reader>();
+  readonly #byHandle = new Map<number, Reader>();
+  readonly #newNumber: () => number;
+
+  constructor(newNumber: () => number) {
+    this.#newNumber = newNumber;
+  }
+
+  read(job: string, sink: ReaderSink, { order, credit, inputs }: ReadOptions): { handle: number; message: FromClient } {
+    return this.#open({ kind: 'results', job, sink, order, inputs, credit, delivered: 0, nextIndex: 0 });
+  }
+
+  readLogs(job: string, sink: LogSink, follow: boolean): { handle: number; message: FromClient } {
+    return this.#open({ kind: 'logs', job, sink, follow, last: undefined, isCatchingUp: false });
+  }
+
+  credit(handle: number, credit: number): FromClient | undefined {
+    const reader = this.#byHandle.get(handle);
+    if (reader?.kind !== 'results' || reader.isDone) return undefined;
+    reader.credit += credit;
+    return { kind: 'readCredit', reader: reader.number, credit };
+  }
+
+  /** The number by which the coordinator knows it; undefined: it was closed before. */
+  close(handle: number): number | undefined {
+    const reader = this.#byHandle.get(handle);
+    if (!reader) return undefined;
+    this.#finish(reader);
+    this.#byHandle.delete(handle);
+    return reader.number;
+  }
+
+  deliver(message: DeliverMessage): void {
+    const reader = this.#byNumber.get(message.reader);
+    if (reader?.kind !== 'results') return;
+    const count = message.statuses.length;
+    reader.credit -= count;
+    reader.delivered += count;
+    const { indices } = message;
+    if (indices.length > 0) reader.nextIndex = indices[indices.length - 2]! + indices[indices.length - 1]!;
+    reader.sink.deliver(message);
+    // It may have been closed from within.
+    if (!message.done || this.#byNumber.get(message.reader) !== reader) return;
+    this.#finish(reader);
+    reader.sink.end(undefined);
+  }
+
+  print(number: number, lines: readonly LogLine[], done: boolean): void {
+    const reader = this.#byNumber.get(number);
+    if (reader?.kind !== 'logs') return;
+    const fresh = reader.isCatchingUp ? afterLine(lines, reader.last) : lines;
+    reader.isCatchingUp = false;
+    reader.last = lines.at(-1) ?? reader.last;
+    if (fresh.length > 0) reader.sink.lines(fresh);
+    if (!done) return;
+    this.#finish(reader);
+    reader.sink.end(undefined);
+  }
+
+  end(number: number, error: ShoalError | undefined): void {
+    const reader = this.#byNumber.get(number);
+    if (!reader) return;
+    this.#finish(reader);
+    reader.sink.end(error);
+  }
+
+  endAll(error: ShoalError): void {
+    const readers = [...this.#byHandle.values()].filter(({ isDone }) => !isDone);
+    this.#byNumber.clear();
+    this.#byHandle.clear();
+    for (const reader of readers) reader.sink.end(error);
+  }
+
+  /** Under new numbers, from where each was. */
+  again(): FromClient[] {
+    this.#byNumber.clear();
+    const readers = [...this.#byHandle.values()].filter(({ isDone }) => !isDone);
+    return readers.map((reader) => {
+      reader.number = this.#newNumber();
+      this.#byNumber.set(reader.number, reader);
+      if (reader.kind === 'logs') reader.isCatchingUp = reader.last !== undefined;
+      return messageOf(reader);
+    });
+  }
+
+  #open(what: ResultReader | LogReader): { handle: number; message: FromClient } {
+    const number = this.#newNumber();
+    const reader: Reader = { ...what, handle: number, number, isDone: false };
+    this.#byNumber.set(number, reader);
+    this.#byHandle.set(number, reader);
+    return { handle: number, message: messageOf(reader) };
+  }
+
+  #finish(reader: Reader): void {
+    reader.isDone = true;
+    this.#byNumber.delete(reader.number);
+  }
+}
+
+function messageOf(reader: Reader): FromClient {
+  const { number, job } = reader;
+  if (reader.kind === 'logs') return { kind: 'readLogs', reader: number, job, follow: reader.follow };
+  const { order, credit, inputs, delivered, nextIndex } = reader;
+  const from = order === 'input' ? nextIndex : delivered;
+  return { kind: 'read', reader: number, job, order, credit, inputs, ...(from > 0 && { from }) };
+}
+
+function afterLine(lines: readonly LogLine[], last: LogLine | undefined): readonly LogLine[] {
+  if (!last) return lines;
+  const at = lines.findLastIndex(
+    ({ wallMs, stage, index, attempt, message }) =>
+      wallMs === last.wallMs && stage === last.stage && index === last.index && attempt === last.attempt && message === last.message,
+  );
+  return lines.slice(at + 1);
+}

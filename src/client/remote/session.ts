@@ -1,0 +1,180 @@
+/**
+ * A session over the network: one line to the coordinator at a time, dialled anew whenever it breaks. It loses what was
+ * said on a broken line and says so (`onReset`); the Connection above says again what was not answered.
+ *
+ * 1. Opening tries `attempts` times; a refusal (wrong token, another protocol) ends it at once.
+ * 2. Once open it comes back by itself, for as long as it takes, and tells through `onState` when that takes long.
+ * 3. A refusal on coming back ends the session: nothing that is tried again would help.
+ */
+import type { WebSocket } from 'ws';
+import { messageBytesMax } from '../../core/limits.ts';
+import type { FromClient, Refusal, Session, ToClient } from '../../core/messages.ts';
+import { ShoalError } from '../../lib/errors.ts';
+import { dial, Redial } from '../../wire/dial.ts';
+import { decodeMessage, encodeMessage } from '../../wire/frame.ts';
+import { type Link, openLink } from '../../wire/link.ts';
+
+export interface RemoteOptions {
+  /** `http://HOST:PORT` or `https://HOST:PORT`. */
+  address: string;
+  token: string | undefined;
+  /** Where the address came from, for errors: `SHOAL_ADDRESS (environment)`. */
+  from?: string | undefined;
+  /** Tries before opening gives up; default 5, within 10 s. */
+  attempts?: number;
+  /** The line has been away for `noticeMs`, and why; later that it is back. */
+  onState?: (state: 'away' | 'back', why: string) => void;
+  noticeMs?: number;
+}
+
+const path = '/api/v1/stream';
+/** Between the attempts to open, ms. */
+const pausesMs = [500, 1_000, 2_500, 5_000];
+
+export async function openRemoteSession(options: RemoteOptions): Promise<RemoteSession> {
+  const attempts = options.attempts ?? pausesMs.length + 1;
+  const startMs = performance.now();
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return new RemoteSession(options, await dialOnce(options));
+    } catch (error) {
+      if (!isWorthAnotherTry(error)) throw withFrom(error, options);
+      if (attempt >= attempts) throw unreachable(options, error, attempt, performance.now() - startMs);
+      await new Promise((resolve) => setTimeout(resolve, pausesMs[attempt - 1] ?? pausesMs.at(-1)));
+    }
+  }
+}
+
+function dialOnce({ address, token }: RemoteOptions): Promise<WebSocket> {
+  return dial({ address, path, ...(token !== undefined && { token }) });
+}
+
+/** Nobody there, or too busy: that may pass. */
+function isWorthAnotherTry(error: unknown): boolean {
+  return error instanceof ShoalError && (error.code === 'SH3001' || error.code === 'SH3006');
+}
+
+function unreachable({ address, from }: RemoteOptions, last: unknown, attempts: number, tookMs: number): ShoalError {
+  const { why, message, hint } = last as ShoalError;
+  const tries = attempts === 1 ? '' : `, ${attempts} attempts in ${Math.round(tookMs / 1000)} s`;
+  return new ShoalError('SH3001', `cannot reach the coordinator at ${address}`, {
+    why: `${why ?? message}${tries}`,
+    from,
+    hint: hint ?? 'shoal doctor, or run without a cluster: shoal run <file>',
+    cause: last,
+  });
+}
+
+function withFrom(error: unknown, { from }: RemoteOptions): unknown {
+  if (!(error instanceof ShoalError) || error.from !== undefined || from === undefined) return error;
+  const { code, message, why, hint } = error;
+  return new ShoalError(code, message, { why, hint, from, cause: error });
+}
+
+export class RemoteSession implements Session {
+  readonly resets = true;
+  onMessage: (message: ToClient) => void = () => undefined;
+  onClose: (error: Refusal) => void = () => undefined;
+  onReset: () => void = () => undefined;
+  readonly #options: RemoteOptions;
+  readonly #redial = new Redial();
+  #link: Link | undefined;
+  #isOver = false;
+  #notice: NodeJS.Timeout | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #isAway = false;
+
+  constructor(options: RemoteOptions, socket: WebSocket) {
+    this.#options = options;
+    this.#link = this.#open(socket);
+  }
+
+  /** Lost while the line is away: the reset says everything again. */
+  send(message: FromClient): void {
+    this.#link?.send(encodeMessage(message));
+  }
+
+  close(): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#link?.close(1000, 'the client closes');
+    this.#link = undefined;
+  }
+
+  #open(socket: WebSocket): Link {
+    const link = openLink(socket, {
+      messageBytesMax,
+      onMessage: (bytes) => {
+        if (this.#link === link) this.#receive(bytes);
+      },
+      onClose: (why) => {
+        if (this.#link === link) this.#lost(why);
+      },
+    });
+    return link;
+  }
+
+  #receive(bytes: Uint8Array): void {
+    let message: ToClient;
+    try {
+      message = decodeMessage<ToClient>(bytes);
+    } catch (error) {
+      this.#link?.close(1002, (error as Error).message);
+      return;
+    }
+    this.onMessage(message);
+  }
+
+  #lost(why: string): void {
+    this.#link = undefined;
+    if (this.#isOver) return;
+    this.#notice ??= setTimeout(() => {
+      this.#isAway = true;
+      this.#options.onState?.('away', why);
+    }, this.#options.noticeMs ?? 10_000);
+    this.#later(this.#redial.nextMs());
+  }
+
+  #later(ms: number): void {
+    this.#retry = setTimeout(() => void this.#again(), ms);
+  }
+
+  async #again(): Promise<void> {
+    try {
+      const socket = await dialOnce(this.#options);
+      if (this.#isOver) socket.terminate();
+      else this.#back(socket);
+    } catch (error) {
+      if (this.#isOver) return;
+      if (isWorthAnotherTry(error)) this.#later(this.#redial.nextMs((error as { retryAfterMs?: number }).retryAfterMs));
+      else this.#refused(withFrom(error, this.#options));
+    }
+  }
+
+  #back(socket: WebSocket): void {
+    this.#redial.reset();
+    clearTimeout(this.#notice);
+    this.#notice = undefined;
+    this.#link = this.#open(socket);
+    if (this.#isAway) this.#options.onState?.('back', '');
+    this.#isAway = false;
+    this.onReset();
+  }
+
+  #refused(error: unknown): void {
+    this.#end();
+    const { code, message, why, hint } = error as ShoalError;
+    this.onClose({
+      code: code ?? 'SH3001',
+      message,
+      ...(why !== undefined && { why }),
+      ...(hint !== undefined && { hint }),
+    });
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    clearTimeout(this.#notice);
+    clearTimeout(this.#retry);
+  }
+}
