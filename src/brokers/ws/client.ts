@@ -1,0 +1,224 @@
+/**
+ * `ws:` — a worker's end: one line to the coordinator's port, dialled anew with full jitter whenever it breaks.
+ *
+ * 1. `up` means that a probe went round on the present line, after what is listened on was registered on it (N01).
+ * 2. While it is down sends reject at once: whoever sends repeats what matters.
+ * 3. A refusal (token, protocol) after it was up is told as a warning and tried again, slowly: an operator may mend it.
+ */
+import type { WebSocket } from 'ws';
+import { messageBytesMax } from '../../core/limits.ts';
+import { ShoalError } from '../../lib/errors.ts';
+import { dial, Redial } from '../../wire/dial.ts';
+import { openLink } from '../../wire/link.ts';
+import { type Address, type Broker, BrokerUnavailableError, type Listener } from '../broker.ts';
+import { type Control, control, openEnvelope } from './envelope.ts';
+import { Inbox } from './inbox.ts';
+import { Line, sendDeadlineMs } from './line.ts';
+
+export interface WsBrokerOptions {
+  /** `http://HOST:PORT` or `https://HOST:PORT` of the coordinator. */
+  address: string;
+  token?: string;
+  /** Keeps trying if the coordinator is not there at first, rather than rejecting. */
+  patient?: boolean;
+  /** One line for the log of this process. */
+  onWarning?: (line: string) => void;
+  pingMs?: number;
+}
+
+const path = '/api/v1/workers';
+const highWaterBytes = 8 * 1024 * 1024;
+const refusedPauseMs = 5_000;
+
+/** Rejects as `dial` does if the first line can't be had, unless it is to be patient. */
+export async function dialWsBroker(options: WsBrokerOptions): Promise<Broker> {
+  const broker = new WsBroker(options);
+  await broker.open();
+  return broker;
+}
+
+interface Listening {
+  address: Address;
+  inbox: Inbox;
+}
+
+class WsBroker implements Broker {
+  readonly maxMessageBytes = messageBytesMax - 1024;
+  private readonly options: WsBrokerOptions;
+  private readonly redial = new Redial();
+  private readonly listening = new Set<Listening>();
+  private readonly tells: ((state: 'up' | 'down') => void)[] = [];
+  private line: Line | undefined;
+  private isUp = false;
+  private isClosed = false;
+  private retry: NodeJS.Timeout | undefined;
+  private lastWarning = '';
+  private nextId = 1;
+  private readonly answers = new Map<number, () => void>();
+
+  constructor(options: WsBrokerOptions) {
+    this.options = options;
+  }
+
+  get state(): 'up' | 'down' {
+    return this.isUp ? 'up' : 'down';
+  }
+
+  async open(): Promise<void> {
+    try {
+      await this.connect(await this.dialOnce());
+    } catch (error) {
+      if (!this.options.patient) throw error;
+      this.later(error);
+    }
+  }
+
+  async listen(address: Address, handle: (messages: readonly Uint8Array[]) => void | Promise<void>): Promise<Listener> {
+    if (this.isClosed) throw new BrokerUnavailableError('the broker was closed');
+    const entry: Listening = { address, inbox: new Inbox(handle) };
+    this.listening.add(entry);
+    // On a line that is not there yet it is registered when that is.
+    if (this.line && this.isUp) await this.register(this.line, address);
+    return {
+      close: () => {
+        this.listening.delete(entry);
+        const isLast = ![...this.listening].some((other) => other.address === address);
+        if (isLast) this.line?.link.send(control({ say: 'unlisten', address }));
+        return entry.inbox.close();
+      },
+    };
+  }
+
+  send(address: Address, chunks: readonly Uint8Array[]): Promise<void> {
+    if (!this.line || !this.isUp) {
+      return Promise.reject(new BrokerUnavailableError(this.isClosed ? 'the broker was closed' : 'there is no line to the coordinator'));
+    }
+    return this.line.send(address, chunks, this.maxMessageBytes, highWaterBytes);
+  }
+
+  onState(tell: (state: 'up' | 'down') => void): void {
+    this.tells.push(tell);
+  }
+
+  async close(): Promise<void> {
+    const wasClosed = this.isClosed;
+    this.isClosed = true;
+    clearTimeout(this.retry);
+    const { line } = this;
+    this.line = undefined;
+    // What was sent last (a goodbye) is behind nothing but itself: closing comes after it.
+    line?.link.close(1000, 'the worker closes');
+    this.isUp = false;
+    if (!wasClosed) for (const tell of this.tells) tell('down');
+    await Promise.all([...this.listening].map(({ inbox }) => inbox.close()));
+    this.listening.clear();
+  }
+
+  // ---- the line ----
+
+  private dialOnce(): Promise<WebSocket> {
+    const { address, token } = this.options;
+    return dial({ address, path, ...(token !== undefined && { token }) });
+  }
+
+  private async connect(socket: WebSocket): Promise<void> {
+    if (this.isClosed) {
+      socket.terminate();
+      return;
+    }
+    const { pingMs } = this.options;
+    const link = openLink(socket, {
+      messageBytesMax,
+      highWaterBytes,
+      ...(pingMs !== undefined && { pingMs }),
+      onMessage: (bytes) => this.hear(line, bytes),
+      onClose: (why) => this.lost(line, why),
+    });
+    const line = new Line(link);
+    this.line = line;
+    const addresses = new Set([...this.listening].map(({ address }) => address));
+    await Promise.all([...addresses].map((address) => this.register(line, address)));
+    await this.ask(line, (probe) => ({ say: 'probe', probe }));
+    if (this.line !== line) throw new BrokerUnavailableError('the line broke');
+    this.redial.reset();
+    this.lastWarning = '';
+    this.isUp = true;
+    for (const tell of this.tells) tell('up');
+    // Listened on while the probe went round.
+    for (const { address } of this.listening) if (!addresses.has(address)) void this.register(line, address).catch(() => undefined);
+  }
+
+  private register(line: Line, address: Address): Promise<void> {
+    return this.ask(line, (id) => ({ say: 'listen', address, id }));
+  }
+
+  private ask(line: Line, word: (id: number) => Control): Promise<void> {
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.answers.delete(id);
+        line.link.close(1002, 'no answer');
+        reject(new BrokerUnavailableError(`the coordinator did not answer within ${sendDeadlineMs} ms`));
+      }, sendDeadlineMs);
+      timer.unref();
+      this.answers.set(id, () => {
+        clearTimeout(timer);
+        this.answers.delete(id);
+        if (line.link.isOpen) resolve();
+        else reject(new BrokerUnavailableError('the line broke'));
+      });
+      line.link.send(control(word(id)));
+    });
+  }
+
+  private hear(line: Line, bytes: Uint8Array): void {
+    if (this.line !== line) return;
+    const envelope = openEnvelope(bytes);
+    if (!envelope) return line.link.close(1002, 'a message without an address');
+    if ('control' in envelope) {
+      const word = envelope.control;
+      if (word.say === 'listening') this.answers.get(word.id)?.();
+      else if (word.say === 'probed') this.answers.get(word.probe)?.();
+      return;
+    }
+    for (const { address, inbox } of this.listening) if (address === envelope.address) inbox.push(envelope.message, line.link);
+  }
+
+  private lost(line: Line, why: string): void {
+    if (this.line !== line) return;
+    this.line = undefined;
+    const wasUp = this.isUp;
+    this.isUp = false;
+    for (const answer of [...this.answers.values()]) answer();
+    if (this.isClosed) return;
+    if (wasUp) {
+      this.warn(`lost the line to the coordinator: ${why}`);
+      for (const tell of this.tells) tell('down');
+      this.later(undefined);
+    }
+  }
+
+  private later(error: unknown): void {
+    if (this.isClosed) return;
+    const known = error instanceof ShoalError ? error : undefined;
+    if (error) this.warn(known ? `${known.message}${known.why ? ` (${known.why})` : ''}` : String(error));
+    const isRefused = known?.code === 'SH3002' || known?.code === 'SH3005';
+    const atLeastMs = isRefused ? refusedPauseMs : (known as { retryAfterMs?: number } | undefined)?.retryAfterMs;
+    this.retry = setTimeout(() => void this.again(), this.redial.nextMs(atLeastMs));
+  }
+
+  private async again(): Promise<void> {
+    try {
+      await this.connect(await this.dialOnce());
+    } catch (error) {
+      this.later(error);
+    }
+  }
+
+  /** Once for each reason in a row, so that a coordinator that is away does not fill the log. */
+  private warn(line: string): void {
+    if (line === this.lastWarning) return;
+    this.lastWarning = line;
+    this.options.onWarning?.(line);
+  }
+}
