@@ -1,9 +1,10 @@
 /** How the client reaches a coordinator without knowing any kind of it: `open.ts` installs the opener. */
 import type { Session } from '../core/messages.ts';
+import type { Secret } from '../lib/secret.ts';
 
 export interface OpenOptions {
   threads?: number;
-  token?: string;
+  token?: string | Secret;
   /** `memory:` or `file:DIR`; local and inline only. */
   journal?: string;
   isolation?: 'thread' | 'process';

@@ -3,6 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
+import { Secret } from '../lib/secret.ts';
 import { type BusyError, dial, Redial } from './dial.ts';
 import { socketServer } from './line.suite.ts';
 
@@ -35,7 +36,7 @@ describe('dial', () => {
     server.onAccept = (_socket, { url, headers }) => {
       seen = { url, authorization: headers.authorization, protocol: headers['shoal-protocol'] };
     };
-    const socket = await dial({ address: `${server.address}/`, path: '/x', token: 'secret' });
+    const socket = await dial({ address: `${server.address}/`, path: '/x', token: new Secret('secret') });
     expect(seen).toEqual({ url: '/x', authorization: 'Bearer secret', protocol: '1' });
     socket.terminate();
     await server.close();

@@ -2,13 +2,14 @@
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import { ShoalError } from '../lib/errors.ts';
+import type { Secret } from '../lib/secret.ts';
 import { frameBytesMax, protocolVersion } from './link.ts';
 
 export interface DialOptions {
   /** `http://HOST:PORT` or `https://HOST:PORT`. */
   address: string;
   path: string;
-  token?: string;
+  token?: Secret;
   /** Default 5000. */
   timeoutMs?: number;
 }
@@ -30,7 +31,7 @@ const answerBytesMax = 64 * 1024;
 export function dial({ address, path, token, timeoutMs = timeoutMsDefault }: DialOptions): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`${webSocketUrl(address)}${path}`, {
-      headers: { 'shoal-protocol': String(protocolVersion), ...(token !== undefined && { authorization: `Bearer ${token}` }) },
+      headers: { 'shoal-protocol': String(protocolVersion), ...(token !== undefined && { authorization: `Bearer ${token.reveal()}` }) },
       handshakeTimeout: timeoutMs,
       perMessageDeflate: false,
       maxPayload: frameBytesMax,

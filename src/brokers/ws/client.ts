@@ -8,6 +8,7 @@
 import type { WebSocket } from 'ws';
 import { messageBytesMax } from '../../core/limits.ts';
 import { ShoalError } from '../../lib/errors.ts';
+import type { Secret } from '../../lib/secret.ts';
 import { dial, Redial } from '../../wire/dial.ts';
 import { openLink } from '../../wire/link.ts';
 import { type Address, type Broker, BrokerUnavailableError, type Listener } from '../broker.ts';
@@ -18,7 +19,7 @@ import { Line, sendDeadlineMs } from './line.ts';
 export interface WsBrokerOptions {
   /** `http://HOST:PORT` or `https://HOST:PORT` of the coordinator. */
   address: string;
-  token?: string;
+  token?: Secret;
   /** Keeps trying if the coordinator is not there at first, rather than rejecting. */
   patient?: boolean;
   /** One line for the log of this process. */

@@ -10,6 +10,7 @@ import type { WebSocket } from 'ws';
 import { messageBytesMax } from '../../core/limits.ts';
 import type { FromClient, Refusal, Session, ToClient } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
+import type { Secret } from '../../lib/secret.ts';
 import { dial, Redial } from '../../wire/dial.ts';
 import { decodeMessage, encodeMessage } from '../../wire/frame.ts';
 import { type Link, openLink } from '../../wire/link.ts';
@@ -17,7 +18,7 @@ import { type Link, openLink } from '../../wire/link.ts';
 export interface RemoteOptions {
   /** `http://HOST:PORT` or `https://HOST:PORT`. */
   address: string;
-  token: string | undefined;
+  token: Secret | undefined;
   /** Where the address came from, for errors: `SHOAL_ADDRESS (environment)`. */
   from?: string | undefined;
   /** Tries before opening gives up; default 5, within 10 s. */

@@ -1,0 +1,26 @@
+/** A text that must not be seen: whatever prints it, prints `***` (X03). Only who asks for it by `reveal` gets it. */
+import { inspect } from 'node:util';
+
+export class Secret {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  reveal(): string {
+    return this.#text;
+  }
+
+  toString(): string {
+    return '***';
+  }
+
+  toJSON(): string {
+    return '***';
+  }
+
+  [inspect.custom](): string {
+    return '***';
+  }
+}
