@@ -76,6 +76,7 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
       ...(tls ? { tls } : {}),
       insecurePlaintext: options.insecurePlaintext === true,
       session: () => coordinator.session(),
+      room: () => coordinator.room(),
       acceptWorker: (socket, who) => broker.accept(socket, who),
       isReady: () => (coordinator.isServing ? { ready: true } : { ready: false, why: 'it does not lead, or its journal is full' }),
       onWarning,

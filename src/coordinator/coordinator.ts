@@ -40,6 +40,8 @@ export interface CoordinatorOptions {
 
 const noHead = new Uint8Array();
 const tickMs = 1_000;
+/** More than this waits for its turn: whoever brings more has to wait. */
+const inboxBytesMax = 4 * turnBytesMax;
 const timeoutMsMax = 2 ** 31 - 1;
 const idPoolBytes = 1_000;
 
@@ -118,6 +120,12 @@ export class Coordinator {
   /** Leads, and its journal takes what it is given. */
   get isServing(): boolean {
     return this.state.leading && !this.isStopped && !this.state.full;
+  }
+
+  /** Resolves when the inbox has room again; undefined while it has. */
+  room(): Promise<void> | undefined {
+    if (this.isStopped || this.inboxBytes <= inboxBytesMax) return undefined;
+    return new Promise((resolve) => this.drainedInbox.push(resolve));
   }
 
   /** Resolves once `count` workers are live. */
@@ -236,7 +244,7 @@ export class Coordinator {
       }
     }
     this.wake();
-    if (this.inboxBytes > 4 * turnBytesMax) return new Promise((resolve) => this.drainedInbox.push(resolve));
+    return this.room();
   }
 
   /** Also used by the loop itself; a pump under way takes it in its next turn. */

@@ -1,0 +1,72 @@
+/** Is it what a client may say? The core trusts its inputs, so whatever comes from a network is looked at here. */
+import type { FromClient } from '../core/messages.ts';
+import { bool, type Check, chunks, column, fields, list, maybe, oneOf, text, whole } from './check.ts';
+import { jobSpec } from './check-spec.ts';
+
+const kind: Check = () => undefined;
+const request = whole(0);
+const reader = whole(0);
+const id = text(256, /^.+$/);
+const stage = whole(0, 1e6);
+const index = whole(0, 2 ** 32 - 1);
+const credit = whole(0, 1e9);
+const limit = whole(1, 10_000);
+const job = id;
+const states = maybe(list(text(32), 20));
+
+const checks: { [K in FromClient['kind']]: Check } = {
+  submit: fields({
+    kind,
+    request,
+    spec: jobSpec,
+    digest: text(256),
+    submission: maybe(text(64)),
+    lengths: maybe(column),
+    body: maybe(chunks),
+  }),
+  inputs: fields({ kind, job, stage, from: index, lengths: column, digest: maybe(text(256)), confirm: maybe(bool), body: chunks }),
+  seal: fields({ kind, job, stage, total: index, confirm: maybe(bool) }),
+  cancel: fields({ kind, request, job, reason: text(4_096) }),
+  replay: fields({ kind, request, job, stage: maybe(stage), index: maybe(index), expectedAttempt: maybe(whole(0, 255)) }),
+  read: fields({ kind, reader, job, order: oneOf('input', 'completion'), credit, inputs: bool, from: maybe(index) }),
+  readLogs: fields({ kind, reader, job, follow: bool }),
+  readCredit: fields({ kind, reader, credit }),
+  unread: fields({ kind, reader }),
+  query: fields({ kind, request, job }),
+  wait: fields({ kind, request, job }),
+  find: fields({ kind, request, key: text(1_024) }),
+  deadLetters: fields({ kind, request, job: maybe(job), limit: maybe(limit) }),
+  purge: fields({ kind, request, job, stage: maybe(stage), index: maybe(index) }),
+  setQueue: fields({ kind, request, queue: id, paused: bool }),
+  deleteJob: fields({ kind, request, job }),
+  hasBundle: fields({ kind, request, hash: text(64) }),
+  putBundle: fields({ kind, request, hash: text(64, /^[0-9a-f]{64}$/), name: text(256), body: chunks }),
+  listJobs: fields({ kind, request, states, limit, after: maybe(id) }),
+  listTasks: fields({ kind, request, job, states, limit, after: maybe(text(64)) }),
+  getTask: fields({ kind, request, job, stage, index }),
+  listWorkers: fields({ kind, request }),
+  drainWorker: fields({ kind, request, worker: id }),
+  listQueues: fields({ kind, request }),
+  status: fields({ kind, request }),
+  explain: fields({ kind, request, job, stage: maybe(stage), index: maybe(index) }),
+};
+
+/** Of a known kind. What is wrong with it, or nothing. */
+export function checkMessage(message: FromClient): string | undefined {
+  return checks[message.kind](message, '') ?? checkPayload(message);
+}
+
+/** Lengths and payload tell of the same bytes; else tasks would read each other's inputs. */
+function checkPayload(message: FromClient): string | undefined {
+  if (message.kind !== 'inputs' && message.kind !== 'submit') return undefined;
+  const { lengths, body } = message;
+  if ((lengths === undefined) !== (body === undefined)) return 'lengths and body go together';
+  if (!lengths || !body) return undefined;
+  let bytes = 0;
+  for (const chunk of body) bytes += chunk.length;
+  let claimed = 0;
+  for (let i = 0; i < lengths.length; i++) claimed += lengths[i]!;
+  if (bytes !== claimed) return `lengths speak of ${claimed} bytes, the body has ${bytes}`;
+  const from = message.kind === 'inputs' ? message.from : 0;
+  return from + lengths.length > 2 ** 32 - 1 ? 'a stage has at most 4294967295 tasks' : undefined;
+}

@@ -1,0 +1,52 @@
+/** Refusals over HTTP, as `application/problem+json` (RFC 9457). */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+export interface Problem {
+  status: number;
+  code: string;
+  title: string;
+  detail: string;
+  /** Seconds. */
+  retryAfter?: number;
+}
+
+const reasons: Record<number, string> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  426: 'Upgrade Required',
+  429: 'Too Many Requests',
+  503: 'Service Unavailable',
+};
+
+function bodyOf({ status, code, title, detail }: Problem): string {
+  return JSON.stringify({ type: 'about:blank', title, status, detail, code });
+}
+
+export function answerProblem(response: ServerResponse, problem: Problem): void {
+  response.writeHead(problem.status, headersOf(problem)).end(bodyOf(problem));
+}
+
+/** To a socket that wanted to be a WebSocket. */
+export function refuseUpgrade(socket: Duplex, problem: Problem): void {
+  const body = bodyOf(problem);
+  const headers = { ...headersOf(problem), 'content-length': String(Buffer.byteLength(body)), connection: 'close' };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${problem.status} ${reasons[problem.status] ?? 'Error'}\r\n${lines.join('')}\r\n${body}`);
+}
+
+function headersOf({ status, retryAfter }: Problem): Record<string, string> {
+  return {
+    'content-type': 'application/problem+json',
+    'cache-control': 'no-store',
+    ...(status === 401 && { 'www-authenticate': 'Bearer' }),
+    ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
+  };
+}
+
+export function remoteOf(request: IncomingMessage): string {
+  return request.socket.remoteAddress ?? 'unknown';
+}

@@ -1,0 +1,214 @@
+/**
+ * The coordinator's port: health for supervisors, and the lines of clients and workers. Nothing of a request beyond its
+ * headers is looked at before its token is.
+ *
+ *   GET /livez            the process runs
+ *   GET /readyz           it leads and takes work
+ *   WebSocket /api/v1/stream     a client (client-line.ts)
+ *   WebSocket /api/v1/workers    a worker's broker line
+ */
+import { once } from 'node:events';
+import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createHttps } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { Session } from '../core/messages.ts';
+import { ShoalError } from '../lib/errors.ts';
+import type { Role, Tokens } from '../lib/tokens.ts';
+import { frameBytesMax, type Link } from '../wire/link.ts';
+import { bindClient } from './client-line.ts';
+import { Guard } from './guard.ts';
+import { answerProblem, type Problem, refuseUpgrade, remoteOf } from './problem.ts';
+import { clientRoles } from './roles.ts';
+
+export interface ApiOptions {
+  listen: { host: string; port: number };
+  /** PEM. */
+  tls?: { cert: string; key: string };
+  /** Another address than loopback without TLS. */
+  insecurePlaintext?: boolean;
+  tokens: Tokens;
+  session: () => Session;
+  /** Resolves when the coordinator takes more from clients; undefined while it does. */
+  room?: () => Promise<void> | undefined;
+  acceptWorker: (socket: WebSocket, who: string) => void;
+  isReady: () => { ready: boolean; why?: string };
+  onWarning?: (line: string) => void;
+  /** How long a request may take to arrive; default 5000. */
+  headersMs?: number;
+  /** Lines and other connections at once; default 10 000. */
+  connectionsMax?: number;
+}
+
+export interface Api {
+  /** As clients are given it, with the port that was really taken. */
+  readonly address: string;
+  /** Takes nobody more, and ends all lines in an orderly way. Idempotent. */
+  close(): Promise<void>;
+}
+
+interface Entrance {
+  roles: readonly Role[];
+  enter(socket: WebSocket, role: Role, request: IncomingMessage): void;
+}
+
+/** SH1324 (not without TLS), SH1325 (the port is taken), SH1326 (no such address here). */
+export async function openApi(options: ApiOptions): Promise<Api> {
+  const port = new Port(options);
+  await port.listen();
+  return port;
+}
+
+class Port implements Api {
+  private readonly options: ApiOptions;
+  private readonly server: Server;
+  private readonly guard: Guard;
+  private readonly sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: frameBytesMax,
+    skipUTF8Validation: true,
+  });
+  private readonly clients = new Set<Link>();
+  private readonly entrances: ReadonlyMap<string, Entrance>;
+  private closing: Promise<void> | undefined;
+
+  constructor(options: ApiOptions) {
+    this.options = options;
+    const { host } = options.listen;
+    refuseOpenPlaintext(options);
+    this.guard = new Guard({ tokens: options.tokens, isLoopback: isLoopback(host) });
+    this.entrances = new Map<string, Entrance>([
+      ['/api/v1/stream', { roles: clientRoles, enter: (socket, role) => this.enterClient(socket, role) }],
+      [
+        '/api/v1/workers',
+        { roles: ['worker', 'admin'], enter: (socket, _role, request) => options.acceptWorker(socket, remoteOf(request)) },
+      ],
+    ]);
+    const headersMs = options.headersMs ?? 5_000;
+    const limits = {
+      maxHeaderSize: 16 * 1024,
+      headersTimeout: headersMs,
+      requestTimeout: 2 * headersMs,
+      keepAliveTimeout: headersMs,
+      connectionsCheckingInterval: Math.min(1_000, headersMs),
+    };
+    this.server = options.tls ? createHttps({ ...limits, ...options.tls }) : createHttp(limits);
+    this.server.maxConnections = options.connectionsMax ?? 10_000;
+    this.server.on('request', (request, response) => this.answer(request, response));
+    this.server.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
+    this.server.on('clientError', (_error, socket) => socket.destroy());
+  }
+
+  get address(): string {
+    const { host } = this.options.listen;
+    const { port } = this.server.address() as AddressInfo;
+    const name = host.includes(':') ? `[${host}]` : host;
+    return `${this.options.tls ? 'https' : 'http'}://${name}:${port}`;
+  }
+
+  async listen(): Promise<void> {
+    const { host, port } = this.options.listen;
+    this.server.listen(port, host);
+    try {
+      await once(this.server, 'listening');
+    } catch (error) {
+      throw listenError(error as NodeJS.ErrnoException, host, port);
+    }
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    const ended = once(this.server, 'close');
+    this.server.close();
+    for (const link of this.clients) link.close(1012, 'the coordinator stops');
+    this.server.closeIdleConnections();
+    const timer = setTimeout(() => {
+      for (const socket of this.sockets.clients) socket.terminate();
+      this.server.closeAllConnections();
+    }, 1_000);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  private answer(request: IncomingMessage, response: ServerResponse): void {
+    const problem = this.guard.checkOrigin(request);
+    if (problem) return answerProblem(response, problem);
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      return answerProblem(response, {
+        status: 405,
+        code: 'SH1331',
+        title: 'not here',
+        detail: 'there is nothing to change over plain HTTP',
+      });
+    }
+    const { pathname } = new URL(request.url ?? '/', 'http://here');
+    if (pathname === '/livez') return plain(response, 200, 'ok');
+    if (pathname === '/readyz') {
+      const { ready, why } = this.options.isReady();
+      return plain(response, ready ? 200 : 503, ready ? 'ok' : (why ?? 'not ready'));
+    }
+    answerProblem(response, notFound(pathname));
+  }
+
+  private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy());
+    const problem = this.guard.checkOrigin(request);
+    if (problem) return refuseUpgrade(socket, problem);
+    const { pathname } = new URL(request.url ?? '/', 'http://here');
+    const entrance = this.entrances.get(pathname);
+    if (!entrance) return refuseUpgrade(socket, notFound(pathname));
+    if (this.closing) return refuseUpgrade(socket, { status: 503, code: 'SH3006', title: 'stopping', detail: 'it stops', retryAfter: 1 });
+    const admitted = this.guard.admit(request, entrance.roles);
+    if (typeof admitted !== 'string') return refuseUpgrade(socket, admitted);
+    this.sockets.handleUpgrade(request, socket, head, (opened) => entrance.enter(opened, admitted, request));
+  }
+
+  private enterClient(socket: WebSocket, role: Role): void {
+    const link = bindClient(socket, this.options.session(), {
+      role,
+      room: this.options.room ?? (() => undefined),
+      onEnd: () => this.clients.delete(link),
+    });
+    this.clients.add(link);
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(host);
+}
+
+function refuseOpenPlaintext({ listen: { host, port }, tls, insecurePlaintext }: ApiOptions): void {
+  if (isLoopback(host) || tls || insecurePlaintext) return;
+  throw new ShoalError(
+    'SH1324',
+    `${host}:${port} can be reached by other machines, and without TLS everybody on the way can read tokens and data`,
+    {
+      hint: '--tls-cert FILE --tls-key FILE\nor, where the network is yours alone: --insecure-plaintext',
+    },
+  );
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): ShoalError {
+  if (error.code === 'EADDRINUSE') {
+    return new ShoalError('SH1325', `${host}:${port} is taken by another process`, {
+      why: 'a coordinator may run there already',
+      hint: `shoal status --address http://${host}:${port}\nor take another port: --listen ${host}:0`,
+      cause: error,
+    });
+  }
+  return new ShoalError('SH1326', `cannot listen on ${host}:${port}`, { why: error.message, hint: 'check --listen', cause: error });
+}
+
+function notFound(path: string): Problem {
+  return { status: 404, code: 'SH1331', title: 'not found', detail: `there is nothing at ${path.slice(0, 200)}` };
+}
+
+function plain(response: ServerResponse, status: number, body: string): void {
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }).end(`${body}\n`);
+}
