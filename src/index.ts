@@ -2,6 +2,8 @@
 import { installOpener } from './client/opener.ts';
 import { installProgress } from './client/progress.ts';
 import { type Progress as ProgressDisplay, progressFromEnvironment } from './lib/progress-bar.ts';
+import type { CoordinatorServer, CoordinatorServerOptions } from './start-coordinator.ts';
+import type { StartWorkerOptions } from './start-worker.ts';
 
 // A thread that only defines tasks loads no coordinator.
 installOpener(async (address, options) => (await import('./open.ts')).open(address, options));
@@ -11,6 +13,16 @@ installProgress((title, views) => {
   display ??= progressFromEnvironment();
   return display.follow(title, views, true);
 });
+
+/** Starts a coordinator in this process; see CoordinatorServerOptions. */
+export async function startCoordinator(options: CoordinatorServerOptions = {}): Promise<CoordinatorServer> {
+  return (await import('./start-coordinator.ts')).startCoordinator(options);
+}
+
+/** Starts a worker in this process; see StartWorkerOptions. */
+export async function startWorker(options: StartWorkerOptions): Promise<{ drained: Promise<void>; stop(): Promise<void> }> {
+  return (await import('./start-worker.ts')).startWorker(options);
+}
 
 export { connect } from './client/cluster.ts';
 export { main } from './client/main.ts';

@@ -14,8 +14,9 @@ interface Place {
   isolation: 'thread' | 'process' | undefined;
 }
 
-/** One process that is client, coordinator and worker. */
+/** Here, one process that is client, coordinator and worker; or a coordinator somewhere else. */
 export async function open(address: string, options: OpenOptions): Promise<Opened> {
+  if (/^https?:/.test(address)) return (await import('./client/remote/cluster.ts')).openRemoteCluster(address, options);
   const place = parseAddress(address);
   const isInline = place.kind === 'inline';
   const threads = isInline ? 1 : (options.threads ?? place.threads ?? availableParallelism());
@@ -79,6 +80,6 @@ function parseAddress(address: string): Place {
 
 function unknownAddress(address: string): ShoalError {
   return new ShoalError('SH1301', `"${address}" is no address that shoal knows`, {
-    hint: 'use local:, local:8, local:8?isolation=process or inline:',
+    hint: 'use local:, local:8, local:8?isolation=process, inline:, or http://HOST:PORT of a coordinator',
   });
 }

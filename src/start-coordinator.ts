@@ -11,7 +11,8 @@ import { noElection } from './elections/none.ts';
 import { journalFolder, openJournal } from './journal-of.ts';
 import type { Journal } from './journals/journal.ts';
 import { ShoalError } from './lib/errors.ts';
-import { configFolder, leaveToken, openTokens } from './lib/tokens.ts';
+import { configHome } from './lib/folders.ts';
+import { leaveToken, openTokens } from './lib/tokens.ts';
 
 export interface CoordinatorServerOptions {
   /** `HOST:PORT`; default 127.0.0.1:7690. Port 0 takes a free one. */
@@ -50,7 +51,7 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
   only('election', options.election, 'none:');
   const tls = options.tls && readTls(options.tls);
   const onWarning = (line: string): void => options.onLog?.(line);
-  const tokenFile = options.tokenFile ?? join(journalFolder(journalUrl) ?? configFolder(), 'tokens');
+  const tokenFile = options.tokenFile ?? join(journalFolder(journalUrl) ?? configHome(), 'tokens');
   const journal = await openJournal(journalUrl);
   const broker = new WsBrokerServer({ onWarning });
   const coordinator = new Coordinator({

@@ -7,9 +7,9 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { ShoalError } from './errors.ts';
+import { configHome } from './folders.ts';
 import { Secret } from './secret.ts';
 
 /** `client+bundles` may also upload programs, which is running code of its own on the workers. */
@@ -24,11 +24,6 @@ export interface Tokens {
   roleOf(token: string): Role | undefined;
   /** The newest one of a role: the last line. */
   newest(role: Role): Secret | undefined;
-}
-
-/** `SHOAL_HOME`, else `shoal` in the user's folder for configuration. */
-export function configFolder(): string {
-  return process.env.SHOAL_HOME || join(process.env.XDG_CONFIG_HOME || join(homedir(), '.config'), 'shoal');
 }
 
 /** Reads the file, or makes it with one random token a role, mode 0600. SH1323 if others could read it or it makes no sense. */
@@ -168,5 +163,5 @@ function leftTokenFile(address: string): string {
   const { hostname, port, protocol } = new URL(address);
   const isHere = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\]|0\.0\.0\.0|\[::\])$/.test(hostname);
   const host = isHere ? 'loopback' : hostname.replace(/[^\w.-]/g, '_');
-  return join(configFolder(), 'coordinators', `${host}_${port || (protocol === 'https:' ? '443' : '80')}.token`);
+  return join(configHome(), 'coordinators', `${host}_${port || (protocol === 'https:' ? '443' : '80')}.token`);
 }

@@ -15,9 +15,10 @@
  * 5. Nothing starts after the lease ended, while draining, or before a welcome of the present term (rule 10).
  */
 import { heldHash } from '../core/held-hash.ts';
-import type { AssignMessage, FromWorker, Ranges, ToWorker, WorkerCode } from '../core/messages.ts';
+import type { AssignMessage, ErrorRecord, FromWorker, MemoryReading, Ranges, ToWorker, WorkerCode } from '../core/messages.ts';
 import { randomFrom } from '../core/random.ts';
 import { countOf } from '../core/ranges.ts';
+import { AwaitedBundles } from './awaited-bundles.ts';
 import type { Work } from './executors/executor.ts';
 import { assignmentKey, HeldAssignment, SeenSerials, type TakeBack, Tombstones } from './held.ts';
 import { Paces } from './pace.ts';
@@ -55,6 +56,10 @@ export type WorkerEffect =
   | { effect: 'closeAlone'; slot: number }
   /** Listen on a fresh address, then call `begin`. */
   | { effect: 'newIncarnation' }
+  /** A program that tasks wait for: look for it on the disk, and answer by `onBundleHere` or `onBundleMissing`. */
+  | { effect: 'findBundle'; hash: string }
+  /** It came: put it on the disk, and answer by `onBundleHere` or `onBundleRefused`. */
+  | { effect: 'storeBundle'; hash: string; body: readonly Uint8Array[] }
   /** Drained: nothing is held, all was acknowledged, goodbye was said. */
   | { effect: 'drained' };
 
@@ -82,10 +87,13 @@ export class WorkerProtocol {
   private beats = 0;
   private nextBeatMs = 0;
   private state: 'working' | 'draining' | 'drained' = 'working';
+  /** The last reading; beats carry it. */
+  memory: MemoryReading | undefined;
   private readonly held = new Map<number, HeldAssignment>();
   private readonly seen = new SeenSerials();
   private readonly tombstones = new Tombstones();
   private readonly paces = new Paces();
+  private readonly bundles = new AwaitedBundles();
   private readonly slots: Slots;
   readonly reports: Reports;
 
@@ -99,6 +107,12 @@ export class WorkerProtocol {
       me: () => this.me(),
     };
     this.reports = new Reports(line, this.slots, options.messageBytesMax);
+  }
+
+  get heldTasks(): number {
+    let count = 0;
+    for (const { remaining } of this.held.values()) count += remaining;
+    return count;
   }
 
   /** What has to be done, in order; each effect is given once. */
@@ -141,6 +155,8 @@ export class WorkerProtocol {
       case 'drain':
         return this.drain(nowMs);
       case 'bundle':
+        if (message.isThere) this.effects.push({ effect: 'storeBundle', hash: message.hash, body: message.body });
+        else this.onBundleRefused(message.hash, 'the coordinator does not have the program any more', nowMs);
         return;
       case 'fenced':
         return this.onFenced();
@@ -178,7 +194,27 @@ export class WorkerProtocol {
     this.held.set(key, held);
     for (const what of this.tombstones.take(key)) this.takeBack(key, held, what, nowMs);
     if (this.state !== 'working') this.reports.release(held, held.takePending(held.ranges), 'draining', nowMs);
-    else if (held.pending > 0) this.slots.enqueue(held);
+    else if (held.pending > 0) this.enqueue(held, message.definition.bundle, nowMs);
+  }
+
+  private enqueue(held: HeldAssignment, bundle: string | undefined, nowMs: number): void {
+    const { code } = this.options;
+    if (bundle === undefined || code.kind === 'any' || this.bundles.isReady(bundle)) this.slots.enqueue(held);
+    else if (!code.bundles) this.reports.refuse(held, bundleError('this worker takes no bundles', bundle), nowMs);
+    else if (this.bundles.add(bundle, held)) this.effects.push({ effect: 'findBundle', hash: bundle });
+  }
+
+  onBundleHere(hash: string): void {
+    for (const held of this.bundles.settle(hash, true)) if (held.pending > 0) this.slots.enqueue(held);
+  }
+
+  onBundleMissing(hash: string, nowMs: number): void {
+    this.bundles.asked(hash, nowMs);
+    this.send({ kind: 'bundleWanted', ...this.me(), hash });
+  }
+
+  onBundleRefused(hash: string, why: string, nowMs: number): void {
+    for (const held of this.bundles.settle(hash, false)) this.reports.refuse(held, bundleError(why, hash), nowMs);
   }
 
   private onTakeBack(message: ToWorker & { kind: 'revoke' | 'abort' }, nowMs: number): void {
@@ -217,6 +253,7 @@ export class WorkerProtocol {
   /** No longer believed (W12): nothing that was held is ours; the same process starts over as another incarnation. */
   private onFenced(): void {
     this.slots.clearQueue();
+    this.bundles.clear();
     for (const record of this.slots.records) {
       if (!record.held) continue;
       record.held = undefined;
@@ -276,6 +313,7 @@ export class WorkerProtocol {
       if (isQuiet && hasReason && nowMs >= this.nextHelloMs) this.hello(nowMs);
       this.sendDue(nowMs);
       this.tombstones.expire(nowMs);
+      if (this.leader) for (const hash of this.bundles.overdue(nowMs, 2 * this.leader.beatMs)) this.onBundleMissing(hash, nowMs);
       for (const record of this.slots.stuck(nowMs)) this.revoke(record, record.ranges, 'waits behind a long task');
     }
     this.fill(nowMs);
@@ -331,6 +369,7 @@ export class WorkerProtocol {
       load,
       count: this.held.size,
       hash: heldHash(this.held.values()),
+      ...(this.memory && { memory: this.memory }),
     });
   }
 
@@ -386,4 +425,8 @@ export class WorkerProtocol {
   private send(message: FromWorker): void {
     if (this.leader) this.effects.push({ effect: 'send', address: this.leader.address, message });
   }
+}
+
+function bundleError(why: string, hash: string): ErrorRecord {
+  return { name: 'ShoalError', code: 'SH5010', message: `${why}: ${hash.slice(0, 12)}…` };
 }

@@ -114,6 +114,14 @@ export class Reports {
     this.say(held, { ...this.about(held), kind: 'refused', ranges, why: error.message, error }, nowMs);
   }
 
+  /** Its program can't be had here: all of it goes back uncharged, to a worker that has it. */
+  refuse(held: HeldAssignment, error: ErrorRecord, nowMs: number): void {
+    const ranges = held.takePending(held.ranges);
+    if (ranges.length === 0) return;
+    held.tell(ranges, countOf(ranges));
+    this.say(held, { ...this.about(held), kind: 'refused', ranges, why: error.message, error }, nowMs);
+  }
+
   /** A slot owes a word on every index; whatever it forgot must not be held for ever. */
   onFinished(record: WorkRecord, nowMs: number): void {
     if (record.held && record.left > 0) {

@@ -10,14 +10,19 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import type { Broker, Listener } from '../brokers/broker.ts';
-import type { FromWorker, ToWorker } from '../core/messages.ts';
+import type { FromWorker, MemoryReading, ToWorker } from '../core/messages.ts';
+import { concatBytes } from '../lib/bytes.ts';
 import { ulid } from '../lib/ulid.ts';
 import { version } from '../lib/version.ts';
+import { identityDefinition } from '../tasks/internal.ts';
 import { decodeMessage, encodeMessage } from '../wire/frame.ts';
-import type { Executor, ExecutorOptions, WorkEvents } from './executors/executor.ts';
+import type { BundleStore } from './bundles.ts';
+import { ByCode, type RuntimeCode } from './executors/by-code.ts';
+import type { Executor, ExecutorOptions, Work, WorkEvents } from './executors/executor.ts';
 import { inlineExecutor } from './executors/inline.ts';
 import { processExecutor } from './executors/process.ts';
 import { threadExecutor } from './executors/thread.ts';
+import { MemoryGuard } from './memory-guard.ts';
 import { type WorkerEffect, WorkerProtocol, workerAddress } from './protocol.ts';
 
 export type Isolation = 'thread' | 'process' | 'inline';
@@ -36,6 +41,14 @@ export interface WorkerOptions {
   graceMs?: number;
   /** Heap of a thread or child. */
   heapMiB?: number;
+  /** Where tasks come from; absent: whatever module a task's definition names (one machine). */
+  code?: WorkerCodeOptions;
+  /** The processes of this worker together may use this much memory, bytes; default: what the container or machine has. */
+  memoryBytesMax?: number;
+  /** Threads alone have used too much: this process has to end, or the kernel ends it. */
+  onOutOfMemory?: (text: string) => void;
+  /** Another incarnation has begun. */
+  onIncarnation?: (incarnation: string) => void;
   /** How often time is looked at: beats, repeats, leases. */
   tickMs?: number;
   /** One line for the log of this process: replaced slots, frames that make no sense. */
@@ -44,8 +57,19 @@ export interface WorkerOptions {
   executors?: (options: ExecutorOptions, slot: number) => Executor;
 }
 
+export interface WorkerCodeOptions {
+  /** File URLs of modules, and the names of the tasks in them (see discover.ts). */
+  modules: readonly string[];
+  names: readonly string[];
+  /** Absent: this worker runs no uploaded programs. */
+  bundles?: BundleStore;
+}
+
 export interface WorkerHandle {
   readonly worker: string;
+  /** Tasks held and not acknowledged. */
+  readonly heldTasks: number;
+  readonly memory: MemoryReading | undefined;
   /** Starts the threads or processes of all slots now, so that the first result comes soon. */
   warm(): void;
   /** Takes nothing more, finishes what runs, and ends (W10). The same promise as `drained`. */
@@ -58,6 +82,8 @@ export interface WorkerHandle {
 
 const tickMsDefault = 250;
 const graceMsDefault = 5_000;
+/** Every thread has our own tasks. */
+const ownTasks = [identityDefinition.module!];
 
 const executorsOf: Record<Isolation, (options: ExecutorOptions) => Executor> = {
   thread: threadExecutor,
@@ -71,6 +97,12 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
   await shell.start();
   return {
     worker: options.worker,
+    get heldTasks() {
+      return shell.heldTasks;
+    },
+    get memory() {
+      return shell.memory;
+    },
     warm: () => shell.warm(),
     drain: () => shell.drain(),
     drained: shell.drained,
@@ -89,6 +121,7 @@ class WorkerShell {
   private readonly lastSends: Promise<void>[] = [];
   private listener: Listener | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private readonly guard: MemoryGuard | undefined;
   private isInRound = false;
   private ending: Promise<void> | undefined;
   private resolveDrained: () => void = () => undefined;
@@ -102,6 +135,14 @@ class WorkerShell {
     });
     // Whoever waits for it hears of a failure; nobody has to.
     this.drained.catch(() => undefined);
+    // In a user's own process there are children that are none of our business.
+    this.guard =
+      options.code &&
+      new MemoryGuard({
+        bytesMax: options.memoryBytesMax,
+        onOutOfMemory: options.onOutOfMemory,
+        onWarning: (line) => this.warn(line),
+      });
     this.protocol = new WorkerProtocol({
       worker: options.worker,
       slots: options.slots,
@@ -111,14 +152,23 @@ class WorkerShell {
       host: hostname(),
       pid: process.pid,
       version,
-      code: { kind: 'any' },
+      code: options.code ? { kind: 'named', names: [...options.code.names], bundles: options.code.bundles !== undefined } : { kind: 'any' },
       messageBytesMax: options.broker.maxMessageBytes,
       hasAloneSlot: options.isolation !== 'inline',
       seed: randomInt(2 ** 31),
     });
   }
 
+  get heldTasks(): number {
+    return this.protocol.heldTasks;
+  }
+
+  get memory(): MemoryReading | undefined {
+    return this.protocol.memory;
+  }
+
   async start(): Promise<void> {
+    this.protocol.memory = this.guard?.read();
     await this.listen();
     this.timer = setInterval(() => setImmediate(this.tick), this.options.tickMs ?? tickMsDefault);
     this.timer.unref();
@@ -129,7 +179,13 @@ class WorkerShell {
 
   warm(): void {
     if (this.ending) return;
-    for (let slot = 0; slot < this.options.slots; slot++) this.executor(slot);
+    for (let slot = 0; slot < this.options.slots; slot++) this.warmSlot(slot);
+  }
+
+  private warmSlot(slot: number): void {
+    const executor = this.executor(slot);
+    const { code } = this.options;
+    if (executor instanceof ByCode && code && code.modules.length > 0) executor.warm(this.ownCode(code));
   }
 
   drain(): Promise<void> {
@@ -182,6 +238,7 @@ class WorkerShell {
   /** After the messages that came in meanwhile, which the event loop hands over between a timer and this (K05). */
   private readonly tick = (): void => {
     if (this.ending) return;
+    if (this.guard) this.protocol.memory = this.guard.look();
     this.round(() => this.protocol.tick(performance.now()));
   };
 
@@ -197,12 +254,32 @@ class WorkerShell {
         return this.executors[effect.slot]?.revoke(effect.work, effect.ranges, effect.why);
       case 'closeAlone':
         return this.closeAlone(effect.slot);
+      case 'findBundle':
+        return this.findBundle(effect.hash);
+      case 'storeBundle':
+        return this.storeBundle(effect.hash, effect.body);
       case 'newIncarnation':
         void this.listen().catch((error: unknown) => this.warn(`cannot listen as a new incarnation: ${textOf(error)}`));
         return;
       case 'drained':
         return this.end();
     }
+  }
+
+  private findBundle(hash: string): void {
+    void this.options.code?.bundles?.has(hash).then((isHere) => {
+      this.round(() => (isHere ? this.protocol.onBundleHere(hash) : this.protocol.onBundleMissing(hash, performance.now())));
+    });
+  }
+
+  private storeBundle(hash: string, body: readonly Uint8Array[]): void {
+    void this.options.code?.bundles?.store(hash, concatBytes(body)).then(
+      () => this.round(() => this.protocol.onBundleHere(hash)),
+      (error: unknown) => {
+        this.warn(textOf(error));
+        this.round(() => this.protocol.onBundleRefused(hash, textOf(error), performance.now()));
+      },
+    );
   }
 
   private send(address: string, message: FromWorker): void {
@@ -222,6 +299,7 @@ class WorkerShell {
     const listener = await this.options.broker.listen(address, this.onMessages);
     const older = this.listener;
     this.listener = listener;
+    this.options.onIncarnation?.(incarnation);
     this.round(() => this.protocol.begin(incarnation, performance.now()));
     if (this.ending) await listener.close();
     await older?.close();
@@ -263,7 +341,24 @@ class WorkerShell {
     };
     if (this.options.executors) return this.options.executors(options, slot);
     // A task that may kill its process runs in one of its own, so that the blame is its own too (rule 7).
-    return executorsOf[isAlone ? 'process' : isolation](options);
+    const open = executorsOf[isAlone ? 'process' : isolation];
+    const { code } = this.options;
+    if (!code) return open(options);
+    return new ByCode({
+      events: options.events,
+      codeOf: (work) => this.codeOf(code, work),
+      open: ({ modules }, events) => open({ ...options, events, modules, sourceMaps: true }),
+    });
+  }
+
+  private codeOf(code: WorkerCodeOptions, { definition }: Work): RuntimeCode {
+    const { bundle } = definition;
+    if (bundle === undefined || !code.bundles) return this.ownCode(code);
+    return { key: bundle, modules: [code.bundles.urlOf(bundle), ...ownTasks] };
+  }
+
+  private ownCode({ modules }: WorkerCodeOptions): RuntimeCode {
+    return { key: '', modules: [...modules, ...ownTasks] };
   }
 
   private closeAlone(slot: number): void {

@@ -20,7 +20,7 @@ export interface WsBrokerOptions {
   /** `http://HOST:PORT` or `https://HOST:PORT` of the coordinator. */
   address: string;
   token?: Secret;
-  /** Keeps trying if the coordinator is not there at first, rather than rejecting. */
+  /** Keeps trying if the coordinator is not there at first, rather than rejecting. A refusal rejects in any case. */
   patient?: boolean;
   /** One line for the log of this process. */
   onWarning?: (line: string) => void;
@@ -41,6 +41,10 @@ export async function dialWsBroker(options: WsBrokerOptions): Promise<Broker> {
 interface Listening {
   address: Address;
   inbox: Inbox;
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof ShoalError && (error.code === 'SH3002' || error.code === 'SH3005' || error.code === 'SH1301');
 }
 
 class WsBroker implements Broker {
@@ -69,7 +73,7 @@ class WsBroker implements Broker {
     try {
       await this.connect(await this.dialOnce());
     } catch (error) {
-      if (!this.options.patient) throw error;
+      if (!this.options.patient || isRefusal(error)) throw error;
       this.later(error);
     }
   }
@@ -203,8 +207,7 @@ class WsBroker implements Broker {
     if (this.isClosed) return;
     const known = error instanceof ShoalError ? error : undefined;
     if (error) this.warn(known ? `${known.message}${known.why ? ` (${known.why})` : ''}` : String(error));
-    const isRefused = known?.code === 'SH3002' || known?.code === 'SH3005';
-    const atLeastMs = isRefused ? refusedPauseMs : (known as { retryAfterMs?: number } | undefined)?.retryAfterMs;
+    const atLeastMs = isRefusal(error) ? refusedPauseMs : (known as { retryAfterMs?: number } | undefined)?.retryAfterMs;
     this.retry = setTimeout(() => void this.again(), this.redial.nextMs(atLeastMs));
   }
 

@@ -73,4 +73,8 @@ export interface ExecutorOptions {
   heapMiB?: number;
   /** Name for scratch directories and logs. */
   name: string;
+  /** File URLs: tasks are found by name in these and nowhere else; absent: whatever module a task's definition names. */
+  modules?: readonly string[];
+  /** Stacks show the lines of the sources. */
+  sourceMaps?: boolean;
 }

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { entryUrl } from '../../lib/entry.ts';
+import { takeVerdict } from '../memory-guard.ts';
 import { lanesMax, markBytes, readMarks } from '../runtime/board.ts';
 import type { FromRuntime, RuntimeOptions } from '../runtime/channel.ts';
 import type { ErrorRecord, Executor, ExecutorOptions } from './executor.ts';
@@ -26,12 +27,12 @@ const stderrTailChars = 4096;
 /** How long a dead child's stderr is waited for: what it started may hold it open. */
 const stderrWaitMs = 100;
 
-function launchChild({ name, graceMs, heapMiB }: ExecutorOptions, events: VesselEvents): Vessel {
+function launchChild({ name, graceMs, heapMiB, modules, sourceMaps }: ExecutorOptions, events: VesselEvents): Vessel {
   const marks = new MarksFile();
-  const options: RuntimeOptions = { name, graceMs };
+  const options: RuntimeOptions = { name, graceMs, ...(modules && { modules }) };
   const child = fork(fileURLToPath(entryUrl(import.meta.url, '../runtime/process-entry.ts')), [JSON.stringify(options)], {
     serialization: 'advanced',
-    execArgv: execArgv(heapMiB),
+    execArgv: execArgv(heapMiB, sourceMaps === true),
     detached: true,
     stdio: ['ignore', 'inherit', 'pipe', 'ipc', marks.file],
   });
@@ -64,7 +65,7 @@ function launchChild({ name, graceMs, heapMiB }: ExecutorOptions, events: Vessel
     child.once('exit', (code, signal) => {
       const tell = (): void => {
         clearTimeout(timer);
-        end(...causeOfDeath(code, signal, tail, heapMiB));
+        end(...(forMemory(child.pid) ?? causeOfDeath(code, signal, tail, heapMiB)));
       };
       const timer = setTimeout(tell, stderrWaitMs);
       if (isKilled || !child.stderr || child.stderr.closed) tell();
@@ -87,6 +88,12 @@ function launchChild({ name, graceMs, heapMiB }: ExecutorOptions, events: Vessel
   };
 }
 
+/** Ended by this worker's own memory guard? */
+function forMemory(pid: number | undefined): [how: string, error: ErrorRecord] | undefined {
+  const why = pid === undefined ? undefined : takeVerdict(pid);
+  return why === undefined ? undefined : ['out-of-memory', crashRecord(`the task's process was ended: ${why}`)];
+}
+
 function causeOfDeath(
   code: number | null,
   signal: string | null,
@@ -102,10 +109,10 @@ function causeOfDeath(
   return ['signal', crashRecord(`the task's process was ended by ${signal}${perhaps}`)];
 }
 
-function execArgv(heapMiB: number | undefined): string[] {
+function execArgv(heapMiB: number | undefined, sourceMaps: boolean): string[] {
   // A second process can't have the same debugger port.
   const inherited = process.execArgv.filter((flag) => !flag.startsWith('--inspect'));
-  if (sourceMapsEnabled() && !inherited.includes('--enable-source-maps')) inherited.push('--enable-source-maps');
+  if ((sourceMaps || sourceMapsEnabled()) && !inherited.includes('--enable-source-maps')) inherited.push('--enable-source-maps');
   return heapMiB === undefined ? inherited : [...inherited, `--max-old-space-size=${heapMiB}`];
 }
 

@@ -13,9 +13,13 @@ export function threadExecutor(options: ExecutorOptions): Executor {
   return new Host(options, (events) => launchThread(options, events));
 }
 
-function launchThread({ name, graceMs, heapMiB }: ExecutorOptions, events: VesselEvents): Vessel {
+function launchThread({ name, graceMs, heapMiB, modules, sourceMaps }: ExecutorOptions, events: VesselEvents): Vessel {
   const board = new MemoryBoard();
-  const workerData: ThreadData = { options: { name, graceMs }, board: board.memory, sourceMaps: sourceMapsEnabled() };
+  const workerData: ThreadData = {
+    options: { name, graceMs, ...(modules && { modules }) },
+    board: board.memory,
+    sourceMaps: sourceMaps || sourceMapsEnabled(),
+  };
   const worker = new Worker(entryUrl(import.meta.url, '../runtime/thread-entry.ts'), {
     workerData,
     name,

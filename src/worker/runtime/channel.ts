@@ -76,6 +76,8 @@ export interface RuntimeOptions {
   name: string;
   /** Between a signal and the end of what a task started. */
   graceMs: number;
+  /** Tasks are found by name in these modules and nowhere else; absent: whatever module a task's definition names. */
+  modules?: readonly string[];
 }
 
 /** Below this a copy costs less than handing the buffer over. */

@@ -18,9 +18,18 @@ export interface Program {
 const loading = new Map<string, Promise<unknown>>();
 
 /** Answers at once where everything is here already: a batch of one must not wait for a promise. */
-export function loadProgram(work: Work): Program | Promise<Program> {
+export function loadProgram(work: Work, modules: readonly string[] | undefined): Program | Promise<Program> {
   const refs = refsOf(work);
+  if (modules) return isPreloaded ? assemble(work) : preload(refs[0]!, modules).then(() => assemble(work));
   return refs.every(isHere) ? assemble(work) : loadAll(refs).then(() => assemble(work));
+}
+
+let isPreloaded = false;
+
+/** A worker of a cluster loads what it was started with; what a message names is only looked up there (X04). */
+async function preload({ name }: DefinitionRef, modules: readonly string[]): Promise<void> {
+  for (const module of modules) await loadModule({ name, module });
+  isPreloaded = true;
 }
 
 function refsOf(work: Work): DefinitionRef[] {
@@ -80,13 +89,17 @@ function found(ref: DefinitionRef): Definition {
   if (definition) return definition;
   const names = definedNames();
   const shown = names.slice(0, 20).map((name) => `"${name}"`);
-  throw new ShoalError('SH5002', `the module ${ref.module ?? ''} has no task named "${ref.name}"`, {
-    why:
-      names.length === 0
-        ? 'it defines no tasks'
-        : `the tasks known after it was loaded: ${shown.join(', ')}${names.length > 20 ? ', …' : ''}`,
-    hint: 'define tasks at the top level of the module, so that loading it is enough',
-  });
+  throw new ShoalError(
+    'SH5002',
+    ref.module ? `the module ${ref.module} has no task named "${ref.name}"` : `there is no task named "${ref.name}"`,
+    {
+      why:
+        names.length === 0
+          ? 'it defines no tasks'
+          : `the tasks known after it was loaded: ${shown.join(', ')}${names.length > 20 ? ', …' : ''}`,
+      hint: 'define tasks at the top level of the module, so that loading it is enough',
+    },
+  );
 }
 
 function messageOf(thrown: unknown): string {

@@ -101,7 +101,7 @@ export class Runtime {
 
   private async load({ work }: WorkMessage): Promise<Program | undefined> {
     try {
-      const program = loadProgram(work);
+      const program = loadProgram(work, this.options.modules);
       if (!(program instanceof Promise)) return program;
       this.board.begin(0, work.id, loadingPosition, 0);
       return await program;

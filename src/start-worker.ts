@@ -1,0 +1,87 @@
+/** Workers, as programs and the command line start them. */
+import { availableParallelism, hostname } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { openBroker } from './broker-of.ts';
+import { durationOption } from './client/options.ts';
+import { planOf } from './client/plan.ts';
+import type { Duration, Task } from './client/types.ts';
+import { entryUrl } from './lib/entry.ts';
+import { ShoalError } from './lib/errors.ts';
+import type { Secret } from './lib/secret.ts';
+import { tokenFor } from './lib/tokens.ts';
+import { type ClusterWorkerOptions, startClusterWorker } from './worker/cluster-worker.ts';
+import { Supervisor } from './worker/supervisor.ts';
+
+export const defaultWorkerName = (): string => `${hostname()}-${process.pid}`;
+
+/** A worker in a process of its own, watched by this one. */
+export function superviseWorker(
+  worker: ClusterWorkerOptions,
+  options: { address: string; token: Secret | undefined; drainTimeoutMs: number; onLog: (line: string) => void },
+): Supervisor {
+  const { address, token, drainTimeoutMs, onLog } = options;
+  return new Supervisor({
+    worker,
+    address,
+    token: token?.reveal(),
+    drainTimeoutMs,
+    childFile: fileURLToPath(entryUrl(import.meta.url, './worker-child.ts')),
+    openBroker: () => openBroker({ address, ...(token && { token }) }),
+    onLog,
+  });
+}
+
+export interface StartWorkerOptions {
+  /** `http://HOST:PORT` or `https://HOST:PORT` of a coordinator. */
+  address: string;
+  /** Tasks that it has, defined at the top level of their modules; or the programs that clients upload. */
+  // biome-ignore lint/suspicious/noExplicitAny: tasks of any kind
+  tasks: readonly Task<any, any>[] | 'bundles';
+  /** Default: one a core. */
+  threads?: number;
+  /** Default: `default`. */
+  queues?: readonly string[];
+  /** After `stop()`, what runs may finish for this long; default 25 s. */
+  drainTimeout?: Duration;
+  token?: string;
+  name?: string;
+}
+
+/**
+ * Starts a worker in this process. `drained` settles when it has ended, whoever asked for that; `stop()` lets what runs
+ * finish, up to `drainTimeout`, and hands back the rest uncharged.
+ */
+export async function startWorker(options: StartWorkerOptions): Promise<{ drained: Promise<void>; stop(): Promise<void> }> {
+  const { address, tasks, name = defaultWorkerName() } = options;
+  const drainMs = options.drainTimeout === undefined ? 25_000 : durationOption(name, 'drainTimeout', options.drainTimeout, 0);
+  const token = tokenFor(address, options.token);
+  const warn = (line: string): void => void process.emitWarning(line, { type: 'ShoalWarning' });
+  const worker = await startClusterWorker(
+    {
+      name,
+      slots: options.threads ?? availableParallelism(),
+      isolation: 'thread',
+      queues: options.queues ?? ['default'],
+      labels: {},
+      resources: {},
+      tasks: tasks === 'bundles' ? [] : [...new Set(tasks.map(moduleOf))],
+      allowBundles: tasks === 'bundles',
+    },
+    { openBroker: () => openBroker({ address, onWarning: warn, ...(token && { token }) }), onWarning: warn },
+  );
+  return { drained: worker.drained, stop: () => stopWithin(worker, drainMs) };
+}
+
+async function stopWithin(worker: { drain(): Promise<void>; stop(): Promise<void> }, drainMs: number): Promise<void> {
+  const timer = setTimeout(() => void worker.stop(), drainMs);
+  await worker.drain().finally(() => clearTimeout(timer));
+}
+
+function moduleOf(task: unknown): string {
+  const plan = planOf('startWorker', task);
+  const module = plan.kind === 'single' ? plan.definition().ref.module : undefined;
+  if (module !== undefined) return module;
+  throw new ShoalError('SH1102', `startWorker: ${plan.name} has no module that threads could load`, {
+    hint: 'give it tasks of one function, defined at the top level of a file',
+  });
+}
