@@ -380,6 +380,7 @@ describe('a job can be stopped', () => {
     const waiting = job.result({ signal: controller.signal });
     controller.abort(new Error('not now'));
     await expect(waiting).rejects.toThrow('not now');
+    while (!coordinator.job.sealed) await new Promise((resolve) => setImmediate(resolve));
     expect(coordinator.job.state).toBe('queued');
     coordinator.run(coordinator.job);
     expect(await job.result({ timeout: '40d' })).toHaveLength(10);

@@ -1,7 +1,7 @@
 /** What people and clients see of a job: derived on demand, never kept. */
 import { TaskState } from './columns.ts';
 import type { JobState, JobView, TaskFailure } from './messages.ts';
-import { canRun, servesQueue } from './placement.ts';
+import { canRun, hasCode, servesQueue } from './placement.ts';
 import type { Job, Stage, State } from './state.ts';
 import { storyKey } from './state.ts';
 
@@ -100,7 +100,7 @@ function whyWaiting(state: State, job: Job): string | undefined {
   if (live.length === 0) return 'there is no worker';
   const inQueue = live.filter((worker) => servesQueue(worker, queue));
   if (inQueue.length === 0) return `no worker serves the queue "${queue}"`;
-  const withCode = inQueue.filter((worker) => !worker.refused.has(`${job.id}/${ready.index}`));
+  const withCode = inQueue.filter((worker) => !worker.refused.has(`${job.id}/${ready.index}`) && hasCode(worker, ready));
   if (withCode.length === 0) return `no worker has the code of "${definition?.name}"`;
   if (!withCode.some((worker) => canRun(worker, job, ready))) return `no worker has ${JSON.stringify(resources)}`;
   return 'all workers are busy with other jobs';
