@@ -126,7 +126,7 @@ async function compile(entry: string, cache: string): Promise<{ code: Buffer; in
   }
 }
 
-function compileError(entry: string, messages: readonly Message[]): ShoalError {
+export function compileError(entry: string, messages: readonly Message[]): ShoalError {
   const shown = messages.slice(0, 5).map((message) => excerpt(message, dirname(entry)));
   const more = messages.length > shown.length ? [`… and ${messages.length - shown.length} more`] : [];
   const first = messages[0];

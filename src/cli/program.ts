@@ -7,9 +7,12 @@ import { type Command, CommanderError, Option, program as root } from 'commander
 import { ShoalError } from '../lib/errors.ts';
 import { painter } from '../lib/painter.ts';
 import { wantsColor } from '../lib/terminal.ts';
+import { defineCoordinator } from './coordinator.ts';
 import { report } from './report.ts';
 import { defineRun } from './run.ts';
 import { nearest } from './similar.ts';
+import { defineSubmit } from './submit.ts';
+import { defineWorker } from './worker.ts';
 
 export async function cli(args: readonly string[]): Promise<void> {
   const program = buildProgram();
@@ -38,6 +41,9 @@ function buildProgram(): Command {
     .showSuggestionAfterError(false)
     .addHelpText('after', helpEnd);
   defineRun(program.command('run'));
+  defineSubmit(program.command('submit'));
+  defineCoordinator(program.command('coordinator'));
+  defineWorker(program.command('worker'));
   for (const command of program.commands) addCommonOptions(command);
   for (const command of [program, ...program.commands]) {
     command
@@ -54,6 +60,9 @@ Examples:
   shoal run primes.ts 1000000                  on all cores
   shoal run --threads 4 primes.ts 1000000      on four
   shoal run --journal file:.shoal primes.ts    stop it whenever you like; run it again and it goes on
+  shoal coordinator                            a cluster begins with this ...
+  shoal worker --allow-bundles                 ... and any number of these,
+  shoal submit primes.ts 1000000               then the same program runs on all of them
 
 Every flag has an environment twin: --threads is SHOAL_THREADS.
 Exit codes: 0 success, 1 job failed or cancelled, 2 wrong usage, 3 cannot reach or authenticate,

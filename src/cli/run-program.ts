@@ -94,7 +94,7 @@ function keyMaker(bundle: Bundle, args: readonly string[]): (ordinal: number, na
   return (ordinal, name) => `run:${program}:${name}:${ordinal}`;
 }
 
-function logPrinter(progress: Progress, options: RunOptions): (line: LogLine) => void {
+export function logPrinter(progress: Progress, options: Pick<RunOptions, 'json' | 'color'>): (line: LogLine) => void {
   const { terminal } = progress;
   if (options.json)
     return ({ wallMs, ...line }) => terminal.print(JSON.stringify({ type: 'log', time: new Date(wallMs).toISOString(), ...line }));
@@ -108,7 +108,7 @@ function logPrinter(progress: Progress, options: RunOptions): (line: LogLine) =>
 
 const pipeClosedCode = 128 + constants.signals.SIGPIPE;
 
-function watchPipes(): void {
+export function watchPipes(): void {
   const onError = (error: NodeJS.ErrnoException): void => {
     if (error.code === 'EPIPE' || error.code === 'EIO') process.exit(pipeClosedCode);
     throw error;

@@ -4,10 +4,10 @@
  * The program is bundled into one file that both this process and the worker threads import; what the client library
  * inside it needs to know (where to run, the journal, who draws progress) hangs on the program hook.
  */
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import { durationToMs } from '../lib/duration.ts';
+import { type Command, Option } from 'commander';
 import { ShoalError } from '../lib/errors.ts';
 import { type ProgressMode, progressModes } from '../lib/progress-bar.ts';
+import { duration, threadCount } from './flags.ts';
 
 export interface RunOptions {
   threads?: number;
@@ -71,20 +71,6 @@ export function defineRun(command: Command): void {
       // Flags end at the file, so a `--` right behind it separates nothing any more.
       await runProgram(file, args[0] === '--' ? args.slice(1) : args, options);
     });
-}
-
-const threadsMax = 1024;
-
-function threadCount(text: string): number {
-  const count = Number(text);
-  if (/^\d+$/.test(text) && count >= 1 && count <= threadsMax) return count;
-  throw new InvalidArgumentError(`It is a whole number from 1 to ${threadsMax}.`);
-}
-
-function duration(text: string): number {
-  const ms = durationToMs(/^\d+$/.test(text) ? Number(text) : text);
-  if (ms !== undefined) return ms;
-  throw new InvalidArgumentError('It is a time like 500ms, 30s, 5m or 1h.');
 }
 
 function journalAddress(text: string): string {

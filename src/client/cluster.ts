@@ -92,6 +92,9 @@ export class ClusterHandle implements Cluster {
 
   started(job: string): void {
     this.#running.add(job);
+    const { onLog } = this.#options;
+    // In one process every line comes by itself.
+    if (this.isRemote && onLog) this.connection?.readLogs(job, { lines: (lines) => lines.forEach(onLog), end: () => undefined }, true);
     if (programHook()?.onEnd && this.#startedJobs.length < startedJobsMax) this.#startedJobs.push(job);
   }
 

@@ -1,0 +1,94 @@
+/** `shoal coordinator`: a coordinator in this process, until a signal ends it. */
+import { type Command, Option } from 'commander';
+import { ShoalError } from '../lib/errors.ts';
+import { type LogOptions, log } from './log.ts';
+import { report } from './report.ts';
+import { untilSignal } from './signals.ts';
+
+interface CoordinatorFlags extends LogOptions {
+  listen: string;
+  broker: string;
+  journal: string;
+  policy: string;
+  cluster: string;
+  tlsCert?: string;
+  tlsKey?: string;
+  insecurePlaintext?: boolean;
+  tokenFile?: string;
+}
+
+export function defineCoordinator(command: Command): void {
+  command
+    .summary('start a coordinator')
+    .description('Owns jobs: schedules them onto workers, retries, keeps their state in a journal and their results for clients.')
+    .addOption(new Option('--listen <host:port>', 'where clients and workers reach it').default('127.0.0.1:7690').env('SHOAL_LISTEN'))
+    .addOption(
+      new Option('--journal <where>', 'where jobs live: file:DIR, or memory: to forget them').default('file:.shoal').env('SHOAL_JOURNAL'),
+    )
+    .addOption(
+      new Option('--broker <url>', 'what carries messages to workers: ws: is its own port')
+        .choices(['ws:'])
+        .default('ws:')
+        .env('SHOAL_BROKER'),
+    )
+    .addOption(
+      new Option('--policy <name>', 'how tasks are spread over workers').choices(['adaptive']).default('adaptive').env('SHOAL_POLICY'),
+    )
+    .addOption(new Option('--cluster <name>', 'what it is called in messages').default('shoal').env('SHOAL_CLUSTER'))
+    .addOption(
+      new Option('--token-file <file>', 'tokens, made at the first start; default: tokens in the journal’s folder').env('SHOAL_TOKEN_FILE'),
+    )
+    .addOption(new Option('--tls-cert <file>', 'certificate, PEM').env('SHOAL_TLS_CERT'))
+    .addOption(new Option('--tls-key <file>', 'its key, PEM').env('SHOAL_TLS_KEY'))
+    .addOption(
+      new Option('--insecure-plaintext', 'let other machines in without TLS, on a network that is yours alone').env(
+        'SHOAL_INSECURE_PLAINTEXT',
+      ),
+    )
+    .action(runCoordinator);
+}
+
+async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
+  const { tlsCert, tlsKey } = flags;
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new ShoalError('SH1311', '--tls-cert and --tls-key go together', { hint: 'give both, or none' });
+  }
+  const say = (event: string, line: string, data: object = {}): void => log(flags, event, line, data);
+  const stopping = untilSignal();
+  const { startCoordinator } = await import('../start-coordinator.ts');
+  const server = await startCoordinator({
+    listen: flags.listen,
+    broker: flags.broker,
+    journal: flags.journal,
+    ...(flags.tokenFile !== undefined && { tokenFile: flags.tokenFile }),
+    ...(tlsCert !== undefined && tlsKey !== undefined && { tls: { certFile: tlsCert, keyFile: tlsKey } }),
+    insecurePlaintext: flags.insecurePlaintext === true,
+    onLog: (line) => say('warning', line),
+    onFailed: (error) => {
+      report(error, { json: flags.json === true, color: flags.color });
+      process.exit(1);
+    },
+  });
+  const { address, tokenFile, durability } = server;
+  say('started', `the coordinator of ${flags.cluster} listens on ${address}`, { address, tokenFile, durability, journal: flags.journal });
+  if (!flags.json && !flags.quiet) process.stderr.write(welcome(address, tokenFile, flags, durability));
+  const signal = await stopping;
+  say('stopping', `${signal}: finishing what is being written, then leaving; jobs stay in the journal`);
+  await server.stop();
+  say('ended', 'stopped');
+}
+
+const survives = {
+  none: 'jobs end with this process',
+  host: 'what is confirmed survives a crash of this process and of this machine',
+  replicated: 'what is confirmed survives the loss of a machine',
+} as const;
+
+function welcome(address: string, tokenFile: string, flags: CoordinatorFlags, durability: keyof typeof survives): string {
+  const open = flags.insecurePlaintext ? '  WARNING  tokens and data cross the network in the clear (--insecure-plaintext)\n' : '';
+  return `${open}  journal  ${flags.journal}: ${survives[durability]}
+  tokens   ${tokenFile}
+  next     shoal worker --address ${address} --allow-bundles
+           shoal submit program.ts --address ${address}
+`;
+}

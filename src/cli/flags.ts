@@ -1,0 +1,97 @@
+/** Values of flags that several verbs take. */
+import { InvalidArgumentError, Option } from 'commander';
+import { durationToMs } from '../lib/duration.ts';
+import { ShoalError } from '../lib/errors.ts';
+import type { Secret } from '../lib/secret.ts';
+import { type Role, tokenFor, tokenFromFile } from '../lib/tokens.ts';
+
+const threadsMax = 1024;
+
+export function threadCount(text: string): number {
+  const count = Number(text);
+  if (/^\d+$/.test(text) && count >= 1 && count <= threadsMax) return count;
+  throw new InvalidArgumentError(`It is a whole number from 1 to ${threadsMax}.`);
+}
+
+export function duration(text: string): number {
+  const ms = durationToMs(/^\d+$/.test(text) ? Number(text) : text);
+  if (ms !== undefined) return ms;
+  throw new InvalidArgumentError('It is a time like 500ms, 30s, 5m or 1h.');
+}
+
+const units: Record<string, number> = { '': 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+export function byteCount(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(KiB|MiB|GiB)?$/.exec(text);
+  const bytes = match ? Number(match[1]) * units[match[2] ?? '']! : 0;
+  if (bytes >= 1) return Math.floor(bytes);
+  throw new InvalidArgumentError('It is a size like 512MiB or 2GiB.');
+}
+
+/** `k=v` once or several times. */
+export function labels(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const match = /^([\w./-]{1,100})=(.*)$/.exec(text);
+  if (!match) throw new InvalidArgumentError('It is name=value.');
+  return { ...before, [match[1]!]: match[2]! };
+}
+
+/** `gpu:1` once or several times. */
+export function resources(text: string, before: Record<string, number> = {}): Record<string, number> {
+  const match = /^([\w.-]{1,100}):(\d+(?:\.\d+)?)$/.exec(text);
+  if (!match) throw new InvalidArgumentError('It is name:amount, as in gpu:1.');
+  return { ...before, [match[1]!]: Number(match[2]) };
+}
+
+export function names(text: string): string[] {
+  const list = text.split(',').map((name) => name.trim());
+  if (list.every((name) => name !== '')) return list;
+  throw new InvalidArgumentError('It is a list like a,b,c.');
+}
+
+export function several(text: string, before: string[] = []): string[] {
+  return [...before, text];
+}
+
+export interface ClusterFlags {
+  address?: string;
+  tokenFile?: string;
+}
+
+export const defaultAddress = 'http://127.0.0.1:7690';
+
+/** `--address` and `--token-file`. */
+export function clusterOptions(): Option[] {
+  return [
+    new Option('--address <url>', `the coordinator; default: SHOAL_ADDRESS, then ${defaultAddress}`)
+      .argParser(clusterAddress)
+      .helpGroup('Cluster:'),
+    new Option(
+      '--token-file <file>',
+      'a file with a token, or the tokens file of a coordinator; else SHOAL_TOKEN, else what a coordinator here left',
+    )
+      .env('SHOAL_TOKEN_FILE')
+      .helpGroup('Cluster:'),
+  ];
+}
+
+function clusterAddress(text: string): string {
+  if (/^https?:\/\/[^/]+\/?$/.test(text)) return text.replace(/\/$/, '');
+  const hint = /^[^/:]+:\d+$/.test(text) ? `--address http://${text}` : '--address http://HOST:PORT';
+  throw new ShoalError('SH1311', `--address ${text} is no address of a coordinator`, { hint });
+}
+
+export interface Target {
+  address: string;
+  /** For errors: who said so. */
+  from: string;
+  token: Secret | undefined;
+}
+
+/** Which coordinator, and what to show it: the newest token of the first of these roles that there is. */
+export function targetOf({ address, tokenFile }: ClusterFlags, roles: readonly Role[]): Target {
+  const { SHOAL_ADDRESS: environment } = process.env;
+  const isCluster = environment !== undefined && /^https?:/.test(environment);
+  const chosen = address ?? (isCluster ? clusterAddress(environment) : defaultAddress);
+  const from = address !== undefined ? '--address' : isCluster ? 'SHOAL_ADDRESS (environment)' : 'the default';
+  return { address: chosen, from, token: tokenFor(chosen, tokenFile === undefined ? undefined : tokenFromFile(tokenFile, roles)) };
+}

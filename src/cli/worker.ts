@@ -1,0 +1,130 @@
+/** `shoal worker`: a worker of a cluster, watched by this process, until a signal ends it. */
+
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type Command, Option } from 'commander';
+import { ShoalError } from '../lib/errors.ts';
+import {
+  byteCount,
+  type ClusterFlags,
+  clusterOptions,
+  duration,
+  labels,
+  names,
+  resources,
+  several,
+  targetOf,
+  threadCount,
+} from './flags.ts';
+import { type LogOptions, log } from './log.ts';
+import { untilSignal } from './signals.ts';
+
+interface WorkerFlags extends ClusterFlags, LogOptions {
+  name?: string;
+  tasks?: string[];
+  allowBundles?: boolean;
+  threads?: number;
+  isolation: 'thread' | 'process';
+  queues: string[];
+  label?: Record<string, string>;
+  resource?: Record<string, number>;
+  drainTimeout: number;
+  cancelGrace: number;
+  heap?: number;
+  memoryLimit?: number;
+}
+
+export function defineWorker(command: Command): void {
+  command
+    .summary('start a worker')
+    .description(
+      'Runs tasks that a coordinator gives it, in threads or child processes. It keeps trying until its coordinator is there.\n' +
+        'SIGTERM or Ctrl-C drains it: no new tasks, what runs may finish; a second one hands everything back at once.',
+    );
+  for (const option of clusterOptions()) command.addOption(option);
+  command
+    .addOption(new Option('--tasks <module>', 'a file with tasks that it has; several times for several').argParser(several))
+    .addOption(new Option('--allow-bundles', 'also run programs that clients upload').env('SHOAL_ALLOW_BUNDLES'))
+    .addOption(new Option('--threads <count>', 'tasks at a time; default: one a core').argParser(threadCount).env('SHOAL_THREADS'))
+    .addOption(
+      new Option('--isolation <kind>', 'what a task runs in: a thread, or a child process that may crash alone')
+        .choices(['thread', 'process'])
+        .default('thread')
+        .env('SHOAL_ISOLATION'),
+    )
+    .addOption(
+      new Option('--queues <names>', 'queues that it serves; * for all')
+        .argParser(names)
+        .default(['default'], 'default')
+        .env('SHOAL_QUEUES'),
+    )
+    .addOption(new Option('--label <name=value>', 'shown with it; several times for several').argParser(labels))
+    .addOption(new Option('--resource <name:amount>', 'what it has, as in gpu:1; several times for several').argParser(resources))
+    .addOption(new Option('--name <name>', 'unique in its cluster; default: the host and the process').env('SHOAL_NAME'))
+    .addOption(
+      new Option('--drain-timeout <time>', 'what runs may finish for this long')
+        .argParser(duration)
+        .default(25_000, '25s')
+        .env('SHOAL_DRAIN_TIMEOUT'),
+    )
+    .addOption(
+      new Option('--cancel-grace <time>', 'what a cancelled task has left before its thread is ended')
+        .argParser(duration)
+        .default(5_000, '5s')
+        .env('SHOAL_CANCEL_GRACE'),
+    )
+    .addOption(new Option('--heap <size>', 'heap of each thread or child').argParser(byteCount).env('SHOAL_HEAP'))
+    .addOption(
+      new Option('--memory-limit <size>', 'for all its processes; default: what the container or machine has')
+        .argParser(byteCount)
+        .env('SHOAL_MEMORY_LIMIT'),
+    )
+    .action(runWorker);
+}
+
+async function runWorker(flags: WorkerFlags): Promise<void> {
+  const { tasks = [], allowBundles = false } = flags;
+  if (tasks.length === 0 && !allowBundles) {
+    throw new ShoalError('SH1311', 'this worker would have nothing to run', {
+      why: 'it was given no tasks, and may run no uploaded programs',
+      hint: 'shoal worker --tasks dist/tasks.js\nor, to run what `shoal submit` sends: shoal worker --allow-bundles',
+    });
+  }
+  const { address, token } = targetOf(flags, ['worker', 'admin']);
+  const modules = await Promise.all(tasks.map(moduleUrl));
+  const { superviseWorker, defaultWorkerName } = await import('../start-worker.ts');
+  const name = flags.name ?? defaultWorkerName();
+  const say = (event: string, line: string): void => log(flags, event, line, { worker: name });
+  const slots = flags.threads ?? availableParallelism();
+  const supervisor = superviseWorker(
+    {
+      name,
+      slots,
+      isolation: flags.isolation,
+      queues: flags.queues,
+      labels: flags.label ?? {},
+      resources: flags.resource ?? {},
+      tasks: modules,
+      allowBundles,
+      cancelGraceMs: flags.cancelGrace,
+      ...(flags.heap !== undefined && { heapMiB: Math.max(1, Math.floor(flags.heap / 2 ** 20)) }),
+      ...(flags.memoryLimit !== undefined && { memoryBytesMax: flags.memoryLimit }),
+    },
+    { address, token, drainTimeoutMs: flags.drainTimeout, onLog: (line) => say('log', line) },
+  );
+  const code = [...tasks, ...(allowBundles ? ['uploaded programs'] : [])].join(', ');
+  say('started', `worker ${name}: ${slots} ${flags.isolation === 'thread' ? 'threads' : 'processes'} for ${address}, running ${code}`);
+  void untilSignal(() => supervisor.signal()).then(() => supervisor.signal());
+  await supervisor.run();
+  say('ended', 'ended');
+  process.exit(0);
+}
+
+/** TypeScript is compiled here; its packages stay where they are. */
+async function moduleUrl(file: string): Promise<string> {
+  const { bundleProgram, findProgram } = await import('./bundle.ts');
+  const path = findProgram(file);
+  if (/\.[cm]?jsx?$/.test(path) && !path.endsWith('x')) return pathToFileURL(resolve(path)).href;
+  return (await bundleProgram(file)).url;
+}
