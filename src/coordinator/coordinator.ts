@@ -18,6 +18,7 @@ import type { Election, Leadership } from '../elections/election.ts';
 import type { Entry, Journal } from '../journals/journal.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { ulid } from '../lib/ulid.ts';
+import { version } from '../lib/version.ts';
 import { decodeMessage, encodeHead } from '../wire/frame.ts';
 import { Appender } from './appender.ts';
 import { Effects } from './effects.ts';
@@ -76,7 +77,12 @@ export class Coordinator {
   constructor(options: CoordinatorOptions) {
     this.options = options;
     const writer = this.newId();
-    this.state = createState({ writer, registryStream: 'registry', isOneMachine: options.isOneMachine });
+    this.state = createState({
+      writer,
+      registryStream: 'registry',
+      isOneMachine: options.isOneMachine,
+      about: { version, durability: options.journal.durability, startedWallMs: Date.now() },
+    });
     this.appender = new Appender(options.journal);
     this.logs = new LogStore((session, message) => this.sessions.get(session)?.onMessage(message));
     this.effects = new Effects({

@@ -134,6 +134,13 @@ export function applyJobFact(state: State, job: Job, fact: JobFact, seq: number,
       });
       return;
     }
+    case 'letters-purged': {
+      const stage = job.stages[fact.stage]!;
+      forRows(fact.ranges, (index) => {
+        storyOf(job, stage, index).isPurged = true;
+      });
+      return;
+    }
     case 'tasks-replayed':
       foldReplayed(state, job, job.stages[fact.stage]!, fact.ranges);
       return;

@@ -460,6 +460,7 @@ export interface TaskFailure {
 }
 
 export interface DeadLetter extends TaskFailure {
+  job: string;
   label: string;
   history: { attempt: number; wallMs: number; worker: string; how: string; error: ErrorRecord }[];
 }

@@ -1,52 +1,117 @@
-/** What operators ask: lists, why something waits, dead letters and what becomes of them. */
+/** What operators ask: lists, why something waits, dead letters and what becomes of them. Each is answered once. */
 import { TaskState } from './columns.ts';
 import { unknownJob } from './drop.ts';
-import type { DeadLetter, FromClient } from './messages.ts';
-import type { Job, State } from './state.ts';
-import { storyKey } from './state.ts';
+import { clusterView, explainJob, explainTask } from './explain.ts';
+import { isPurged, listDeadLetters, listJobs, listQueues, listTasks, wholeTask, workerInfo } from './listing.ts';
+import type { FromClient, Refusal } from './messages.ts';
+import { RangeList } from './ranges.ts';
+import type { Job, Stage, State } from './state.ts';
 import type { Turn } from './turn.ts';
-import { failureOf } from './view.ts';
 
-export type OperatorMessage = Extract<
-  FromClient,
-  {
-    kind:
-      | 'deadLetters'
-      | 'purge'
-      | 'listJobs'
-      | 'listTasks'
-      | 'getTask'
-      | 'listWorkers'
-      | 'drainWorker'
-      | 'listQueues'
-      | 'status'
-      | 'explain';
-  }
->;
+const operatorKinds = [
+  'deadLetters',
+  'purge',
+  'listJobs',
+  'listTasks',
+  'getTask',
+  'listWorkers',
+  'drainWorker',
+  'listQueues',
+  'status',
+  'explain',
+] as const;
+export type OperatorMessage = Extract<FromClient, { kind: (typeof operatorKinds)[number] }>;
+
+const lettersMax = 10_000;
 
 export function onOperator(state: State, session: string, message: OperatorMessage, turn: Turn): void {
-  if (message.kind === 'deadLetters') {
-    const job = state.jobs.get(message.job ?? '');
-    if (!job || job.dropping) turn.tell(session, { kind: 'refusal', request: message.request, error: unknownJob(message.job ?? '') });
-    else turn.tell(session, { kind: 'reply', request: message.request, value: deadLetters(state, job) });
-    return;
-  }
-  turn.tell(session, { kind: 'refusal', request: message.request, error: { code: 'SH1401', message: 'not here yet' } });
+  const { request } = message;
+  const answer = answerOf(state, message, turn);
+  if ('error' in answer) turn.tell(session, { kind: 'refusal', request, error: answer.error });
+  else turn.tell(session, { kind: 'reply', request, value: answer.value });
 }
 
-function deadLetters(state: State, job: Job): DeadLetter[] {
-  const letters: DeadLetter[] = [];
-  for (const stage of job.stages) {
-    if (stage.counts[TaskState.dead] === 0 || stage.spec.onFailure === 'drop') continue;
-    for (let index = 0; index < stage.columns.length; index++) {
-      if (stage.columns.state(index) !== TaskState.dead) continue;
-      const story = job.stories.get(storyKey(stage.index, index));
-      letters.push({
-        ...failureOf(state, job, stage, index),
-        label: `${stage.spec.definition?.name ?? job.spec.name}[${index}]`,
-        history: story?.history ?? [],
-      });
+type Answer = { value: unknown } | { error: Refusal };
+
+function answerOf(state: State, message: OperatorMessage, turn: Turn): Answer {
+  switch (message.kind) {
+    case 'listJobs':
+      return { value: listJobs(state, message) };
+    case 'listTasks':
+      return withJob(state, message.job, (job) => ({ value: listTasks(state, job, message) }));
+    case 'getTask':
+      return withTask(state, message, (job, stage) => ({ value: wholeTask(state, job, stage, message.index, turn.nowMs, turn.wallMs) }));
+    case 'listWorkers':
+      return { value: state.workers.map((worker) => workerInfo(worker, turn.nowMs)) };
+    case 'drainWorker':
+      return drainWorker(state, message.worker, turn);
+    case 'listQueues':
+      return { value: listQueues(state) };
+    case 'status':
+      return { value: clusterView(state) };
+    case 'explain': {
+      const { stage, index } = message;
+      if (stage === undefined || index === undefined) {
+        return withJob(state, message.job, (job) => ({ value: explainJob(state, job) }));
+      }
+      const one = { job: message.job, stage, index };
+      return withTask(state, one, (job, found) => ({ value: explainTask(state, job, found, index, turn.nowMs) }));
     }
+    case 'deadLetters': {
+      const limit = Math.min(message.limit ?? lettersMax, lettersMax);
+      if (message.job === undefined) return { value: listDeadLetters(state, state.jobs.values(), limit) };
+      return withJob(state, message.job, (job) => ({ value: listDeadLetters(state, [job], limit) }));
+    }
+    case 'purge':
+      return withJob(state, message.job, (job) => ({ value: { purged: purge(state, job, message, turn) } }));
   }
-  return letters;
+}
+
+function withJob(state: State, id: string, act: (job: Job) => Answer): Answer {
+  const job = state.jobs.get(id);
+  return job && !job.dropping ? act(job) : { error: unknownJob(id) };
+}
+
+function withTask(state: State, at: { job: string; stage: number; index: number }, act: (job: Job, stage: Stage) => Answer): Answer {
+  return withJob(state, at.job, (job) => {
+    const stage = job.stages[at.stage];
+    if (stage && at.index < stage.columns.length) return act(job, stage);
+    const stages = job.stages.map(({ index, spec, columns }) => `${index} (${spec.definition?.name ?? 'inputs'}: ${columns.length} tasks)`);
+    return {
+      error: {
+        code: 'SH1409',
+        message: `there is no task ${at.job}/${at.stage}/${at.index}`,
+        why: `stages of ${job.spec.name}: ${stages.join(', ')}`,
+        hint: `shoal tasks list ${job.id}`,
+      },
+    };
+  });
+}
+
+function drainWorker(state: State, name: string, turn: Turn): Answer {
+  const worker = state.workersByName.get(name);
+  if (!worker || worker.status === 'left') {
+    const names = state.workers.filter(({ status }) => status !== 'left').map((each) => each.name);
+    const why = names.length === 0 ? 'there are no workers' : `there is: ${names.join(', ')}`;
+    return { error: { code: 'SH1410', message: `there is no worker ${name}`, why, hint: 'shoal workers list' } };
+  }
+  turn.send(worker.address, { kind: 'drain', term: state.term });
+  worker.status = worker.status === 'live' ? 'draining' : worker.status;
+  return { value: {} };
+}
+
+function purge(state: State, job: Job, filter: { stage?: number; index?: number }, turn: Turn): number {
+  let purged = 0;
+  for (const stage of job.stages) {
+    if (stage.counts[TaskState.dead] === 0 || (filter.stage !== undefined && filter.stage !== stage.index)) continue;
+    const list = new RangeList();
+    for (let index = 0; index < stage.columns.length; index++) {
+      if (filter.index !== undefined && filter.index !== index) continue;
+      if (stage.columns.state(index) === TaskState.dead && !isPurged(job, stage, index)) list.add(index);
+    }
+    if (list.count === 0) continue;
+    purged += list.count;
+    turn.jobFact(state, job, { fact: 'letters-purged', stage: stage.index, ranges: list.take() });
+  }
+  return purged;
 }

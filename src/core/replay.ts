@@ -6,6 +6,7 @@
 import { isFinal, TaskState } from './columns.ts';
 import { openGates, openTasks } from './edges.ts';
 import { attemptsMax } from './limits.ts';
+import { isPurged } from './listing.ts';
 import type { Ranges } from './messages.ts';
 import { indicesOf, RangeList } from './ranges.ts';
 import type { Job, Stage, State } from './state.ts';
@@ -32,7 +33,7 @@ export function replay(state: State, job: Job, filter: ReplayFilter, turn: Turn)
     for (let index = 0; index < stage.columns.length; index++) {
       const taskState = stage.columns.state(index);
       if (!isFinal(taskState) || taskState === TaskState.done || stage.columns.attempt(index) >= attemptsMax) continue;
-      const isMeant = matches(stage, index, filter);
+      const isMeant = matches(stage, index, filter) && !isPurged(job, stage, index);
       // What was stopped comes back whatever was asked for: without it the job would end as if nothing were missing.
       const isStopped = taskState === TaskState.skipped || taskState === TaskState.cancelled;
       if (isStopped ? !hasAllItNeeds(job, stage, index, back) : !isMeant) continue;

@@ -16,8 +16,16 @@ import type { ReadyQueue } from './ranges.ts';
 import type { JobSpec, StageSpec } from './spec.ts';
 import { Timers } from './timers.ts';
 
+/** What the shell knows of its process and tells whoever asks. */
+export interface About {
+  version: string;
+  durability: 'none' | 'host' | 'replicated';
+  startedWallMs: number;
+}
+
 export interface State {
   readonly writer: string;
+  readonly about: About;
   term: number;
   /** Leading: takeover is complete. Before that facts are only folded. */
   leading: boolean;
@@ -192,6 +200,8 @@ export interface Story {
   lastError: ErrorRecord | undefined;
   lastWorker: number;
   history: { attempt: number; wallMs: number; worker: string; how: string; error: ErrorRecord }[];
+  /** A person has done with this dead letter. */
+  isPurged?: boolean;
 }
 
 export interface Worker {
@@ -281,9 +291,12 @@ export type Wake =
   /** The connection of a worker closed: has it come back? */
   | { wake: 'lease'; worker: number; incarnation: string };
 
-export function createState(options: { writer: string; registryStream: string; isOneMachine: boolean }): State {
+const unknown: About = { version: '', durability: 'none', startedWallMs: 0 };
+
+export function createState(options: { writer: string; registryStream: string; isOneMachine: boolean; about?: About }): State {
   return {
     writer: options.writer,
+    about: options.about ?? unknown,
     term: 0,
     leading: false,
     registry: { stream: options.registryStream, nextSeq: 0 },

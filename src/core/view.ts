@@ -1,9 +1,9 @@
 /** What people and clients see of a job: derived on demand, never kept. */
 import { TaskState } from './columns.ts';
 import type { JobState, JobView, TaskFailure } from './messages.ts';
-import { canRun, hasCode, servesQueue } from './placement.ts';
 import type { Job, Stage, State } from './state.ts';
 import { storyKey } from './state.ts';
+import { whyWaiting } from './waiting.ts';
 
 export function stateOf(job: Job): JobState {
   return job.outcome ?? (job.started ? 'running' : 'queued');
@@ -48,7 +48,7 @@ export function jobView(state: State, job: Job): JobView {
     isKnown &&= stage.sealed;
     retried += stage.retried;
   }
-  const waiting = job.outcome === undefined ? whyWaiting(state, job) : undefined;
+  const waiting = job.outcome === undefined ? whyWaiting(state, job)[0]?.what : undefined;
   return {
     job: job.id,
     name: job.spec.name,
@@ -77,31 +77,4 @@ function outputOf(job: Job): NonNullable<JobView['output']> {
   const { stage, take } = job.spec.output;
   const { definition } = job.spec.stages[stage]!;
   return { take, ...(definition === undefined ? {} : { definition }) };
-}
-
-/** The reason that nothing of the job runs, in words for a person; undefined when something does or nothing is there to run. */
-function whyWaiting(state: State, job: Job): string | undefined {
-  let ready: Stage | undefined;
-  let delayed = false;
-  for (const stage of job.stages) {
-    if (stage.counts[TaskState.running]! > 0) return undefined;
-    if (stage.counts[TaskState.ready]! > 0) ready ??= stage;
-    delayed ||= stage.counts[TaskState.delayed]! > 0;
-  }
-  if (job.isResting) return 'nobody has asked for it since the journal was opened';
-  if (job.notBeforeMs > 0) return 'delayed: its start time has not come';
-  if (!ready) {
-    if (delayed) return 'waiting for the next attempt of tasks that failed';
-    return job.stages.some((stage) => !stage.sealed && stage.spec.feed.kind === 'inputs') ? 'waiting for inputs' : undefined;
-  }
-  const { queue, definition, resources } = ready.spec;
-  if (state.pausedQueues.has(queue)) return `the queue "${queue}" is paused`;
-  const live = state.workers.filter((worker) => worker.status === 'live');
-  if (live.length === 0) return 'there is no worker';
-  const inQueue = live.filter((worker) => servesQueue(worker, queue));
-  if (inQueue.length === 0) return `no worker serves the queue "${queue}"`;
-  const withCode = inQueue.filter((worker) => !worker.refused.has(`${job.id}/${ready.index}`) && hasCode(worker, ready));
-  if (withCode.length === 0) return `no worker has the code of "${definition?.name}"`;
-  if (!withCode.some((worker) => canRun(worker, job, ready))) return `no worker has ${JSON.stringify(resources)}`;
-  return 'all workers are busy with other jobs';
 }

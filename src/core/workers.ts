@@ -97,7 +97,7 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
     worker.lastBeat = 0;
   }
   const known = worker!;
-  known.status = 'live';
+  known.status = message.slots === 0 ? 'draining' : 'live';
   known.address = message.address;
   known.slots = message.slots;
   known.queues = new Set(message.queues);
@@ -122,6 +122,8 @@ function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, 
   acknowledged(worker);
   turn.send(worker.address, { kind: 'ackResults', term: state.term, number: worker.ackedNumber });
   worker.lastSerialSeen = message.lastSerial;
+  // It was asked to drain and has not heard of it yet.
+  if (worker.status === 'draining' && worker.slots > 0) turn.send(worker.address, { kind: 'drain', term: state.term });
   // It still holds what it was not told to forget.
   if (owed > 0) return;
   const held = [...worker.held].map((handle) => state.assignments.get(handle)!);
