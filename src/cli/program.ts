@@ -8,6 +8,7 @@ import { ShoalError } from '../lib/errors.ts';
 import { painter } from '../lib/painter.ts';
 import { wantsColor } from '../lib/terminal.ts';
 import { defineCoordinator } from './coordinator.ts';
+import { defineDev } from './dev.ts';
 import { report } from './report.ts';
 import { defineRun } from './run.ts';
 import { nearest } from './similar.ts';
@@ -15,7 +16,7 @@ import { defineSubmit } from './submit.ts';
 import { defineWorker } from './worker.ts';
 
 export async function cli(args: readonly string[]): Promise<void> {
-  const program = buildProgram();
+  const program = await buildProgram(args.find((word) => startsPrograms.has(word)));
   dropFalseSwitches(program, process.env);
   const words = verbFirst(program, args);
   try {
@@ -28,7 +29,10 @@ export async function cli(args: readonly string[]): Promise<void> {
   }
 }
 
-function buildProgram(): Command {
+/** They are what people wait for, and need nothing of what the other verbs load. */
+const startsPrograms = new Set(['run', 'submit', 'dev', 'coordinator', 'worker']);
+
+async function buildProgram(verb: string | undefined): Promise<Command> {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
   const program = root
     .name('shoal')
@@ -42,10 +46,12 @@ function buildProgram(): Command {
     .addHelpText('after', helpEnd);
   defineRun(program.command('run'));
   defineSubmit(program.command('submit'));
+  defineDev(program.command('dev'));
   defineCoordinator(program.command('coordinator'));
   defineWorker(program.command('worker'));
-  for (const command of program.commands) addCommonOptions(command);
-  for (const command of [program, ...program.commands]) {
+  if (!startsPrograms.has(verb ?? '')) (await import('./admin/define.ts')).defineAdmin(program);
+  for (const leaf of leavesOf(program)) addCommonOptions(leaf);
+  for (const command of everyCommand(program)) {
     command
       .exitOverride()
       // Wrong usage is told in four parts, by the one who catches it.
@@ -53,6 +59,15 @@ function buildProgram(): Command {
       .configureHelp({ styleTitle: painter(wantsColor('auto', process.stdout)).bold, showGlobalOptions: false });
   }
   return program;
+}
+
+function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)];
+}
+
+/** Commands that do something themselves. */
+function leavesOf(command: Command): Command[] {
+  return command.commands.length === 0 ? [command] : command.commands.flatMap(leavesOf);
 }
 
 const helpEnd = `
@@ -84,22 +99,33 @@ function addCommonOptions(command: Command): void {
 
 /** Flags may stand before the verb; commander wants them behind it. */
 function verbFirst(program: Command, args: readonly string[]): string[] {
-  const options = program.commands.flatMap((command) => command.options);
+  const options = everyCommand(program).flatMap((command) => command.options);
+  const flags: string[] = [];
+  const path: string[] = [];
+  let command = program;
   let at = 0;
-  while (at < args.length) {
+  while (at < args.length && command.commands.length > 0) {
     const word = args[at]!;
-    if (!word.startsWith('-') || word === '--') break;
-    const known = options.find((option) => option.long === word.split('=', 1)[0]);
-    if (!known) return [...args];
-    at += known.required && !word.includes('=') ? 2 : 1;
+    if (word.startsWith('-') && word !== '--') {
+      const known = options.find((option) => option.long === word.split('=', 1)[0]);
+      if (!known) return [...args];
+      const count = known.required && !word.includes('=') ? 2 : 1;
+      flags.push(...args.slice(at, at + count));
+      at += count;
+      continue;
+    }
+    const next = command.commands.find((each) => each.name() === word);
+    path.push(word);
+    at++;
+    if (!next) break;
+    command = next;
   }
-  const verb = args[at];
-  return verb === undefined ? [...args] : [verb, ...args.slice(0, at), ...args.slice(at + 1)];
+  return [...path, ...flags, ...args.slice(at)];
 }
 
 /** commander takes a switch for given as soon as its twin is set; SHOAL_QUIET=0 means that it is not. */
 function dropFalseSwitches(program: Command, env: NodeJS.ProcessEnv): void {
-  for (const option of program.commands.flatMap((command) => command.options)) {
+  for (const option of everyCommand(program).flatMap((command) => command.options)) {
     if (option.envVar === undefined || option.required) continue;
     if (/^(|0|false|no|off)$/i.test(env[option.envVar] ?? 'unset')) delete env[option.envVar];
   }
@@ -109,6 +135,8 @@ function usageError(error: CommanderError, program: Command, words: readonly str
   const message = error.message.replace(/^error: /, '').replaceAll("'", '"');
   const verbs = program.commands.map((command) => command.name());
   const [first] = words;
+  const group = program.commands.find((command) => command.name() === first && command.commands.length > 0);
+  if (group) return groupError(error, group, words[1], message);
   if (first === undefined || error.code === 'commander.help') {
     return new ShoalError('SH1311', 'shoal needs a command', { why: `there is: ${verbs.join(', ')}`, hint: 'shoal --help' });
   }
@@ -134,6 +162,29 @@ function usageError(error: CommanderError, program: Command, words: readonly str
     });
   }
   return new ShoalError('SH1311', message, { hint: help });
+}
+
+/** `shoal jobs lst`. */
+function groupError(error: CommanderError, group: Command, word: string | undefined, message: string): ShoalError {
+  const noun = group.name();
+  const verbs = group.commands.map((command) => command.name());
+  const why = `there is: ${verbs.map((verb) => `${noun} ${verb}`).join(', ')}`;
+  const leaf = group.commands.find((command) => command.name() === word);
+  if (word === undefined || word.startsWith('-'))
+    return new ShoalError('SH1311', `shoal ${noun} needs a verb`, { why, hint: `shoal ${noun} --help` });
+  if (!leaf) {
+    const near = nearest(word, verbs);
+    const hint = near.length > 0 ? near.map((verb) => `shoal ${noun} ${verb}`).join('\n') : `shoal ${noun} --help`;
+    return new ShoalError('SH1311', `there is no command "${noun} ${word}"`, { why, hint });
+  }
+  if (error.code !== 'commander.unknownOption') return new ShoalError('SH1311', message, { hint: `shoal ${noun} ${word} --help` });
+  const wrong = /"(-[^"=]*)/.exec(message)?.[1] ?? '';
+  const flags = leaf.options.flatMap((option) => option.long ?? []);
+  const near = nearest(wrong, [...flags, '--help'], (name) => name.replace(/^-+/, ''));
+  return new ShoalError('SH1311', `there is no flag ${wrong}`, {
+    why: `${noun} ${word} knows ${flags.join(' ')}`,
+    hint: near.length > 0 ? near.join(' or ') : `shoal ${noun} ${word} --help`,
+  });
 }
 
 function colorChoice(args: readonly string[]): 'auto' | 'always' | 'never' {

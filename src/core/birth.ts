@@ -104,6 +104,7 @@ function newStage(specs: readonly StageSpec[], spec: StageSpec, index: number): 
     completion: [],
     digest: undefined,
     retried: 0,
+    purged: 0,
     links: linksOf(specs, index),
     fold: spec.feed.kind === 'fold' ? newFold() : undefined,
     elements: specs.some((other) => other.feed.kind === 'spread' && other.feed.from === index) ? new Map() : undefined,

@@ -137,7 +137,9 @@ export function applyJobFact(state: State, job: Job, fact: JobFact, seq: number,
     case 'letters-purged': {
       const stage = job.stages[fact.stage]!;
       forRows(fact.ranges, (index) => {
-        storyOf(job, stage, index).isPurged = true;
+        const story = storyOf(job, stage, index);
+        if (!story.isPurged) stage.purged++;
+        story.isPurged = true;
       });
       return;
     }
@@ -293,6 +295,7 @@ function taskFailed(state: State, job: Job, fact: Extract<JobFact, { fact: 'task
   const story = storyOf(job, stage, fact.index);
   story.failures++;
   story.code = fact.code;
+  story.notBeforeWallMs = fact.notBeforeWallMs;
   remember(state, story, fact, fact.code === 'SH2002' ? 'timed out' : 'failed', fact.error);
   stage.columns.setDuration(fact.index, fact.durationUs);
   nextAttempt(state, stage, fact.index, fact.attempt);

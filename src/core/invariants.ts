@@ -4,6 +4,7 @@
  */
 import { isFinal, TaskState } from './columns.ts';
 import type { Job, Stage, State } from './state.ts';
+import { storyKey } from './state.ts';
 
 export function checkInvariants(state: State): void {
   const open = [...state.jobs.values()].filter((job) => job.outcome === undefined).length;
@@ -52,6 +53,11 @@ function checkStage(job: Job, stage: Stage, openByHandle: Map<number, number>, s
     else must(!state.leading || state.workers[columns.holder(index)] !== undefined, `${where}/${index} runs nowhere`);
   }
   for (let s = 0; s < counts.length; s++) must(seen[s] === counts[s], `${where}: counts[${s}] is ${counts[s]}, rows say ${seen[s]}`);
+  let purged = 0;
+  for (let index = 0; index < columns.length; index++) {
+    if (job.stories.get(storyKey(stage.index, index))?.isPurged) purged++;
+  }
+  must(purged === stage.purged && purged <= seen[TaskState.dead]!, `${where}: ${stage.purged} purged, stories say ${purged}`);
   const open = seen[TaskState.waiting]! + seen[TaskState.ready]! + seen[TaskState.running]! + seen[TaskState.delayed]!;
   if (stage.ended && job.outcome === undefined) must(stage.sealed && open === 0, `${where} has ended with ${open} open tasks`);
   if (!stage.ended && stage.sealed && !stage.fold) must(open > 0, `${where} is sealed and has no open task, but has not ended`);

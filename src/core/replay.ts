@@ -6,7 +6,7 @@
 import { isFinal, TaskState } from './columns.ts';
 import { openGates, openTasks } from './edges.ts';
 import { attemptsMax } from './limits.ts';
-import { isPurged } from './listing.ts';
+import { isPurged } from './letters.ts';
 import type { Ranges } from './messages.ts';
 import { indicesOf, RangeList } from './ranges.ts';
 import type { Job, Stage, State } from './state.ts';

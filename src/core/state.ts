@@ -139,6 +139,8 @@ export interface Stage {
   completion: number[];
   digest: string | undefined;
   retried: number;
+  /** Dead rows that a person has done with. */
+  purged: number;
   links: StageLinks;
   fold: FoldState | undefined;
   /** Results that were cut: where an upstream task's elements lie downstream, `[from, count]` by upstream index. */
@@ -200,6 +202,8 @@ export interface Story {
   lastError: ErrorRecord | undefined;
   lastWorker: number;
   history: { attempt: number; wallMs: number; worker: string; how: string; error: ErrorRecord }[];
+  /** When the attempt that follows the last failure may start. */
+  notBeforeWallMs?: number;
   /** A person has done with this dead letter. */
   isPurged?: boolean;
 }

@@ -1,0 +1,66 @@
+/** `shoal status` and `shoal explain`. */
+import type { Command } from 'commander';
+import type { ClusterView, Explanation } from '../../core/messages.ts';
+import { printableLine } from '../../lib/printable.ts';
+import { type Admin, type AdminFlags, findJob, findTask, withCluster } from './cluster.ts';
+import { ago } from './output.ts';
+
+export function defineStatus(command: Command): void {
+  command
+    .summary('one screen: leader, workers, queues, jobs, problems and what to do next')
+    .action((flags: AdminFlags) => withCluster(flags, status));
+}
+
+export function defineExplain(command: Command): void {
+  command
+    .summary('why a job or a task waits, or why it failed, and what to do')
+    .argument('<job|task>', 'a job, or a task as JOB/STAGE/INDEX')
+    .action((name: string, flags: AdminFlags) => withCluster(flags, (admin) => explain(admin, name)));
+}
+
+const survives = { none: 'nothing survives it', host: 'durable on its disk', replicated: 'replicated' } as const;
+
+async function status({ connection, output, target }: Admin): Promise<void> {
+  const view = await connection.request<ClusterView>({ kind: 'status' });
+  output.give({ address: target.address, ...view }, () => {
+    const { workers, jobs, tasks, queues, problems } = view;
+    const others = [workers.draining > 0 && `${workers.draining} draining`, workers.silent > 0 && `${workers.silent} silent`].filter(
+      Boolean,
+    );
+    const jobCounts = Object.entries(jobs).filter(([, count]) => count > 0);
+    output.pairs([
+      [
+        'leader',
+        `${target.address}, shoal ${view.version}, term ${view.term}, started ${ago(view.startedWallMs)}; ${survives[view.durability]}`,
+      ],
+      ['workers', [`${workers.live} live with ${workers.slots} slots`, ...others].join(', ')],
+      ['jobs', jobCounts.length === 0 ? 'none' : jobCounts.map(([state, count]) => `${count} ${state}`).join(', ')],
+      ['tasks', `${tasks.running} running, ${tasks.ready} ready, ${tasks.delayed} delayed`],
+      [
+        'queues',
+        queues.map(({ queue, paused, ready }) => `${queue}${paused ? ' (paused)' : ''}${ready > 0 ? `: ${ready} ready` : ''}`).join(', '),
+      ],
+    ]);
+    output.line();
+    if (problems.length === 0) output.line(output.paint.green('no problems'));
+    for (const { what, try: advice } of problems) {
+      output.line(`${output.paint.yellow('!')} ${printableLine(what)}`);
+      if (advice !== undefined) for (const line of advice.split('\n')) output.line(`    ${output.paint.dim('try')} ${printableLine(line)}`);
+    }
+    if (workers.live === 0 && problems.length === 0) output.line(`  next: shoal worker --address ${target.address} --allow-bundles`);
+  });
+}
+
+async function explain(admin: Admin, name: string): Promise<void> {
+  const { connection, output } = admin;
+  const at = (await findTask(admin, name)) ?? { job: (await findJob(admin, name)).job };
+  const answer = await connection.request<Explanation>({ kind: 'explain', ...at });
+  output.give(answer, () => {
+    output.line(printableLine(answer.summary));
+    for (const { what, try: advice } of answer.reasons) {
+      output.line(`  - ${printableLine(what)}`);
+      if (advice !== undefined)
+        for (const line of advice.split('\n')) output.line(`      ${output.paint.dim('try')} ${printableLine(line)}`);
+    }
+  });
+}
