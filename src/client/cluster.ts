@@ -1,7 +1,8 @@
 /** Clusters as users hold them, and the default one that is opened by its first use. */
 
 import { msgpackCodec } from '../codecs/msgpack.ts';
-import type { JobView, WorkerInfo } from '../core/messages.ts';
+import type { WorkerInfo } from '../core/answers.ts';
+import type { JobView } from '../core/messages.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { findDefinition } from '../tasks/definition.ts';
 import { Connection } from './connection.ts';

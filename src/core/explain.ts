@@ -1,187 +1,253 @@
-/** Why something waits, or how it ended, and what can be done about it; and what is wrong with the cluster as a whole. */
+/** Why a job or a task waits, where it runs, or how it ended; and what can be done about it. */
 import { TaskState } from './columns.ts';
-import { listQueues, retryDueMs, taskStateNames } from './listing.ts';
-import type { ClusterView, Explanation, JobState, Reason } from './messages.ts';
-import { type Job, type Stage, type State, storyKey, type Worker } from './state.ts';
-import { attemptsOf, failureOf, stateOf } from './view.ts';
-import { whyWaiting } from './waiting.ts';
+import { isPurged, letterCountOf } from './letters.ts';
+import { taskStateNames } from './listing.ts';
+import type { Explanation, Reason } from './messages.ts';
+import { type Job, type Stage, type State, type Story, storyKey } from './state.ts';
+import { failureOf, stateOf } from './view.ts';
+import { waitsForInputs, whyJobRests, whyJobWaits, whyNobodyStarts, whyNoInputs, whyStageWaits } from './waiting.ts';
 
-export function explainJob(state: State, job: Job): Explanation {
-  const reasons: Reason[] = [];
-  const jobState = stateOf(job);
-  if (job.outcome === 'failed' || job.outcome === 'expired') {
-    if (job.failure) reasons.push(failureReason(state, job, job.stages[job.failure.stage]!, job.failure.index));
-    if (job.reason) reasons.push({ what: job.reason });
-    reasons.push({ what: 'its dead letters are kept', try: `shoal dlq list ${job.id}\nshoal jobs replay ${job.id}` });
-  } else if (job.outcome === 'cancelled') reasons.push({ what: job.reason ?? 'cancelled', try: `shoal jobs replay ${job.id}` });
-  else if (job.outcome === undefined) reasons.push(...whyWaiting(state, job), ...runningReasons(job));
-  return { subject: job.spec.name, job: job.id, state: jobState, summary: jobSummary(job, jobState, reasons), reasons };
+interface Moment {
+  nowMs: number;
+  wallMs: number;
 }
 
-function runningReasons(job: Job): Reason[] {
+/** Stories and workers that are looked at for one sentence. */
+const looksMax = 1_000;
+const namesMax = 3;
+
+export function explainJob(state: State, job: Job, at: Moment): Explanation {
+  const reasons = job.outcome === undefined ? openReasons(state, job, at) : endReasons(state, job);
+  return { subject: job.spec.name, job: job.id, state: stateOf(job), summary: jobSummary(job, reasons), reasons };
+}
+
+function jobSummary({ spec: { name }, outcome, stages }: Job, [first]: readonly Reason[]): string {
+  if (outcome === 'succeeded') return `${name} has succeeded`;
+  if (outcome !== undefined) return `${name} ${ended[outcome]}${first ? `: ${first.what}` : ''}`;
+  if (isMoving(stages)) return `${name} is running`;
+  return first ? `${name} waits: ${first.what}` : `${name} has nothing to do at the moment`;
+}
+
+const ended = { failed: 'has failed', cancelled: 'was cancelled', expired: 'has expired' } as const;
+
+function isMoving(stages: readonly Stage[]): boolean {
+  return stages.some(({ counts }) => counts[TaskState.running]! > 0);
+}
+
+// ---- of a job that is over ----
+
+function endReasons(state: State, job: Job): Reason[] {
   const reasons: Reason[] = [];
-  for (const { spec, counts, index } of job.stages) {
-    const running = counts[TaskState.running]!;
-    const delayed = counts[TaskState.delayed]!;
-    const name = spec.definition?.name ?? `stage ${index}`;
-    if (running > 0)
-      reasons.push({
-        what: `${running} of ${name} ${running === 1 ? 'is' : 'are'} with workers`,
-        try: `shoal tasks list ${job.id} --state running`,
-      });
-    if (delayed > 0 && running > 0)
-      reasons.push({ what: `${delayed} of ${name} wait for their next attempt`, try: `shoal tasks list ${job.id} --state delayed` });
+  if (job.outcome === 'cancelled') reasons.push({ what: job.reason ?? 'a client asked for it', try: `shoal jobs replay ${job.id}` });
+  else if (job.outcome !== 'succeeded') {
+    if (job.failure) reasons.push(failureReason(state, job, job.stages[job.failure.stage]!, job.failure.index));
+    if (job.reason !== undefined) reasons.push({ what: job.reason, try: `shoal jobs replay ${job.id}` });
+  }
+  const letters = letterCountOf(job);
+  if (letters > 0) {
+    const advice = `shoal dlq list ${job.id}\nshoal dlq replay ${job.id}`;
+    reasons.push({ what: letters === 1 ? 'it has 1 dead letter' : `it has ${letters} dead letters`, try: advice });
   }
   return reasons;
 }
 
-function jobSummary(job: Job, jobState: JobState, reasons: readonly Reason[]): string {
-  const { name } = job.spec;
-  if (jobState === 'succeeded') return `${name} has succeeded`;
-  if (job.outcome !== undefined) return `${name} has ${jobState === 'cancelled' ? 'been cancelled' : jobState}: ${reasons[0]!.what}`;
-  const [first] = reasons;
-  const isMoving = job.stages.some((stage) => stage.counts[TaskState.running]! > 0);
-  if (isMoving) return `${name} is running`;
-  return first ? `${name} waits: ${first.what}` : `${name} has nothing to do at the moment`;
-}
-
 function failureReason(state: State, job: Job, stage: Stage, index: number): Reason {
   const { task, error, attempts, worker, code } = failureOf(state, job, stage, index);
+  const get = `shoal tasks get ${job.id}/${stage.index}/${index}`;
+  if (stage.columns.state(index) === TaskState.expired) return { what: `${task}[${index}] ${error.message} (${code})`, try: get };
   const tries = `${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}`;
   const where = worker === '' ? '' : `, last on ${worker}`;
-  return {
-    what: `${task}[${index}] failed for good after ${tries}${where}: ${error.message} (${code})`,
-    try: `shoal tasks get ${job.id}/${stage.index}/${index}`,
-  };
+  return { what: `${task}[${index}] failed for good after ${tries}${where}: ${error.message} (${code})`, try: get };
 }
 
-export function explainTask(state: State, job: Job, stage: Stage, index: number, nowMs: number): Explanation {
-  const { columns } = stage;
-  const taskState = columns.state(index);
-  const name = `${stage.spec.definition?.name ?? job.spec.name}[${index}]`;
-  const reasons = taskReasons(state, job, stage, index, nowMs);
-  return {
-    subject: name,
-    job: job.id,
-    state: taskStateNames[taskState]!,
-    summary: `${name} is ${taskStateNames[taskState]}${reasons[0] ? `: ${reasons[0].what}` : ''}`,
-    reasons,
-  };
+// ---- of a job that is open ----
+
+/** First why nothing of it runs, or what does; then how each stage stands. */
+function openReasons(state: State, job: Job, at: Moment): Reason[] {
+  const first = whyJobWaits(state, job)?.reason;
+  const reasons = first ? [first] : [];
+  if (whyJobRests(job)) return reasons;
+  for (const stage of job.stages) reasons.push(...runningOf(state, job, stage));
+  for (const stage of job.stages) reasons.push(...waitingOf(state, job, stage));
+  const due = nextRetry(job, at);
+  if (due) reasons.push(due);
+  if (job.stages.some(waitsForInputs)) reasons.push(whyNoInputs(job));
+  return reasons.filter(({ what }, i) => what !== first?.what || i === 0);
 }
 
-function taskReasons(state: State, job: Job, stage: Stage, index: number, nowMs: number): Reason[] {
-  const { columns } = stage;
-  switch (columns.state(index)) {
+function runningOf(state: State, job: Job, stage: Stage): Reason[] {
+  const running = stage.counts[TaskState.running]!;
+  if (running === 0) return [];
+  const workers = new Set<string>();
+  let looks = 0;
+  for (const { name, held } of state.workers) {
+    for (const handle of held) {
+      const assignment = state.assignments.get(handle)!;
+      if (assignment.job === job && assignment.stage === stage) workers.add(name);
+      if (++looks === looksMax || workers.has(name)) break;
+    }
+    if (workers.size > namesMax || looks >= looksMax) break;
+  }
+  const names = [...workers].slice(0, namesMax).join(', ');
+  const where = workers.size === 0 ? 'workers' : `${names}${workers.size > namesMax ? ' …' : ''}`;
+  const what = `${running} of ${nameOf(job, stage.index)} ${running === 1 ? 'is' : 'are'} with ${where}`;
+  return [{ what, try: `shoal tasks list ${job.id} --state running` }];
+}
+
+/** What of a stage does not run although it could, or waits for other stages. That workers are busy goes without saying. */
+function waitingOf(state: State, job: Job, stage: Stage): Reason[] {
+  const { counts } = stage;
+  if (counts[TaskState.ready]! > 0) {
+    const cause = whyNobodyStarts(state, job, stage);
+    if (!cause) return [];
+    return isMoving(job.stages) ? [{ ...cause.reason, what: `${nameOf(job, stage.index)}: ${cause.reason.what}` }] : [cause.reason];
+  }
+  if (counts[TaskState.waiting] === 0 || stage.gatesLeft === 0) return [];
+  return gatesOf(job, stage).map((what) => ({ what: `${nameOf(job, stage.index)} ${what}` }));
+}
+
+/** When the first of the tasks that failed is tried again; says nothing where there are too many to look at. */
+function nextRetry(job: Job, { wallMs }: Moment): Reason | undefined {
+  const delayed = job.stages.reduce((sum, { counts }) => sum + counts[TaskState.delayed]!, 0);
+  if (delayed === 0) return undefined;
+  const what = delayed === 1 ? '1 task waits for its next attempt' : `${delayed} tasks wait for their next attempt`;
+  const advice = `shoal tasks list ${job.id} --state delayed`;
+  if (job.stories.size > looksMax) return { what, try: advice };
+  let dueWallMs = Number.POSITIVE_INFINITY;
+  for (const { notBeforeWallMs } of job.stories.values()) {
+    if (notBeforeWallMs !== undefined && notBeforeWallMs > wallMs) dueWallMs = Math.min(dueWallMs, notBeforeWallMs);
+  }
+  return { what: Number.isFinite(dueWallMs) ? `${what}, the first in ${seconds(dueWallMs - wallMs)}` : what, try: advice };
+}
+
+// ---- of one task ----
+
+export function explainTask(state: State, job: Job, stage: Stage, index: number, at: Moment): Explanation {
+  const name = `${nameOf(job, stage.index)}[${index}]`;
+  const taskState = taskStateNames[stage.columns.state(index)]!;
+  const reasons = taskReasons(state, job, stage, index, at);
+  const summary = `${name} is ${taskState}${reasons[0] ? `: ${reasons[0].what}` : ''}`;
+  return { subject: name, job: job.id, state: taskState, summary, reasons };
+}
+
+function taskReasons(state: State, job: Job, stage: Stage, index: number, at: Moment): Reason[] {
+  switch (stage.columns.state(index)) {
     case TaskState.waiting:
       return whatItNeeds(job, stage, index);
-    case TaskState.ready: {
-      const reasons = whyWaiting(state, job);
-      const before = stage.counts[TaskState.ready]! - 1;
-      const behind = before > 0 ? [{ what: `${before} other tasks of its stage are ready as well` }] : [];
-      return reasons.length > 0 ? [...reasons, ...behind] : [{ what: 'its workers are busy with other tasks of its job' }, ...behind];
-    }
-    case TaskState.running: {
-      const assignment = state.assignments.get(columns.serial(index));
-      const worker = state.workers[columns.holder(index)]?.name ?? 'a worker';
-      const since = assignment
-        ? `, handed over ${seconds(nowMs - assignment.sentMs)} ago`
-        : ' from before the coordinator changed; it is waited for';
-      return [{ what: `attempt ${columns.attempt(index)} is with ${worker}${since}`, try: `shoal workers get ${worker}` }];
-    }
-    case TaskState.delayed: {
-      const dueMs = retryDueMs(state, job, stage, index);
-      const when = dueMs === undefined ? 'soon' : `in ${seconds(dueMs - nowMs)}`;
-      const error = job.stories.get(storyKey(stage.index, index))?.lastError?.message;
-      return [{ what: `attempt ${columns.attempt(index)} starts ${when}${error === undefined ? '' : `; the last one failed: ${error}`}` }];
-    }
+    case TaskState.ready:
+      return whyReady(state, job, stage, index);
+    case TaskState.running:
+      return [whereItRuns(state, stage, index, at), ...lastFailure(job, stage, index)];
+    case TaskState.delayed:
+      return whyDelayed(job, stage, index, at);
     case TaskState.done:
-      return [
-        { what: `attempt ${attemptsOf(stage, index)} gave its result on ${state.workers[columns.holder(index)]?.name ?? 'a worker'}` },
-      ];
+      return [whoDidIt(state, stage, index)];
     case TaskState.dead:
     case TaskState.expired:
-      return [
-        failureReason(state, job, stage, index),
-        { what: 'it can be tried again', try: `shoal dlq replay ${job.id}/${stage.index}/${index}` },
-      ];
+      return whyDead(state, job, stage, index);
+    case TaskState.skipped:
+      return whySkipped(state, job, stage, index);
     default:
-      return [{ what: job.reason ?? 'its job has ended without it', try: `shoal explain ${job.id}` }];
+      return [{ what: job.reason ?? 'its job was cancelled', try: `shoal jobs replay ${job.id}` }];
   }
 }
 
 function whatItNeeds(job: Job, stage: Stage, index: number): Reason[] {
+  const rests = whyJobRests(job);
   const reasons: Reason[] = [];
-  const nameOf = (at: number): string => job.stages[at]!.spec.definition?.name ?? `stage ${at}`;
-  for (const at of stage.links.same) {
-    const { columns } = job.stages[at]!;
-    const isThere = index < columns.length && columns.state(index) === TaskState.done;
-    if (!isThere) reasons.push({ what: `it needs the result of ${nameOf(at)}[${index}]`, try: `shoal explain ${job.id}/${at}/${index}` });
+  for (const source of stage.links.same) {
+    const { columns } = job.stages[source]!;
+    const sourceState = index < columns.length ? columns.state(index) : TaskState.waiting;
+    if (sourceState === TaskState.done) continue;
+    const what = `it needs the result of ${nameOf(job, source)}[${index}], which is ${taskStateNames[sourceState]}`;
+    reasons.push({ what, try: `shoal explain ${job.id}/${source}/${index}` });
   }
-  if (stage.gatesLeft > 0) {
-    const gates = [...(stage.spec.after ?? []), ...(stage.spec.args ?? []).filter((arg) => arg.take !== 'same').map((arg) => arg.stage)];
-    for (const at of new Set(gates)) {
-      const { ended, counts, columns } = job.stages[at]!;
-      if (!ended) reasons.push({ what: `it waits for all of ${nameOf(at)}: ${counts[TaskState.done]} of ${columns.length} are done` });
-    }
-  }
-  return reasons.length > 0 ? reasons : [{ what: 'its inputs are not there yet' }];
+  if (stage.gatesLeft > 0) reasons.push(...gatesOf(job, stage).map((what) => ({ what: `it ${what}` })));
+  if (reasons.length === 0) reasons.push({ what: 'its inputs are not there yet' });
+  return rests ? [rests.reason, ...reasons] : reasons;
 }
 
-const memoryShareHigh = 0.9;
-
-export function clusterView(state: State): ClusterView {
-  const jobs: Record<JobState, number> = { queued: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0, expired: 0 };
-  for (const job of state.jobs.values()) if (!job.dropping) jobs[stateOf(job)]++;
-  const queues = listQueues(state);
-  const tasks = { ready: 0, delayed: 0, running: 0 };
-  for (const { ready, delayed, running } of queues) {
-    tasks.ready += ready;
-    tasks.delayed += delayed;
-    tasks.running += running;
-  }
-  const count = (status: Worker['status']): number => state.workers.filter((worker) => worker.status === status).length;
-  const slots = state.workers.reduce((sum, worker) => sum + (worker.status === 'live' ? worker.slots : 0), 0);
-  return {
-    ...state.about,
-    term: state.term,
-    leader: state.writer,
-    workers: { live: count('live'), draining: count('draining'), silent: count('silent'), slots },
-    jobs,
-    tasks,
-    queues,
-    problems: problems(state, queues),
-  };
+/** The stages that one waits for as a whole, and how far they are. */
+function gatesOf(job: Job, stage: Stage): string[] {
+  return job.stages
+    .filter((other) => !other.ended && other.links.gates.includes(stage.index))
+    .map(({ index, counts, columns, sealed, fold }) => {
+      if (fold) return `waits for the one result of ${nameOf(job, index)}`;
+      const total = sealed ? `${columns.length}` : `${columns.length} so far`;
+      return `waits for all of ${nameOf(job, index)}: ${counts[TaskState.done]} of ${total} are done`;
+    });
 }
 
-const problemsMax = 20;
+function whyReady(state: State, job: Job, stage: Stage, index: number): Reason[] {
+  const reasons = [whyStageWaits(state, job, stage).reason];
+  const others = stage.counts[TaskState.ready]! - 1;
+  if (others > 0) {
+    const what = others === 1 ? '1 other task of its stage is ready as well' : `${others} other tasks of its stage are ready as well`;
+    reasons.push({ what });
+  }
+  const lost = stage.columns.suspicion(index);
+  if (lost > 0) {
+    const times = lost === 1 ? 'once' : `${lost} times`;
+    reasons.push({ what: `its worker was lost ${times} while it may have run: it is tried with ever fewer others beside it` });
+  }
+  return [...reasons, ...lastFailure(job, stage, index)];
+}
 
-function problems(state: State, queues: ClusterView['queues']): Reason[] {
-  const found: Reason[] = [];
-  if (state.full) found.push({ what: 'the journal has no room left: no new job is taken', try: 'free some space' });
-  for (const { queue, paused, ready } of queues) {
-    if (paused && ready > 0)
-      found.push({ what: `the queue "${queue}" is paused with ${ready} tasks in it`, try: `shoal queues resume ${queue}` });
+function whereItRuns(state: State, { columns }: Stage, index: number, { nowMs }: Moment): Reason {
+  const worker = state.workers[columns.holder(index)]?.name ?? 'a worker';
+  const assignment = state.assignments.get(columns.serial(index));
+  const since = assignment
+    ? `, handed over ${seconds(nowMs - assignment.sentMs)} ago`
+    : ' since before this coordinator began; word of it is waited for';
+  return { what: `attempt ${columns.attempt(index)} is with ${worker}${since}`, try: `shoal workers get ${worker}` };
+}
+
+function whyDelayed(job: Job, stage: Stage, index: number, { wallMs }: Moment): Reason[] {
+  const { notBeforeWallMs = wallMs } = storyOf(job, stage, index) ?? {};
+  const what = `attempt ${stage.columns.attempt(index)} starts in ${seconds(notBeforeWallMs - wallMs)}`;
+  const [failure] = lastFailure(job, stage, index);
+  return [{ what: failure ? `${what}; ${failure.what}` : what, try: `shoal tasks get ${job.id}/${stage.index}/${index}` }];
+}
+
+function lastFailure(job: Job, stage: Stage, index: number): Reason[] {
+  const last = storyOf(job, stage, index)?.history.at(-1);
+  return last ? [{ what: `the last one ${last.how} on ${last.worker}: ${last.error.message}` }] : [];
+}
+
+function whoDidIt(state: State, { columns, spec }: Stage, index: number): Reason {
+  if (!spec.definition) return { what: 'it is an input, nothing has to run' };
+  const worker = state.workers[columns.holder(index)]?.name ?? 'a worker';
+  return { what: `attempt ${columns.attempt(index)} gave its result on ${worker} after ${seconds(columns.durationUs(index) / 1000)}` };
+}
+
+function whyDead(state: State, job: Job, stage: Stage, index: number): Reason[] {
+  const reasons = [failureReason(state, job, stage, index)];
+  const history = storyOf(job, stage, index)?.history ?? [];
+  for (const { attempt, worker, how, error } of history.slice(-namesMax)) {
+    reasons.push({ what: `attempt ${attempt} ${how} on ${worker}: ${error.message}` });
   }
-  for (const { name, status, memory } of state.workers) {
-    if (status === 'silent')
-      found.push({ what: `worker ${name} has not been heard of since this coordinator began`, try: 'it is given up when its lease ends' });
-    if (status === 'live' && memory && memory.bytes >= memoryShareHigh * memory.bytesMax) {
-      found.push({
-        what: `worker ${name} uses ${Math.round((100 * memory.bytes) / memory.bytesMax)} % of its memory`,
-        try: 'give it fewer --threads, or more memory',
-      });
-    }
+  if (isPurged(job, stage, index)) reasons.push({ what: 'it was purged: it is not replayed any more' });
+  else reasons.push({ what: 'it can be tried again', try: `shoal dlq replay ${job.id}/${stage.index}/${index}` });
+  return reasons;
+}
+
+/** What it needed and will not have; else what ended its job. */
+function whySkipped(state: State, job: Job, stage: Stage, index: number): Reason[] {
+  const lost = stage.links.same.find((at) => index < job.stages[at]!.columns.length && job.stages[at]!.columns.state(index) > TaskState.done);
+  if (lost !== undefined) {
+    const how = taskStateNames[job.stages[lost]!.columns.state(index)];
+    return [{ what: `it needs the result of ${nameOf(job, lost)}[${index}], which is ${how}`, try: `shoal explain ${job.id}/${lost}/${index}` }];
   }
-  let letters = 0;
-  for (const job of state.jobs.values()) {
-    for (const { spec, counts } of job.stages) if (spec.onFailure !== 'drop') letters += counts[TaskState.dead]!;
-    if (job.outcome !== undefined || found.length >= problemsMax) continue;
-    const [why] = whyWaiting(state, job);
-    if (why?.try && job.notBeforeMs === 0 && !why.what.includes('is paused'))
-      found.push({ ...why, what: `${job.spec.name} (${job.id}) waits: ${why.what}` });
-  }
-  if (letters > 0) found.push({ what: `${letters} dead ${letters === 1 ? 'letter' : 'letters'}`, try: 'shoal dlq list' });
-  return found;
+  if (job.outcome !== 'succeeded' && job.failure) return [failureReason(state, job, job.stages[job.failure.stage]!, job.failure.index)];
+  return [{ what: job.reason ?? 'its job has ended without it', try: `shoal explain ${job.id}` }];
+}
+
+function storyOf(job: Job, stage: Stage, index: number): Story | undefined {
+  return job.stories.get(storyKey(stage.index, index));
+}
+
+function nameOf(job: Job, stage: number): string {
+  return job.stages[stage]!.spec.definition?.name ?? `stage ${stage}`;
 }
 
 function seconds(ms: number): string {

@@ -33,7 +33,7 @@ export function listDeadLetters(state: State, jobs: Iterable<Job>, limit: number
 }
 
 /** How many a stage has; costs nothing. */
-export function letterCount(stage: Stage): number {
+function letterCount(stage: Stage): number {
   return stage.spec.onFailure === 'drop' ? 0 : stage.counts[TaskState.dead]! - stage.purged;
 }
 

@@ -1,6 +1,8 @@
 /** What there is, a page at a time: jobs, tasks, workers, queues. A page costs its own length and what it passes over. */
+
+import type { JobPage, QueueInfo, TaskPage, TaskStateName, TaskView, WorkerInfo } from './answers.ts';
 import { TaskState } from './columns.ts';
-import type { DeadLetter, FromClient, JobPage, QueueInfo, TaskPage, TaskStateName, TaskView, WorkerInfo } from './messages.ts';
+import type { FromClient } from './messages.ts';
 import { servesQueue } from './placement.ts';
 import { type Job, type Stage, type State, storyKey, type Worker } from './state.ts';
 import { attemptsOf, failureOf, jobView, stateOf } from './view.ts';
@@ -138,33 +140,4 @@ function addJob(job: Job, queueOf: (queue: string) => QueueInfo): void {
     if (!seen.has(spec.queue)) info.jobs++;
     seen.add(spec.queue);
   }
-}
-
-/** Of these jobs, those not purged. */
-export function listDeadLetters(state: State, jobs: Iterable<Job>, limit: number): DeadLetter[] {
-  const letters: DeadLetter[] = [];
-  for (const job of jobs) {
-    for (const stage of job.stages) {
-      if (stage.counts[TaskState.dead] === 0 || stage.spec.onFailure === 'drop') continue;
-      for (let index = 0; index < stage.columns.length; index++) {
-        if (stage.columns.state(index) !== TaskState.dead || isPurged(job, stage, index)) continue;
-        if (letters.length === limit) return letters;
-        letters.push(deadLetter(state, job, stage, index));
-      }
-    }
-  }
-  return letters;
-}
-
-function deadLetter(state: State, job: Job, stage: Stage, index: number): DeadLetter {
-  return {
-    ...failureOf(state, job, stage, index),
-    job: job.id,
-    label: `${stage.spec.definition?.name ?? job.spec.name}[${index}]`,
-    history: job.stories.get(storyKey(stage.index, index))?.history ?? [],
-  };
-}
-
-export function isPurged(job: Job, stage: Stage, index: number): boolean {
-  return job.stories.get(storyKey(stage.index, index))?.isPurged === true;
 }

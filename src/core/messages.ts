@@ -6,6 +6,7 @@
  * frames (encoded values) that lie in `body` one after another in the order of `ranges`.
  */
 import type { ErrorRecord } from '../lib/error-record.ts';
+import type { TaskStateName } from './answers.ts';
 import type { DefinitionRef, JobSpec } from './spec.ts';
 
 export type { ErrorRecord };
@@ -306,102 +307,6 @@ export type FromClient =
   | { kind: 'status'; request: number }
   /** Why a job, or one task of it, waits or has failed. Reply: Explanation. */
   | { kind: 'explain'; request: number; job: string; stage?: number; index?: number };
-
-export interface JobPage {
-  jobs: JobView[];
-  /** There are more: ask for those after this one. */
-  next?: string;
-}
-
-export type TaskStateName = 'waiting' | 'ready' | 'running' | 'delayed' | 'done' | 'dead' | 'skipped' | 'cancelled' | 'expired';
-
-export interface TaskView {
-  /** `<job>/<stage>/<index>`. */
-  id: string;
-  job: string;
-  stage: number;
-  index: number;
-  task: string;
-  state: TaskStateName;
-  /** The one that is open, or gave the outcome. */
-  attempt: number;
-  attemptsMax: number;
-  worker?: string;
-  durationMs?: number;
-  /** Of tasks that wait for their next attempt. */
-  notBeforeWallMs?: number;
-  failure?: TaskFailure;
-  /** Only where one task was asked for. */
-  history?: DeadLetter['history'];
-}
-
-export interface TaskPage {
-  tasks: TaskView[];
-  next?: string;
-}
-
-export interface WorkerInfo {
-  worker: string;
-  incarnation: string;
-  /** silent: known from the journal, not heard of since this leader began. */
-  status: 'live' | 'silent' | 'draining' | 'left';
-  host: string;
-  pid: number;
-  version: string;
-  slots: number;
-  queues: string[];
-  labels: Record<string, string>;
-  resources: Record<string, number>;
-  code?: WorkerCode;
-  /** Tasks that it was given and has not reported. */
-  heldTasks: number;
-  memory?: MemoryReading;
-  heardAgoMs: number;
-  /** Why it left. */
-  why?: string;
-}
-
-export interface QueueInfo {
-  queue: string;
-  paused: boolean;
-  /** Live workers that serve it. */
-  workers: number;
-  jobs: number;
-  ready: number;
-  delayed: number;
-  running: number;
-}
-
-export interface ClusterView {
-  version: string;
-  term: number;
-  /** Id of the process that leads. */
-  leader: string;
-  startedWallMs: number;
-  durability: 'none' | 'host' | 'replicated';
-  workers: { live: number; draining: number; silent: number; slots: number };
-  jobs: Record<JobState, number>;
-  tasks: { ready: number; delayed: number; running: number };
-  queues: QueueInfo[];
-  /** What a person should look at, with what to do. */
-  problems: Reason[];
-}
-
-/** Something that is so, and what can be done about it. */
-export interface Reason {
-  what: string;
-  try?: string;
-}
-
-export interface Explanation {
-  /** `render[7]` or the job's name. */
-  subject: string;
-  job: string;
-  state: JobState | TaskStateName;
-  /** One sentence. */
-  summary: string;
-  reasons: Reason[];
-}
 
 export interface SubmitReply {
   job: string;

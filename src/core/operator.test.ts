@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { ClusterView, Explanation, JobPage, QueueInfo, TaskPage, TaskView, WorkerInfo } from './answers.ts';
 import { Driver, jobSpec, stage } from './drive.suite.ts';
-import type { ClusterView, DeadLetter, Explanation, JobPage, QueueInfo, TaskPage, TaskView, WorkerInfo } from './messages.ts';
+import type { DeadLetter } from './messages.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 const upper = (frames: string[]): string => `<${frames.join('+')}>`;

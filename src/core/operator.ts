@@ -1,10 +1,9 @@
 /** What operators ask: lists, why something waits, dead letters and what becomes of them. Each is answered once. */
-import { TaskState } from './columns.ts';
 import { unknownJob } from './drop.ts';
 import { clusterView, explainJob, explainTask } from './explain.ts';
-import { isPurged, listDeadLetters, listJobs, listQueues, listTasks, wholeTask, workerInfo } from './listing.ts';
+import { listDeadLetters, purgeLetters } from './letters.ts';
+import { listJobs, listQueues, listTasks, wholeTask, workerInfo } from './listing.ts';
 import type { FromClient, Refusal } from './messages.ts';
-import { RangeList } from './ranges.ts';
 import type { Job, Stage, State } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -63,7 +62,7 @@ function answerOf(state: State, message: OperatorMessage, turn: Turn): Answer {
       return withJob(state, message.job, (job) => ({ value: listDeadLetters(state, [job], limit) }));
     }
     case 'purge':
-      return withJob(state, message.job, (job) => ({ value: { purged: purge(state, job, message, turn) } }));
+      return withJob(state, message.job, (job) => ({ value: { purged: purgeLetters(state, job, message, turn) } }));
   }
 }
 
@@ -98,20 +97,4 @@ function drainWorker(state: State, name: string, turn: Turn): Answer {
   turn.send(worker.address, { kind: 'drain', term: state.term });
   worker.status = worker.status === 'live' ? 'draining' : worker.status;
   return { value: {} };
-}
-
-function purge(state: State, job: Job, filter: { stage?: number; index?: number }, turn: Turn): number {
-  let purged = 0;
-  for (const stage of job.stages) {
-    if (stage.counts[TaskState.dead] === 0 || (filter.stage !== undefined && filter.stage !== stage.index)) continue;
-    const list = new RangeList();
-    for (let index = 0; index < stage.columns.length; index++) {
-      if (filter.index !== undefined && filter.index !== index) continue;
-      if (stage.columns.state(index) === TaskState.dead && !isPurged(job, stage, index)) list.add(index);
-    }
-    if (list.count === 0) continue;
-    purged += list.count;
-    turn.jobFact(state, job, { fact: 'letters-purged', stage: stage.index, ranges: list.take() });
-  }
-  return purged;
 }

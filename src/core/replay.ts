@@ -5,8 +5,8 @@
  */
 import { isFinal, TaskState } from './columns.ts';
 import { openGates, openTasks } from './edges.ts';
-import { attemptsMax } from './limits.ts';
 import { isPurged } from './letters.ts';
+import { attemptsMax } from './limits.ts';
 import type { Ranges } from './messages.ts';
 import { indicesOf, RangeList } from './ranges.ts';
 import type { Job, Stage, State } from './state.ts';

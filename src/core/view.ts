@@ -3,7 +3,7 @@ import { TaskState } from './columns.ts';
 import type { JobState, JobView, TaskFailure } from './messages.ts';
 import type { Job, Stage, State } from './state.ts';
 import { storyKey } from './state.ts';
-import { whyWaiting } from './waiting.ts';
+import { whyJobWaits } from './waiting.ts';
 
 export function stateOf(job: Job): JobState {
   return job.outcome ?? (job.started ? 'running' : 'queued');
@@ -48,7 +48,7 @@ export function jobView(state: State, job: Job): JobView {
     isKnown &&= stage.sealed;
     retried += stage.retried;
   }
-  const waiting = job.outcome === undefined ? whyWaiting(state, job)[0]?.what : undefined;
+  const waiting = job.outcome === undefined ? whyJobWaits(state, job)?.reason.what : undefined;
   return {
     job: job.id,
     name: job.spec.name,

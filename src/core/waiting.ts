@@ -1,69 +1,184 @@
 /**
- * Why a job waits, and what can be done about it: one truth for the line in a job's view, for `explain`, and for the
+ * Why work waits, and what can be done about it. The one truth for the line in a job's view, for `explain`, and for the
  * problems of the cluster.
+ *
+ * 1. Costs a look at the stages of the job and at the workers, and a bounded look at other jobs; never at tasks.
  */
 import { TaskState } from './columns.ts';
 import type { Reason } from './messages.ts';
 import { canRun, hasCode, servesQueue } from './placement.ts';
 import type { Job, Stage, State, Worker } from './state.ts';
 
-/** Why nothing of an open job runs; empty when something does, or nothing is there to run. */
-export function whyWaiting(state: State, job: Job): Reason[] {
-  let ready: Stage | undefined;
-  let delayed: Stage | undefined;
-  for (const stage of job.stages) {
-    if (stage.counts[TaskState.running]! > 0) return [];
-    if (stage.counts[TaskState.ready]! > 0) ready ??= stage;
-    if (stage.counts[TaskState.delayed]! > 0) delayed ??= stage;
-  }
-  if (job.isResting) return [{ what: 'nobody has asked for it since the journal was opened', try: 'run its program again' }];
-  if (job.notBeforeMs > 0) return [{ what: 'delayed: its start time has not come' }];
-  if (ready) return [whyReadyWaits(state, job, ready)];
-  if (delayed) return [{ what: 'waiting for the next attempt of tasks that failed', try: `shoal tasks list ${job.id} --state delayed` }];
-  if (job.stages.some((stage) => !stage.sealed && stage.spec.feed.kind === 'inputs')) {
-    return [
-      {
-        what: 'waiting for inputs',
-        ...(job.feeder === undefined && { try: 'the program that feeds it is gone: run it again, or cancel the job' }),
-      },
-    ];
-  }
-  return [];
+export interface Cause {
+  /** stuck: no worker that is there could ever run it. busy: it gets its turn. The others are named after what they wait for. */
+  kind: 'resting' | 'start' | 'full' | 'paused' | 'stuck' | 'busy' | 'backoff' | 'inputs';
+  reason: Reason;
 }
 
-function whyReadyWaits(state: State, job: Job, ready: Stage): Reason {
-  const { queue, resources } = ready.spec;
-  if (state.full) return { what: 'the journal has no room left', try: 'free some space' };
-  if (state.pausedQueues.has(queue)) return { what: `the queue "${queue}" is paused`, try: `shoal queues resume ${queue}` };
-  const live = state.workers.filter((worker) => worker.status === 'live');
-  if (live.length === 0) return { what: 'there is no worker', try: 'start one: shoal worker --address URL' };
+const namesMax = 3;
+/** Other jobs, and assignments of workers, that are looked at to find out who goes first. */
+const looksMax = 50;
+
+/** Why nothing of an open job runs; undefined when something does, or nothing is there to run. */
+export function whyJobWaits(state: State, job: Job): Cause | undefined {
+  if (job.stages.some(({ counts }) => counts[TaskState.running]! > 0)) return undefined;
+  const held = whyJobRests(job);
+  if (held) return held;
+  const ready = job.stages.filter(({ counts }) => counts[TaskState.ready]! > 0);
+  for (const stage of ready) {
+    const cause = whyNobodyStarts(state, job, stage);
+    if (cause) return cause;
+  }
+  if (ready[0]) return whoGoesFirst(state, job, ready[0]);
+  if (job.stages.some(({ counts }) => counts[TaskState.delayed]! > 0)) {
+    const reason = { what: 'waiting for the next attempt of tasks that failed', try: `shoal tasks list ${job.id} --state delayed` };
+    return { kind: 'backoff', reason };
+  }
+  return job.stages.some(waitsForInputs) ? { kind: 'inputs', reason: whyNoInputs(job) } : undefined;
+}
+
+/** Why the ready tasks of one stage do not start, whatever else the job has running. */
+export function whyStageWaits(state: State, job: Job, stage: Stage): Cause {
+  return whyJobRests(job) ?? whyNobodyStarts(state, job, stage) ?? whoGoesFirst(state, job, stage);
+}
+
+/** What holds back a whole job. */
+export function whyJobRests(job: Job): Cause | undefined {
+  if (job.isResting) {
+    const reason = { what: 'nobody has asked for it since the journal was opened', try: 'run its program again' };
+    return { kind: 'resting', reason };
+  }
+  if (job.notBeforeMs === 0) return undefined;
+  const start = new Date(job.createdWallMs + (job.spec.delayMs ?? 0)).toISOString();
+  return { kind: 'start', reason: { what: `delayed: its start time has not come, it is ${start}` } };
+}
+
+export function waitsForInputs({ sealed, spec }: Stage): boolean {
+  return !sealed && spec.feed.kind === 'inputs';
+}
+
+export function whyNoInputs({ feeder, id }: Job): Reason {
+  if (feeder !== undefined) return { what: 'waiting for inputs' };
+  return {
+    what: 'waiting for inputs, and the program that sends them is not connected',
+    try: `run that program again, or: shoal jobs cancel ${id}`,
+  };
+}
+
+/** Why the ready tasks of a stage go to nobody, however idle the workers are; undefined when somebody may take them. */
+export function whyNobodyStarts(state: State, job: Job, stage: Stage): Cause | undefined {
+  const { queue } = stage.spec;
+  if (state.full) {
+    return { kind: 'full', reason: { what: 'the journal has no room left', try: 'free some space on its disk; it goes on by itself' } };
+  }
+  if (state.pausedQueues.has(queue)) {
+    return { kind: 'paused', reason: { what: `the queue "${queue}" is paused`, try: `shoal queues resume ${queue}` } };
+  }
+  if (state.workers.some((worker) => canRun(worker, job, stage))) return undefined;
+  return { kind: 'stuck', reason: whyNoWorker(state, job, stage) };
+}
+
+function whyNoWorker(state: State, job: Job, stage: Stage): Reason {
+  const { queue } = stage.spec;
+  const live = state.workers.filter(({ status }) => status === 'live');
+  if (live.length === 0) return nobodyThere(state);
   const inQueue = live.filter((worker) => servesQueue(worker, queue));
-  if (inQueue.length === 0) return { what: `no worker serves the queue "${queue}"`, try: `start one: shoal worker --queues ${queue}` };
-  const withCode = inQueue.filter((worker) => !worker.refused.has(`${job.id}/${ready.index}`) && hasCode(worker, ready));
-  if (withCode.length === 0) return noCode(inQueue, ready);
-  if (!withCode.some((worker) => canRun(worker, job, ready))) return noResources(withCode, resources);
-  const before = [...state.jobs.values()].filter((other) => other !== job && other.spec.priority > job.spec.priority && hasReady(other));
-  if (before.length === 0) return { what: 'all workers are busy with other jobs' };
-  const names = before.slice(0, 3).map((other) => other.spec.name);
-  return { what: `jobs of higher priority go first: ${names.join(', ')}`, try: 'start more workers, or wait' };
+  if (inQueue.length === 0) {
+    return { what: `no worker serves the queue "${queue}"`, try: `start one that does: shoal worker --address URL --queues ${queue}` };
+  }
+  const withCode = inQueue.filter((worker) => !worker.refused.has(`${job.id}/${stage.index}`) && hasCode(worker, stage));
+  return withCode.length === 0 ? noCode(inQueue, stage) : noResources(withCode, stage.spec.resources);
+}
+
+function nobodyThere({ workers }: State): Reason {
+  const advice = 'start one: shoal worker --address URL';
+  const count = (status: Worker['status']): number => workers.filter((worker) => worker.status === status).length;
+  const draining = count('draining');
+  const silent = count('silent');
+  if (draining + silent === 0) return { what: 'there is no worker', try: advice };
+  const others = [draining > 0 && `${draining} draining`, silent > 0 && `${silent} not heard of since the coordinator began`].filter(Boolean);
+  return { what: `there is no worker that takes work: ${others.join(', ')}`, try: advice };
 }
 
 function noCode(workers: readonly Worker[], { spec: { definition } }: Stage): Reason {
   const name = definition?.name ?? '';
-  if (definition?.bundle !== undefined && !workers.some(({ code }) => code?.kind === 'named' && code.bundles)) {
-    return { what: `no worker accepts bundles, so none has the code of "${name}"`, try: 'start one: shoal worker --allow-bundles' };
+  if (definition?.bundle === undefined) {
+    return { what: `no worker has the code of "${name}"`, try: 'start one that has it: shoal worker --address URL --tasks FILE' };
   }
-  return { what: `no worker has the code of "${name}"`, try: `start one that has it: shoal worker --tasks FILE` };
+  if (!workers.some(({ code }) => code?.kind === 'named' && code.bundles)) {
+    const advice = 'start one that does: shoal worker --address URL --allow-bundles';
+    return { what: `no worker accepts bundles, so none has the code of "${name}"`, try: advice };
+  }
+  const advice = 'read in the log of a worker why it refused it: shoal workers list';
+  return { what: `no worker could load the code of "${name}" from its bundle`, try: advice };
 }
 
+/** Names what nobody has enough of; where each is to be had, but not all in one place, all of them. */
 function noResources(workers: readonly Worker[], resources: Record<string, number>): Reason {
-  const wanted = Object.entries(resources).map(([name, amount]) => {
-    const best = Math.max(0, ...workers.map((worker) => worker.resources[name] ?? 0));
-    return `${amount} ${name} (the best worker has ${best})`;
-  });
-  return { what: `no worker has ${wanted.join(', ')}`, try: 'start one that has: shoal worker --resource NAME:AMOUNT' };
+  const bestOf = (name: string): number => Math.max(0, ...workers.map((worker) => worker.resources[name] ?? 0));
+  const wanted = Object.entries(resources);
+  const lacking = wanted.filter(([name, amount]) => bestOf(name) < amount && name !== 'cpu' && name !== 'memory');
+  const told = lacking.length > 0 ? lacking : wanted;
+  const amounts = told.map(([name, amount]) => `${amount} ${name} (the best worker has ${bestOf(name)})`);
+  const advice = told.map(([name, amount]) => `--resource ${name}:${amount}`);
+  return {
+    what: `${lacking.length > 0 ? 'no worker has' : 'no single worker has all of'} ${amounts.join(', ')}`,
+    try: `start one that has: shoal worker --address URL ${advice.join(' ')}`,
+  };
 }
 
-function hasReady(job: Job): boolean {
-  return job.outcome === undefined && job.stages.some((stage) => stage.counts[TaskState.ready]! > 0);
+/** Somebody may take it, and has other work now: more urgent jobs, other jobs, or more of the same. */
+function whoGoesFirst(state: State, job: Job, stage: Stage): Cause {
+  const workers = state.workers.filter((worker) => canRun(worker, job, stage));
+  const urgent = moreUrgent(state, job, workers);
+  if (urgent.length > 0) {
+    const what = `jobs of higher priority go first: ${namesOf(urgent)}`;
+    return { kind: 'busy', reason: { what, try: 'start more workers, or wait' } };
+  }
+  const { others, isOwn } = holders(state, job, workers);
+  if (others.length > 0) {
+    const what = `all workers that may run it are busy with other jobs: ${namesOf(others)}`;
+    return { kind: 'busy', reason: { what, try: 'start more workers, or wait' } };
+  }
+  return { kind: 'busy', reason: { what: isOwn ? 'its workers are busy with other tasks of its job' : 'it is about to be handed out' } };
+}
+
+/** Those with tasks that the same workers could take. Rings are in order of priority. */
+function moreUrgent(state: State, job: Job, workers: readonly Worker[]): Job[] {
+  const found: Job[] = [];
+  let looks = 0;
+  for (const ring of state.rings) {
+    if (ring.priority <= job.spec.priority) break;
+    for (const other of ring.jobs) {
+      if (found.length > namesMax || looks++ === looksMax) return found;
+      if (other.stages.some((stage) => couldTake(state, other, stage, workers))) found.push(other);
+    }
+  }
+  return found;
+}
+
+function couldTake(state: State, job: Job, stage: Stage, workers: readonly Worker[]): boolean {
+  if (stage.counts[TaskState.ready] === 0 || state.pausedQueues.has(stage.spec.queue)) return false;
+  return workers.some((worker) => canRun(worker, job, stage));
+}
+
+/** Whose tasks the workers have now. */
+function holders(state: State, job: Job, workers: readonly Worker[]): { others: Job[]; isOwn: boolean } {
+  const others = new Set<Job>();
+  let isOwn = false;
+  let looks = 0;
+  for (const { held } of workers) {
+    for (const handle of held) {
+      if (others.size > namesMax || looks++ === looksMax) return { others: [...others], isOwn };
+      const holder = state.assignments.get(handle)!.job;
+      if (holder === job) isOwn = true;
+      else others.add(holder);
+    }
+  }
+  return { others: [...others], isOwn };
+}
+
+function namesOf(jobs: readonly Job[]): string {
+  const names = jobs.slice(0, namesMax).map(({ spec, id }) => `${spec.name} (${id})`);
+  return [...names, ...(jobs.length > namesMax ? ['…'] : [])].join(', ');
 }

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { Connection } from '../../client/connection.ts';
 import { openRemoteSession } from '../../client/remote/session.ts';
-import type { ClusterView } from '../../core/messages.ts';
+import type { ClusterView } from '../../core/answers.ts';
 import type { ShoalError } from '../../lib/errors.ts';
 import { version } from '../../lib/version.ts';
 import { memoryLimit } from '../../worker/memory.ts';

@@ -1,6 +1,6 @@
 /** `shoal status` and `shoal explain`. */
 import type { Command } from 'commander';
-import type { ClusterView, Explanation } from '../../core/messages.ts';
+import type { ClusterView, Explanation } from '../../core/answers.ts';
 import { printableLine } from '../../lib/printable.ts';
 import { type Admin, type AdminFlags, findJob, findTask, withCluster } from './cluster.ts';
 import { ago } from './output.ts';

@@ -1,6 +1,7 @@
 /** `shoal tasks …` and `shoal dlq …` */
 import { type Command, Option } from 'commander';
-import type { DeadLetter, ReplayReply, TaskPage, TaskStateName, TaskView } from '../../core/messages.ts';
+import type { TaskPage, TaskStateName, TaskView } from '../../core/answers.ts';
+import type { DeadLetter, ReplayReply } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { type Admin, type AdminFlags, findJob, findTask, needTask, withCluster } from './cluster.ts';
 import { limitOf } from './jobs.ts';

@@ -1,6 +1,7 @@
 /** `shoal workers …` and `shoal queues …` */
 import { type Command, Option } from 'commander';
-import type { QueueInfo, WorkerCode, WorkerInfo } from '../../core/messages.ts';
+import type { QueueInfo, WorkerInfo } from '../../core/answers.ts';
+import type { WorkerCode } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { type Admin, type AdminFlags, withCluster } from './cluster.ts';
 import { type Column, size, span } from './output.ts';
