@@ -57,7 +57,7 @@ const packageHomes = {
   '@bufbuild/protobuf': ['src/codecs/protobuf.ts'],
   commander: ['src/cli/'],
   esbuild: ['src/cli/'],
-  ws: ['src/wire/link.ts', 'src/wire/dial.ts', 'src/brokers/ws/', 'src/api/'],
+  ws: ['src/wire/', 'src/brokers/ws/', 'src/api/', 'src/client/remote/'],
 };
 const testPackages = new Set(['vitest', 'fast-check']);
 

@@ -57,7 +57,7 @@ export interface ClusterFlags {
   tokenFile?: string;
 }
 
-export const defaultAddress = 'http://127.0.0.1:7690';
+const defaultAddress = 'http://127.0.0.1:7690';
 
 /** `--address` and `--token-file`. */
 export function clusterOptions(): Option[] {

@@ -13,7 +13,7 @@ import { configHome } from './folders.ts';
 import { Secret } from './secret.ts';
 
 /** `client+bundles` may also upload programs, which is running code of its own on the workers. */
-export const roles = ['admin', 'client', 'client+bundles', 'worker', 'read-only'] as const;
+const roles = ['admin', 'client', 'client+bundles', 'worker', 'read-only'] as const;
 export type Role = (typeof roles)[number];
 
 const madeAtFirst: readonly Role[] = ['admin', 'client', 'worker', 'read-only'];

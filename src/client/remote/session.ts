@@ -72,7 +72,7 @@ function withFrom(error: unknown, { from }: RemoteOptions): unknown {
   return new ShoalError(code, message, { why, hint, from, cause: error });
 }
 
-export class RemoteSession implements Session {
+class RemoteSession implements Session {
   readonly resets = true;
   onMessage: (message: ToClient) => void = () => undefined;
   onClose: (error: Refusal) => void = () => undefined;
