@@ -149,7 +149,7 @@ export class Driver {
   // ---- clients ----
 
   client(message: FromClient, session = 'client'): void {
-    this.turn([{ from: 'client', session, message, newId: `job${++this.ids}` }]);
+    this.turn([{ from: 'client', session, message, newId: `job${String(++this.ids).padStart(6, '0')}` }]);
   }
 
   submit(spec: JobSpec, inputs: readonly string[] | undefined, seal = true): string {

@@ -1,8 +1,9 @@
 /** Why a job or a task waits, where it runs, or how it ended; and what can be done about it. */
+
+import type { Explanation, Reason } from './answers.ts';
 import { TaskState } from './columns.ts';
 import { isPurged, letterCountOf } from './letters.ts';
 import { taskStateNames } from './listing.ts';
-import type { Explanation, Reason } from './messages.ts';
 import { type Job, type Stage, type State, type Story, storyKey } from './state.ts';
 import { failureOf, stateOf } from './view.ts';
 import { waitsForInputs, whyJobRests, whyJobWaits, whyNobodyStarts, whyNoInputs, whyStageWaits } from './waiting.ts';
@@ -233,10 +234,14 @@ function whyDead(state: State, job: Job, stage: Stage, index: number): Reason[] 
 
 /** What it needed and will not have; else what ended its job. */
 function whySkipped(state: State, job: Job, stage: Stage, index: number): Reason[] {
-  const lost = stage.links.same.find((at) => index < job.stages[at]!.columns.length && job.stages[at]!.columns.state(index) > TaskState.done);
+  const lost = stage.links.same.find(
+    (at) => index < job.stages[at]!.columns.length && job.stages[at]!.columns.state(index) > TaskState.done,
+  );
   if (lost !== undefined) {
     const how = taskStateNames[job.stages[lost]!.columns.state(index)];
-    return [{ what: `it needs the result of ${nameOf(job, lost)}[${index}], which is ${how}`, try: `shoal explain ${job.id}/${lost}/${index}` }];
+    return [
+      { what: `it needs the result of ${nameOf(job, lost)}[${index}], which is ${how}`, try: `shoal explain ${job.id}/${lost}/${index}` },
+    ];
   }
   if (job.outcome !== 'succeeded' && job.failure) return [failureReason(state, job, job.stages[job.failure.stage]!, job.failure.index)];
   return [{ what: job.reason ?? 'its job has ended without it', try: `shoal explain ${job.id}` }];

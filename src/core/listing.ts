@@ -1,4 +1,4 @@
-/** What there is, a page at a time: jobs, tasks, workers, queues. A page costs its own length and what it passes over. */
+/** What there is: jobs and tasks a page at a time, workers, queues. A page costs its own length and what it passes over. */
 
 import type { JobPage, QueueInfo, TaskPage, TaskStateName, TaskView, WorkerInfo } from './answers.ts';
 import { TaskState } from './columns.ts';
@@ -22,40 +22,68 @@ export const taskStateNames: readonly TaskStateName[] = [
 
 type Of<K extends FromClient['kind']> = Extract<FromClient, { kind: K }>;
 
-/** Newest first. */
+/** Newest first. Looks at each job once, and holds no more than two pages of them. */
 export function listJobs(state: State, { states, limit, after }: Of<'listJobs'>): JobPage {
-  const jobs: JobPage['jobs'] = [];
-  const newestFirst = [...state.jobs.keys()].reverse();
-  let at = after === undefined ? 0 : newestFirst.indexOf(after) + 1;
-  for (; at < newestFirst.length && jobs.length < limit; at++) {
-    const job = state.jobs.get(newestFirst[at]!)!;
-    if (!job.dropping && (!states || states.includes(stateOf(job)))) jobs.push(jobView(state, job));
+  const wanted = states && new Set(states);
+  let newest: Job[] = [];
+  let oldestKept = '';
+  const keepNewest = (): void => {
+    newest = newest.sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit + 1);
+    if (newest.length > limit) oldestKept = newest[limit]!.id;
+  };
+  for (const job of state.jobs.values()) {
+    if (job.dropping || job.id < oldestKept || (after !== undefined && job.id >= after)) continue;
+    if (wanted && !wanted.has(stateOf(job))) continue;
+    newest.push(job);
+    if (newest.length >= 2 * (limit + 1)) keepNewest();
   }
-  return { jobs, ...(at < newestFirst.length && { next: newestFirst[at - 1]! }) };
+  keepNewest();
+  const page = newest.slice(0, limit);
+  return { jobs: page.map((job) => jobView(state, job)), ...(newest.length > limit && { next: page.at(-1)!.id }) };
 }
 
-/** In order of (stage, index); `after` names the last one of the page before as `stage/index`. */
-export function listTasks(state: State, job: Job, { states, limit, after }: Of<'listTasks'>): TaskPage {
-  const wanted = new Set((states ?? taskStateNames).map((name) => taskStateNames.indexOf(name)));
-  const [fromStage = 0, lastIndex = -1] = after?.split('/').map(Number) ?? [];
+/** Where a page of tasks goes on: behind this one. */
+interface TaskPlace {
+  stage: number;
+  index: number;
+}
+
+/** `after` of a request for tasks, `stage/index` as a page gave it; undefined if it is no such thing. */
+export function placeOf(after: string): TaskPlace | undefined {
+  const [, stage, index] = /^(\d{1,9})\/(\d{1,10})$/.exec(after) ?? [];
+  return stage === undefined || index === undefined ? undefined : { stage: Number(stage), index: Number(index) };
+}
+
+/** In order of (stage, index). A page looks at its own tasks, and at those between them that were not asked for. */
+export function listTasks(
+  state: State,
+  job: Job,
+  { states, limit }: Pick<Of<'listTasks'>, 'states' | 'limit'>,
+  after: TaskPlace = { stage: 0, index: -1 },
+): TaskPage {
+  let wanted = 0;
+  for (const name of states ?? taskStateNames) wanted |= 1 << taskStateNames.indexOf(name);
   const tasks: TaskView[] = [];
-  for (let s = fromStage; s < job.stages.length; s++) {
-    const stage = job.stages[s]!;
-    if (!stage.spec.definition || ![...wanted].some((taskState) => (stage.counts[taskState] ?? 0) > 0)) continue;
-    for (let index = s === fromStage ? lastIndex + 1 : 0; index < stage.columns.length; index++) {
-      if (!wanted.has(stage.columns.state(index))) continue;
-      if (tasks.length === limit) return { tasks, next: `${tasks.at(-1)!.stage}/${tasks.at(-1)!.index}` };
+  for (const stage of job.stages.slice(after.stage)) {
+    const { columns, spec, counts } = stage;
+    if (!spec.definition || !taskStateNames.some((_, taskState) => wanted & (1 << taskState) && counts[taskState]! > 0)) continue;
+    for (let index = stage.index === after.stage ? after.index + 1 : 0; index < columns.length; index++) {
+      if ((wanted & (1 << columns.state(index))) === 0) continue;
+      const last = tasks.at(-1);
+      if (last && tasks.length >= limit) return { tasks, next: `${last.stage}/${last.index}` };
       tasks.push(taskView(state, job, stage, index));
     }
   }
   return { tasks };
 }
 
-export function taskView(state: State, job: Job, stage: Stage, index: number): TaskView {
+function taskView(state: State, job: Job, stage: Stage, index: number): TaskView {
   const { columns } = stage;
   const taskState = columns.state(index);
   const hasHolder = taskState === TaskState.running || taskState === TaskState.done || taskState === TaskState.dead;
-  const failed = taskState >= TaskState.dead || job.stories.has(storyKey(stage.index, index));
+  const story = columns.hasStory(index) ? job.stories.get(storyKey(stage.index, index)) : undefined;
+  const hasFailed = taskState >= TaskState.dead || (taskState !== TaskState.done && story?.lastError !== undefined);
+  const dueWallMs = taskState === TaskState.delayed ? story?.notBeforeWallMs : undefined;
   return {
     id: `${job.id}/${stage.index}/${index}`,
     job: job.id,
@@ -67,27 +95,28 @@ export function taskView(state: State, job: Job, stage: Stage, index: number): T
     attemptsMax: 1 + stage.spec.retry.retries,
     ...(hasHolder && { worker: state.workers[columns.holder(index)]?.name ?? '' }),
     ...(taskState === TaskState.done && { durationMs: columns.durationUs(index) / 1000 }),
-    ...(failed && taskState !== TaskState.done && { failure: failureOf(state, job, stage, index) }),
+    ...(dueWallMs !== undefined && { notBeforeWallMs: dueWallMs }),
+    ...(hasFailed && { failure: failureOf(state, job, stage, index) }),
   };
 }
 
 /** One task with all that is known of it. */
-export function wholeTask(state: State, job: Job, stage: Stage, index: number, nowMs: number, wallMs: number): TaskView {
-  const dueMs = stage.columns.state(index) === TaskState.delayed ? retryDueMs(state, job, stage, index) : undefined;
+export function wholeTask(state: State, job: Job, stage: Stage, index: number): TaskView {
   const history = job.stories.get(storyKey(stage.index, index))?.history;
-  return {
-    ...taskView(state, job, stage, index),
-    ...(dueMs !== undefined && { notBeforeWallMs: wallMs + dueMs - nowMs }),
-    ...(history && { history }),
-  };
+  return { ...taskView(state, job, stage, index), ...(history && { history }) };
 }
 
-/** When the next attempt of a delayed task is due, monotonic. */
-export function retryDueMs(state: State, job: Job, stage: Stage, index: number): number | undefined {
-  return state.timers.find((wake) => wake.wake === 'retry' && wake.job === job.id && wake.stage === stage.index && wake.index === index);
+/** Workers that left are kept for ever; the last of them tell what went wrong. */
+const leftMax = 100;
+
+/** In order of their first joining. */
+export function listWorkers(state: State, nowMs: number): WorkerInfo[] {
+  const left = state.workers.filter(({ status }) => status === 'left').sort((a, b) => b.lastHeardMs - a.lastHeardMs || b.index - a.index);
+  const passedOver = new Set(left.slice(leftMax));
+  return state.workers.filter((worker) => !passedOver.has(worker)).map((worker) => workerInfo(worker, nowMs));
 }
 
-export function workerInfo(worker: Worker, nowMs: number): WorkerInfo {
+function workerInfo(worker: Worker, nowMs: number): WorkerInfo {
   const { name, incarnation, status, host, pid, version, slots, queues, labels, resources, code, memory, heldTasks, why } = worker;
   return {
     worker: name,

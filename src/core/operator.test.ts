@@ -172,14 +172,14 @@ describe('why a job waits', () => {
     expect(explain(d, job).summary).toContain('is running');
     expect(explain(d, job, 0).reasons[0]!.what).toMatch(/attempt 1 is with w1/);
     d.fail(d.take(), 0, 'retry', 'flaky');
-    expect(explain(d, job, 0).reasons[0]!.what).toMatch(/attempt 2 starts in \d+ s; the last one failed: flaky/);
+    expect(explain(d, job, 0).reasons[0]!.what).toMatch(/attempt 2 starts in \d+ s; the last one failed on w1: flaky/);
     expect(d.ask<TaskView>({ kind: 'getTask', job, stage: 0, index: 0 }).notBeforeWallMs).toBeGreaterThan(d.wallMs);
     expect(explain(d, job).reasons[0]!.what).toMatch(/next attempt/);
     d.passWithBeats(31_000, ['w1']);
     d.fail(d.take(), 0, 'retry', 'broken');
     const failed = explain(d, job);
     expect(failed.summary).toMatch(/has failed: inputs\[0\] failed for good after 2 attempts, last on w1: broken/);
-    expect(failed.reasons.map((reason) => reason.try).join()).toContain('shoal jobs replay');
+    expect(failed.reasons.map((reason) => reason.try).join()).toContain(`shoal dlq replay ${job}`);
     expect(explain(d, job, 0).state).toBe('dead');
     const good = d.submit(jobSpec([stage()]), texts(1));
     d.work(upper);
@@ -191,7 +191,7 @@ describe('why a job waits', () => {
     const d = cluster();
     d.hello();
     const job = d.submit(jobSpec([stage(), stage({ kind: 'each', from: 0 })]), texts(2));
-    expect(explain(d, job, 1, 1).reasons[0]!.what).toBe('it needs the result of inputs[1]');
+    expect(explain(d, job, 1, 1).reasons[0]!.what).toBe('it needs the result of inputs[1], which is running');
   });
 });
 

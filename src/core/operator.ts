@@ -1,10 +1,14 @@
-/** What operators ask: lists, why something waits, dead letters and what becomes of them. Each is answered once. */
+/**
+ * What operators ask: lists, why something waits, dead letters and what becomes of them. Each is answered once, and each
+ * answer has a bound.
+ */
 import { unknownJob } from './drop.ts';
-import { clusterView, explainJob, explainTask } from './explain.ts';
+import { explainJob, explainTask } from './explain.ts';
 import { listDeadLetters, purgeLetters } from './letters.ts';
-import { listJobs, listQueues, listTasks, wholeTask, workerInfo } from './listing.ts';
+import { listJobs, listQueues, listTasks, listWorkers, placeOf, wholeTask } from './listing.ts';
 import type { FromClient, Refusal } from './messages.ts';
 import type { Job, Stage, State } from './state.ts';
+import { clusterView } from './status.ts';
 import type { Turn } from './turn.ts';
 
 const operatorKinds = [
@@ -21,7 +25,8 @@ const operatorKinds = [
 ] as const;
 export type OperatorMessage = Extract<FromClient, { kind: (typeof operatorKinds)[number] }>;
 
-const lettersMax = 10_000;
+/** Jobs, tasks or letters in one answer. */
+const answerMax = 10_000;
 
 export function onOperator(state: State, session: string, message: OperatorMessage, turn: Turn): void {
   const { request } = message;
@@ -35,35 +40,45 @@ type Answer = { value: unknown } | { error: Refusal };
 function answerOf(state: State, message: OperatorMessage, turn: Turn): Answer {
   switch (message.kind) {
     case 'listJobs':
-      return { value: listJobs(state, message) };
+      return { value: listJobs(state, { ...message, limit: bounded(message.limit) }) };
     case 'listTasks':
-      return withJob(state, message.job, (job) => ({ value: listTasks(state, job, message) }));
+      return withJob(state, message.job, (job) => tasksPage(state, job, message));
     case 'getTask':
-      return withTask(state, message, (job, stage) => ({ value: wholeTask(state, job, stage, message.index, turn.nowMs, turn.wallMs) }));
+      return withTask(state, message, (job, stage) => ({ value: wholeTask(state, job, stage, message.index) }));
     case 'listWorkers':
-      return { value: state.workers.map((worker) => workerInfo(worker, turn.nowMs)) };
+      return { value: listWorkers(state, turn.nowMs) };
     case 'drainWorker':
       return drainWorker(state, message.worker, turn);
     case 'listQueues':
       return { value: listQueues(state) };
     case 'status':
       return { value: clusterView(state) };
-    case 'explain': {
-      const { stage, index } = message;
-      if (stage === undefined || index === undefined) {
-        return withJob(state, message.job, (job) => ({ value: explainJob(state, job) }));
-      }
-      const one = { job: message.job, stage, index };
-      return withTask(state, one, (job, found) => ({ value: explainTask(state, job, found, index, turn.nowMs) }));
-    }
+    case 'explain':
+      return explain(state, message, turn);
     case 'deadLetters': {
-      const limit = Math.min(message.limit ?? lettersMax, lettersMax);
+      const limit = bounded(message.limit ?? answerMax);
       if (message.job === undefined) return { value: listDeadLetters(state, state.jobs.values(), limit) };
       return withJob(state, message.job, (job) => ({ value: listDeadLetters(state, [job], limit) }));
     }
     case 'purge':
       return withJob(state, message.job, (job) => ({ value: { purged: purgeLetters(state, job, message, turn) } }));
   }
+}
+
+function bounded(limit: number): number {
+  return Math.max(1, Math.min(limit, answerMax));
+}
+
+function tasksPage(state: State, job: Job, message: Extract<OperatorMessage, { kind: 'listTasks' }>): Answer {
+  const { after, limit, states } = message;
+  const place = after === undefined ? undefined : placeOf(after);
+  if (after !== undefined && !place) return { error: unknownTask(job, after) };
+  return { value: listTasks(state, job, { limit: bounded(limit), ...(states && { states }) }, place) };
+}
+
+function explain(state: State, { job: id, stage, index }: Extract<OperatorMessage, { kind: 'explain' }>, turn: Turn): Answer {
+  if (stage === undefined || index === undefined) return withJob(state, id, (job) => ({ value: explainJob(state, job, turn) }));
+  return withTask(state, { job: id, stage, index }, (job, found) => ({ value: explainTask(state, job, found, index, turn) }));
 }
 
 function withJob(state: State, id: string, act: (job: Job) => Answer): Answer {
@@ -74,27 +89,43 @@ function withJob(state: State, id: string, act: (job: Job) => Answer): Answer {
 function withTask(state: State, at: { job: string; stage: number; index: number }, act: (job: Job, stage: Stage) => Answer): Answer {
   return withJob(state, at.job, (job) => {
     const stage = job.stages[at.stage];
-    if (stage && at.index < stage.columns.length) return act(job, stage);
-    const stages = job.stages.map(({ index, spec, columns }) => `${index} (${spec.definition?.name ?? 'inputs'}: ${columns.length} tasks)`);
-    return {
-      error: {
-        code: 'SH1409',
-        message: `there is no task ${at.job}/${at.stage}/${at.index}`,
-        why: `stages of ${job.spec.name}: ${stages.join(', ')}`,
-        hint: `shoal tasks list ${job.id}`,
-      },
-    };
+    const isThere = stage !== undefined && at.index >= 0 && at.index < stage.columns.length;
+    return isThere ? act(job, stage) : { error: unknownTask(job, `${at.stage}/${at.index}`) };
   });
 }
 
+const stagesNamedMax = 20;
+
+function unknownTask(job: Job, place: string): Refusal {
+  const stages = job.stages
+    .slice(0, stagesNamedMax)
+    .map(({ index, spec, columns }) => `${index} (${spec.definition?.name ?? 'inputs'}: ${columns.length} tasks)`);
+  return {
+    code: 'SH1409',
+    message: `there is no task ${job.id}/${place}`,
+    why: `stages of ${job.spec.name}: ${stages.join(', ')}${job.stages.length > stagesNamedMax ? ' …' : ''}`,
+    hint: `shoal tasks list ${job.id}`,
+  };
+}
+
+/** It is told once now, and with each beat until it has heard. */
 function drainWorker(state: State, name: string, turn: Turn): Answer {
   const worker = state.workersByName.get(name);
-  if (!worker || worker.status === 'left') {
-    const names = state.workers.filter(({ status }) => status !== 'left').map((each) => each.name);
-    const why = names.length === 0 ? 'there are no workers' : `there is: ${names.join(', ')}`;
-    return { error: { code: 'SH1410', message: `there is no worker ${name}`, why, hint: 'shoal workers list' } };
+  if (worker?.status !== 'live' && worker?.status !== 'draining') {
+    const isSilent = worker?.status === 'silent';
+    const message = isSilent ? `worker ${name} has not been heard of since this coordinator began` : `there is no worker ${name}`;
+    return { error: { code: 'SH1410', message, why: whoIsThere(state), hint: 'shoal workers list --all' } };
   }
+  worker.status = 'draining';
   turn.send(worker.address, { kind: 'drain', term: state.term });
-  worker.status = worker.status === 'live' ? 'draining' : worker.status;
   return { value: {} };
+}
+
+const workersNamedMax = 20;
+
+function whoIsThere({ workers }: State): string {
+  const names = workers.filter(({ status }) => status === 'live' || status === 'draining').map((each) => each.name);
+  if (names.length === 0) return 'no worker is there';
+  const more = names.length > workersNamedMax ? ` and ${names.length - workersNamedMax} more` : '';
+  return `there is: ${names.slice(0, workersNamedMax).join(', ')}${more}`;
 }

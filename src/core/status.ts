@@ -1,8 +1,10 @@
 /** The cluster at a glance, and what of it a person should look at. */
+
+import type { ClusterView, QueueInfo, Reason } from './answers.ts';
 import { TaskState } from './columns.ts';
 import { letterCountOf } from './letters.ts';
 import { listQueues } from './listing.ts';
-import type { ClusterView, JobState, QueueInfo, Reason } from './messages.ts';
+import type { JobState } from './messages.ts';
 import type { Job, State, Worker } from './state.ts';
 import { stateOf } from './view.ts';
 import { whyNobodyStarts } from './waiting.ts';
@@ -87,7 +89,12 @@ function workersInNeed({ workers }: State): Reason[] {
       const advice = `is its machine there? shoal workers get ${name}`;
       found.push({ what: `worker ${name} has not been heard of since this coordinator began`, try: advice });
     }
-    if ((status === 'live' || status === 'draining') && memory && memory.bytes >= memoryShareHigh * memory.bytesMax) {
+    if (
+      (status === 'live' || status === 'draining') &&
+      memory &&
+      memory.bytesMax > 0 &&
+      memory.bytes >= memoryShareHigh * memory.bytesMax
+    ) {
       const share = Math.round((100 * memory.bytes) / memory.bytesMax);
       const advice = 'give it fewer --threads or a larger --memory-limit';
       found.push({ what: `worker ${name} uses ${share} % of its memory`, try: advice });

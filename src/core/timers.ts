@@ -27,11 +27,6 @@ export class Timers<T> {
     }
   }
 
-  /** When the first one is due that fits, in any order; undefined when none does. Looks at all of them. */
-  find(fits: (what: T) => boolean): number | undefined {
-    return this.heap.find(({ what }) => fits(what))?.atMs;
-  }
-
   /** The next one that is due, removed; undefined when none is. */
   takeDue(nowMs: number): T | undefined {
     const heap = this.heap;

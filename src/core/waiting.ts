@@ -4,8 +4,9 @@
  *
  * 1. Costs a look at the stages of the job and at the workers, and a bounded look at other jobs; never at tasks.
  */
+
+import type { Reason } from './answers.ts';
 import { TaskState } from './columns.ts';
-import type { Reason } from './messages.ts';
 import { canRun, hasCode, servesQueue } from './placement.ts';
 import type { Job, Stage, State, Worker } from './state.ts';
 
@@ -96,7 +97,9 @@ function nobodyThere({ workers }: State): Reason {
   const draining = count('draining');
   const silent = count('silent');
   if (draining + silent === 0) return { what: 'there is no worker', try: advice };
-  const others = [draining > 0 && `${draining} draining`, silent > 0 && `${silent} not heard of since the coordinator began`].filter(Boolean);
+  const others = [draining > 0 && `${draining} draining`, silent > 0 && `${silent} not heard of since the coordinator began`].filter(
+    Boolean,
+  );
   return { what: `there is no worker that takes work: ${others.join(', ')}`, try: advice };
 }
 

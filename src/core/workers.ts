@@ -97,7 +97,8 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
     worker.lastBeat = 0;
   }
   const known = worker!;
-  known.status = message.slots === 0 ? 'draining' : 'live';
+  // Without slots it drains already; one that was asked to and has not heard is asked again with its next beat.
+  known.status = message.slots === 0 || (isSame && known.status === 'draining') ? 'draining' : 'live';
   known.address = message.address;
   known.slots = message.slots;
   known.queues = new Set(message.queues);
