@@ -67,13 +67,19 @@ function failureReason(state: State, job: Job, stage: Stage, index: number): Rea
 function openReasons(state: State, job: Job, at: Moment): Reason[] {
   const first = whyJobWaits(state, job)?.reason;
   const reasons = first ? [first] : [];
-  if (whyJobRests(job)) return reasons;
+  const rests = whyJobRests(job);
+  if (rests?.kind === 'start') reasons.push(whenItStarts(job, at));
+  if (rests) return reasons;
   for (const stage of job.stages) reasons.push(...runningOf(state, job, stage));
   for (const stage of job.stages) reasons.push(...waitingOf(state, job, stage));
   const due = nextRetry(job, at);
   if (due) reasons.push(due);
   if (job.stages.some(waitsForInputs)) reasons.push(whyNoInputs(job));
   return reasons.filter(({ what }, i) => what !== first?.what || i === 0);
+}
+
+function whenItStarts({ notBeforeMs, id }: Job, { nowMs }: Moment): Reason {
+  return { what: `it starts in ${seconds(notBeforeMs - nowMs)}`, try: `not wanted any more: shoal jobs cancel ${id}` };
 }
 
 function runningOf(state: State, job: Job, stage: Stage): Reason[] {

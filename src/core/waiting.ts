@@ -50,8 +50,7 @@ export function whyJobRests(job: Job): Cause | undefined {
     return { kind: 'resting', reason };
   }
   if (job.notBeforeMs === 0) return undefined;
-  const start = new Date(job.createdWallMs + (job.spec.delayMs ?? 0)).toISOString();
-  return { kind: 'start', reason: { what: `delayed: its start time has not come, it is ${start}` } };
+  return { kind: 'start', reason: { what: 'delayed: its start time has not come' } };
 }
 
 export function waitsForInputs({ sealed, spec }: Stage): boolean {
