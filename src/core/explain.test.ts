@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { ClusterView, Explanation, Reason } from './answers.ts';
 import { Driver, jobSpec, stage } from './drive.suite.ts';
-import type { ClusterView, Explanation, Reason } from './messages.ts';
 import type { StageSpec } from './spec.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));

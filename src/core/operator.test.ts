@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ClusterView, Explanation, JobPage, QueueInfo, TaskPage, TaskView, WorkerInfo } from './answers.ts';
 import { Driver, jobSpec, stage } from './drive.suite.ts';
+import { listJobs } from './listing.ts';
 import type { DeadLetter } from './messages.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
@@ -24,6 +25,41 @@ describe('lists', () => {
     expect(pages.flat()).toEqual(ids.toReversed());
     const cancelled: JobPage = d.ask({ kind: 'listJobs', limit: 10, states: ['cancelled'] });
     expect(cancelled.jobs.map(({ job }) => job)).toEqual([ids[1]]);
+  });
+
+  it('pages go on although the job that the last one ended with is gone, and whatever order jobs were opened in', () => {
+    const d = cluster();
+    const ids = Array.from({ length: 9 }, () => d.submit(jobSpec([stage()]), texts(1)));
+    // A leader whose clock is behind gives smaller ids to newer jobs.
+    const turned = { ...d.state, jobs: new Map([...d.state.jobs].reverse()) };
+    const first = listJobs(turned, { kind: 'listJobs', request: 1, limit: 2 });
+    expect(first.jobs.map(({ job }) => job)).toEqual([ids[8], ids[7]]);
+    expect(d.ask({ kind: 'listJobs', limit: 2 })).toEqual(first);
+    d.ask({ kind: 'deleteJob', job: ids[7] });
+    const second: JobPage = d.ask({ kind: 'listJobs', limit: 2, after: first.next });
+    expect(second.jobs.map(({ job }) => job)).toEqual([ids[6], ids[5]]);
+    const last: JobPage = d.ask({ kind: 'listJobs', limit: 2, after: ids[2] });
+    expect(last.jobs.map(({ job }) => job)).toEqual([ids[1], ids[0]]);
+    expect(last.next).toBeUndefined();
+  });
+
+  it('a page of tasks says that there are more only if there are, and goes on at no place that is none', () => {
+    const d = cluster();
+    d.hello('w1', { slots: 4 });
+    const job = d.submit(jobSpec([stage(undefined, { failuresMax: { count: 9 } })]), texts(6));
+    for (const index of [1, 4]) {
+      const assigned = d.assigned.find(({ ranges }) => ranges[0]! <= index && index < ranges[0]! + ranges[1]!)!;
+      d.fail(assigned, index, 'dead');
+    }
+    const first: TaskPage = d.ask({ kind: 'listTasks', job, states: ['dead'], limit: 1 });
+    expect(first).toMatchObject({ tasks: [{ index: 1 }], next: '0/1' });
+    const second: TaskPage = d.ask({ kind: 'listTasks', job, states: ['dead'], limit: 1, after: first.next });
+    expect(second.tasks).toMatchObject([{ index: 4 }]);
+    expect(second.next).toBeUndefined();
+    for (const after of ['-1/0', '0/-7', '1.5/0', 'x', '', '0/0/0']) {
+      expect(() => d.ask({ kind: 'listTasks', job, limit: 1, after })).toThrow('there is no task');
+    }
+    expect(d.ask<TaskPage>({ kind: 'listTasks', job, limit: 1, after: '7/0' }).tasks).toEqual([]);
   });
 
   it('tasks come in order over all stages, by state, each with its story', () => {
@@ -75,6 +111,33 @@ describe('lists', () => {
     d.hello('w1', { slots: 0 });
     expect(d.ask<WorkerInfo[]>({ kind: 'listWorkers' })).toMatchObject([{ status: 'draining' }]);
     expect(() => d.ask({ kind: 'drainWorker', worker: 'w9' })).toThrow('no worker w9');
+  });
+
+  it('a worker that was asked to drain and comes back without having heard is asked again; one that is silent is not asked', () => {
+    const d = cluster();
+    d.hello('w1');
+    d.ask({ kind: 'drainWorker', worker: 'w1' });
+    d.hello('w1');
+    expect(d.ask<WorkerInfo[]>({ kind: 'listWorkers' })).toMatchObject([{ status: 'draining' }]);
+    d.sent = [];
+    d.worker({ kind: 'beat', number: 1, term: 1, lastSerial: 0, load: 0, count: 0, hash: 0 });
+    expect(d.sent.map(({ message }) => message.kind)).toContain('drain');
+    d.hello('w1', { incarnation: 'i2' });
+    expect(d.ask<WorkerInfo[]>({ kind: 'listWorkers' })).toMatchObject([{ status: 'live' }]);
+    d.takeOver();
+    expect(() => d.ask({ kind: 'drainWorker', worker: 'w1' })).toThrow('not been heard of');
+  });
+
+  it('of many workers that left, the last ones are listed', () => {
+    const d = cluster();
+    for (let i = 0; i < 130; i++) {
+      d.hello(`w${i}`);
+      d.nowMs += 1;
+      if (i > 0) d.worker({ kind: 'goodbye' }, `w${i}`);
+    }
+    const listed = d.ask<WorkerInfo[]>({ kind: 'listWorkers' });
+    expect(listed.map(({ worker }) => worker)).toEqual(['w0', ...Array.from({ length: 100 }, (_, i) => `w${i + 30}`)]);
+    expect(listed[1]).toMatchObject({ status: 'left', why: 'goodbye' });
   });
 
   it('queues with their workers and tasks', () => {
@@ -210,6 +273,23 @@ describe('status', () => {
     expect(view.problems.every((problem) => problem.try !== undefined)).toBe(true);
   });
 
+  it('many jobs with one cause are one problem', () => {
+    const d = cluster();
+    const ids = Array.from({ length: 5 }, () => d.submit(jobSpec([stage()], { name: 'render' }), texts(1)));
+    const names = ids.slice(0, 3).map((id) => `render (${id})`);
+    const { problems }: ClusterView = d.ask({ kind: 'status' });
+    expect(problems.map(({ what }) => what)).toEqual([`${names.join(', ')} and 2 more can't go on: there is no worker`]);
+  });
+
+  it('names queues that are paused with work in them, once', () => {
+    const d = cluster();
+    d.hello();
+    for (const queue of ['default', 'empty']) d.ask({ kind: 'setQueue', queue, paused: true });
+    for (let i = 0; i < 2; i++) d.submit(jobSpec([stage()]), texts(2));
+    const { problems }: ClusterView = d.ask({ kind: 'status' });
+    expect(problems).toEqual([{ what: 'the queue "default" is paused with 4 tasks in it', try: 'shoal queues resume default' }]);
+  });
+
   it('is fine when there is nothing', () => {
     const view: ClusterView = cluster().ask({ kind: 'status' });
     expect(view.problems).toEqual([]);
@@ -237,5 +317,26 @@ describe('dead letters', () => {
     expect(all()).toHaveLength(3);
     expect(d.ask({ kind: 'replay', job: jobs[0] })).toEqual({ replayed: 1 });
     expect(() => d.ask({ kind: 'deadLetters', job: 'nobody' })).toThrow('there is no job');
+  });
+
+  it('are purged by job, stage or task; what was dropped leaves none', () => {
+    const d = cluster();
+    d.hello('w1', { slots: 4 });
+    const many = { failuresMax: { count: 9 } };
+    const [kept, dropped] = [many, { ...many, onFailure: 'drop' as const }].map((options) => {
+      const job = d.submit(jobSpec([stage(undefined, options)]), texts(3));
+      for (const assigned of d.assigned.splice(0))
+        for (let i = 0; i < assigned.lengths.length; i++) d.fail(assigned, assigned.ranges[0]! + i, 'dead', 'no');
+      return job;
+    });
+    expect(d.ask({ kind: 'purge', job: dropped })).toEqual({ purged: 0 });
+    expect(d.ask({ kind: 'purge', job: kept, stage: 1 })).toEqual({ purged: 0 });
+    expect(d.ask({ kind: 'purge', job: kept, stage: 0, index: 99 })).toEqual({ purged: 0 });
+    expect(d.ask({ kind: 'purge', job: kept, stage: 0, index: 2 })).toEqual({ purged: 1 });
+    expect(d.ask<ClusterView>({ kind: 'status' }).problems).toMatchObject([{ what: '2 dead letters wait' }]);
+    expect(d.ask({ kind: 'replay', job: kept, stage: 0, index: 2 })).toEqual({ replayed: 0 });
+    expect(d.ask({ kind: 'purge', job: kept })).toEqual({ purged: 2 });
+    expect(d.ask<ClusterView>({ kind: 'status' }).problems).toEqual([]);
+    expect(d.ask({ kind: 'deadLetters' })).toEqual([]);
   });
 });
