@@ -42,6 +42,7 @@ async function start({ options, address, token }: ToChild & { say: 'start' }): P
       onOutOfMemory: (text) => end(text),
     });
     const timer = setInterval(() => started.memory && say({ say: 'memory', memory: started.memory }), memoryMs);
+    if (started.memory) say({ say: 'memory', memory: started.memory });
     say({ say: 'started' });
     void started.drained.finally(() => {
       clearInterval(timer);

@@ -8,7 +8,7 @@
  */
 import type { WebSocket } from 'ws';
 import { messageBytesMax } from '../core/limits.ts';
-import type { FromClient, Refusal, Session } from '../core/messages.ts';
+import type { DeliverMessage, FromClient, Refusal, Session } from '../core/messages.ts';
 import type { Role } from '../lib/tokens.ts';
 import { decodeMessage, encodeMessage } from '../wire/frame.ts';
 import { type Link, openLink } from '../wire/link.ts';
@@ -31,7 +31,11 @@ export function bindClient(socket: WebSocket, session: Session, options: ClientL
       options.onEnd();
     },
   });
-  session.onMessage = (message) => link.send(encodeMessage(message));
+  const window = new Window(link, session);
+  session.onMessage = (message) => {
+    link.send(encodeMessage(message));
+    if (message.kind === 'deliver') window.sent(message);
+  };
   session.onClose = () => link.close(1012, 'the coordinator stops');
   return link;
 }
@@ -51,11 +55,45 @@ function hear(link: Link, session: Session, bytes: Uint8Array, { role, room }: C
     } else link.close(1008, refusal.why ?? refusal.message);
     return;
   }
-  session.send(message);
+  session.send(message.kind === 'read' ? { ...message, windowBytes } : message);
   const waits = room();
   if (!waits) return;
   link.pause();
   void waits.then(() => link.resume());
+}
+
+/** Of each reader's results under way on a line. */
+const windowBytes = 16 * 1024 * 1024;
+const giveBackBytes = 4 * 1024 * 1024;
+
+/**
+ * Gives a reader's bytes back when the line has taken them, so that a client which reads slowly, or not at all, holds no
+ * more than a window of results here, whatever credit it gave itself (N10).
+ */
+class Window {
+  private readonly link: Link;
+  private readonly session: Session;
+  private readonly owed = new Map<number, number>();
+
+  constructor(link: Link, session: Session) {
+    this.link = link;
+    this.session = session;
+  }
+
+  sent({ reader, body, done }: DeliverMessage): void {
+    if (done) {
+      this.owed.delete(reader);
+      return;
+    }
+    let bytes = this.owed.get(reader) ?? 0;
+    for (const chunk of body) bytes += chunk.length;
+    this.owed.set(reader, bytes);
+    if (bytes < giveBackBytes) return;
+    this.owed.set(reader, 0);
+    void this.link.room().then(() => {
+      if (this.link.isOpen) this.session.send({ kind: 'readCredit', reader, credit: 0, bytes });
+    });
+  }
 }
 
 function refusalOf(message: FromClient, role: Role): Refusal | undefined {

@@ -93,6 +93,8 @@ async function runWorker(flags: WorkerFlags): Promise<void> {
   }
   const { address, token } = targetOf(flags, ['worker', 'admin']);
   const modules = await Promise.all(tasks.map(moduleUrl));
+  // It would stay beside this process for good.
+  await stopCompiler();
   const { superviseWorker, defaultWorkerName } = await import('../start-worker.ts');
   const name = flags.name ?? defaultWorkerName();
   const say = (event: string, line: string): void => log(flags, event, line, { worker: name });
@@ -119,6 +121,11 @@ async function runWorker(flags: WorkerFlags): Promise<void> {
   await supervisor.run();
   say('ended', 'ended');
   process.exit(0);
+}
+
+async function stopCompiler(): Promise<void> {
+  const { stop } = await import('esbuild');
+  await stop();
 }
 
 /** TypeScript is compiled here; its packages stay where they are. */

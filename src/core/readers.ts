@@ -33,6 +33,7 @@ export function openReader(state: State, session: string, message: Extract<FromC
     order: message.order,
     inputs: message.inputs,
     credit: message.credit,
+    windowBytes: message.windowBytes ?? Number.POSITIVE_INFINITY,
     next: message.order === 'input' ? (message.from ?? 0) : 0,
     passOver: message.order === 'completion' ? (message.from ?? 0) : 0,
     pair: 0,
@@ -48,7 +49,7 @@ export function openReader(state: State, session: string, message: Extract<FromC
 export function deliver(state: State, reader: Reader, turn: Turn): void {
   const { job } = reader;
   const stage = job.stages[job.spec.output.stage]!;
-  while (!reader.done) {
+  while (!reader.done && reader.windowBytes > 0) {
     const delivery = new Delivery(state, reader, stage);
     if (stage.fold) {
       if (stage.fold.result && reader.next === 0 && reader.passOver === 0) delivery.addFolded(stage.fold.result);
@@ -59,6 +60,7 @@ export function deliver(state: State, reader: Reader, turn: Turn): void {
     }
     if (delivery.count === 0 && !reader.done) return;
     reader.credit -= delivery.count;
+    reader.windowBytes -= delivery.bytes;
     delivery.send(turn, reader.done);
   }
 }
@@ -125,8 +127,12 @@ class Delivery {
     this.stage = stage;
   }
 
+  get bytes(): number {
+    return this.values.bytes + this.inputs.bytes;
+  }
+
   get isFull(): boolean {
-    return this.count >= deliverTasksMax || this.values.bytes + this.inputs.bytes >= deliverBytesMax;
+    return this.count >= deliverTasksMax || this.bytes >= deliverBytesMax;
   }
 
   add(index: number): void {

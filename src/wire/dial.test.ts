@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { Secret } from '../lib/secret.ts';
 import { type BusyError, dial, Redial } from './dial.ts';
 import { socketServer } from './line.suite.ts';
+import { openLink } from './link.ts';
 
 const servers: Server[] = [];
 afterEach(() => {
@@ -85,6 +86,49 @@ describe('dial', () => {
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     await expect(dial({ address, path: '/', timeoutMs: 50 })).rejects.toMatchObject({ code: 'SH3001' });
   });
+
+  test('what the other side says at once, in the packet of its answer, is not lost', async () => {
+    const server = await socketServer();
+    server.onAccept = (socket) => socket.send(Buffer.of(0, 42));
+    const socket = await dial({ address: server.address, path: '/' });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const message = await new Promise<Uint8Array>((resolve) => {
+      openLink(socket, { messageBytesMax: 100, onMessage: resolve, onClose: () => undefined });
+    });
+    expect([...message]).toEqual([42]);
+    socket.terminate();
+    await server.close();
+  });
+
+  test('an answer that trickles for ever is cut by the deadline (X08)', async () => {
+    const server = createServer();
+    let trickle: NodeJS.Timeout | undefined;
+    server.on('upgrade', (_request, socket) => {
+      socket.on('error', () => undefined);
+      socket.write('HTTP/1.1 503 No\r\ncontent-length: 60000\r\n\r\n');
+      trickle = setInterval(() => socket.write(' '), 5);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    servers.push(server);
+    const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await expect(dial({ address, path: '/', timeoutMs: 100 })).rejects.toMatchObject({ code: 'SH3001', why: 'no answer within 100 ms' });
+    clearInterval(trickle);
+  });
+
+  test('a wait of years is not believed', async () => {
+    const address = await answering(503, '{}', { 'retry-after': '99999999' });
+    await expect(dial({ address, path: '/' })).rejects.toMatchObject({ retryAfterMs: 60_000 });
+  });
+
+  test.each(['http://me:hunter2@host:7690', 'http://me:hunter2@host:999999', 'http://me:hun/ter2@host'])(
+    'a password in an address is refused, and not shown (X03): case %#',
+    async (address) => {
+      const error = (await dial({ address, path: '/' }).catch((thrown: unknown) => thrown)) as Error;
+      expect(error).toMatchObject({ code: 'SH1301' });
+      expect(error.message).not.toMatch(/hun|ter2/);
+    },
+  );
 
   test.each(['localhost:7690', 'ftp://x', 'http://', 'http://a/b/c'])('%s is no address and refused by name', async (address) => {
     await expect(dial({ address, path: '/' })).rejects.toMatchObject({ code: 'SH1301', message: expect.stringContaining(address) });

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import { ShoalError } from '../lib/errors.ts';
+import { printableLine } from '../lib/printable.ts';
 import type { Secret } from '../lib/secret.ts';
 import { frameBytesMax, protocolVersion } from './link.ts';
 
@@ -26,24 +27,38 @@ export class BusyError extends ShoalError {
 
 const timeoutMsDefault = 5_000;
 const answerBytesMax = 64 * 1024;
+const retryAfterMsMax = 60_000;
 
-/** SH3001 (nobody there), SH3002 (not let in), SH3005 (another protocol), SH3006 (busy). */
+/**
+ * SH3001 (nobody there), SH3002 (not let in), SH3005 (another protocol), SH3006 (busy). The socket is paused, so that nothing
+ * is said before somebody listens: `openLink` reads on.
+ */
 export function dial({ address, path, token, timeoutMs = timeoutMsDefault }: DialOptions): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`${webSocketUrl(address)}${path}`, {
       headers: { 'shoal-protocol': String(protocolVersion), ...(token !== undefined && { authorization: `Bearer ${token.reveal()}` }) },
-      handshakeTimeout: timeoutMs,
       perMessageDeflate: false,
       maxPayload: frameBytesMax,
       followRedirects: false,
     });
+    // Of the whole attempt; ws's own counts idle time only, which a peer can stretch byte by byte (X08).
+    const deadline = setTimeout(() => {
+      reject(unreachable(address, new Error(`no answer within ${timeoutMs} ms`)));
+      socket.terminate();
+    }, timeoutMs);
     socket.once('open', () => {
-      socket.removeAllListeners();
+      clearTimeout(deadline);
+      socket.pause();
       resolve(socket);
     });
-    socket.on('error', (error) => reject(unreachable(address, error)));
+    // Stays: an error between now and openLink is told by the socket's state.
+    socket.on('error', (error) => {
+      clearTimeout(deadline);
+      reject(unreachable(address, error));
+    });
     socket.once('unexpected-response', (request, response) => {
       void readAnswer(response).then((detail) => {
+        clearTimeout(deadline);
         reject(refusal(address, response, detail));
         request.destroy();
       });
@@ -52,10 +67,15 @@ export function dial({ address, path, token, timeoutMs = timeoutMsDefault }: Dia
 }
 
 function webSocketUrl(address: string): string {
-  if (!/^https?:\/\/[^/]+\/?$/.test(address)) {
-    throw new ShoalError('SH1301', `"${address}" is no address of a coordinator`, { hint: 'http://HOST:PORT or https://HOST:PORT' });
+  const url = URL.parse(address);
+  const isPlain = url && url.username + url.password + url.search + url.hash === '' && url.pathname === '/';
+  if (!isPlain || !/^https?:$/.test(url.protocol)) {
+    // A password in it is nobody's business (X03).
+    throw new ShoalError('SH1301', `"${address.replace(/\/\/.*@/s, '//***@')}" is no address of a coordinator`, {
+      hint: 'http://HOST:PORT or https://HOST:PORT',
+    });
   }
-  return address.replace(/^http/, 'ws').replace(/\/$/, '');
+  return `${url.protocol === 'https:' ? 'wss' : 'ws'}://${url.host}`;
 }
 
 function unreachable(address: string, error: Error): ShoalError {
@@ -70,15 +90,17 @@ function unreachable(address: string, error: Error): ShoalError {
 }
 
 async function readAnswer(response: IncomingMessage): Promise<string | undefined> {
-  let text = '';
+  const chunks: Buffer[] = [];
+  let bytes = 0;
   try {
-    for await (const chunk of response) {
-      text += String(chunk);
-      if (text.length > answerBytesMax) break;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes > answerBytesMax) return undefined;
     }
-    const problem = JSON.parse(text) as { detail?: unknown; title?: unknown };
+    const problem = JSON.parse(Buffer.concat(chunks).toString()) as { detail?: unknown; title?: unknown };
     const said = problem.detail ?? problem.title;
-    return typeof said === 'string' ? said : undefined;
+    return typeof said === 'string' ? printableLine(said) : undefined;
   } catch {
     return undefined;
   }
@@ -101,7 +123,7 @@ function refusal(address: string, { statusCode = 0, headers }: IncomingMessage, 
       });
     case 429:
     case 503:
-      return new BusyError(address, why, 1000 * (Number(headers['retry-after']) || 1));
+      return new BusyError(address, why, Math.min(retryAfterMsMax, 1000 * (Number(headers['retry-after']) || 1)));
     default:
       return new ShoalError('SH3001', `what answers at ${address} is no coordinator`, { why, hint: 'check the host and the port' });
   }

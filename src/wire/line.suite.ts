@@ -1,8 +1,8 @@
-/** Real WebSockets on loopback for tests of lines: a server that hands out accepted sockets, and raw connections to it. */
+/** Real WebSockets on loopback for tests of lines: a server that hands out accepted sockets, raw connections, a bad road. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { WebSocket, WebSocketServer } from 'ws';
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
+import { type ClientOptions, WebSocket, WebSocketServer } from 'ws';
 import { frameBytesMax } from './link.ts';
 
 export interface SocketServer {
@@ -49,9 +49,9 @@ export async function socketServer(port = 0): Promise<SocketServer> {
 }
 
 /** Both ends of one open WebSocket. */
-export async function socketPair(): Promise<{ near: WebSocket; far: WebSocket; close(): Promise<void> }> {
+export async function socketPair(options: ClientOptions = {}): Promise<{ near: WebSocket; far: WebSocket; close(): Promise<void> }> {
   const server = await socketServer();
-  const near = new WebSocket(server.address.replace('http', 'ws'), { perMessageDeflate: false, maxPayload: frameBytesMax });
+  const near = new WebSocket(server.address.replace('http', 'ws'), { perMessageDeflate: false, maxPayload: frameBytesMax, ...options });
   const [far] = await Promise.all([server.accepted(), once(near, 'open')]);
   return {
     near,
@@ -59,6 +59,46 @@ export async function socketPair(): Promise<{ near: WebSocket; far: WebSocket; c
     close: async () => {
       near.terminate();
       await server.close();
+    },
+  };
+}
+
+export interface TcpProxy {
+  readonly address: string;
+  /** From now on every packet vanishes, and neither end is told. */
+  swallow(): void;
+  close(): Promise<void>;
+}
+
+/** A road to `port` that carries bytes both ways until it swallows them. */
+export async function tcpProxy(port: number): Promise<TcpProxy> {
+  const sockets = new Set<Socket>();
+  let isSwallowing = false;
+  const carry = (from: Socket, to: Socket): void => {
+    sockets.add(from);
+    from.on('data', (bytes) => isSwallowing || to.write(bytes));
+    from.on('error', () => undefined);
+    from.on('close', () => {
+      sockets.delete(from);
+      if (!isSwallowing) to.destroy();
+    });
+  };
+  const server = createTcpServer((near) => {
+    const far = connect(port, '127.0.0.1');
+    carry(near, far);
+    carry(far, near);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    swallow() {
+      isSwallowing = true;
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
     },
   };
 }

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
+import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { WebSocket } from 'ws';
-import { socketPair } from './line.suite.ts';
-import { chunkBytes, type Link, type LinkOptions, openLink } from './link.ts';
+import { WebSocket } from 'ws';
+import { chunkBytes } from './chunks.ts';
+import { socketPair, socketServer, tcpProxy } from './line.suite.ts';
+import { type Link, type LinkOptions, openLink } from './link.ts';
 
 const closers: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -95,6 +98,37 @@ describe('messages', () => {
     await far.received(2);
     expect(far.messages.map(({ length }) => length / chunkBytes)).toEqual([4, 40]);
   });
+
+  test('hundreds of large ones at once are all taken in, none is said to be too many', async () => {
+    const { near, far } = await pair();
+    for (let i = 0; i < 200; i++) near.link.send([Buffer.alloc(2 * chunkBytes + 1, i)]);
+    await Promise.race([far.received(200), far.closed]);
+    expect(far.messages.map((message) => message[0]).toSorted((a, b) => a! - b!)).toEqual(Array.from({ length: 200 }, (_, i) => i));
+  });
+
+  test('large ones together are never more than the other end lets be under way', async () => {
+    const { near, far } = await pair({ messageBytesMax: 4 * chunkBytes }, { messageBytesMax: 4 * chunkBytes });
+    for (let i = 0; i < 30; i++) near.link.send([Buffer.alloc(4 * chunkBytes - i)]);
+    await Promise.race([far.received(30), far.closed]);
+    expect(far.messages).toHaveLength(30);
+  });
+
+  test('one above the limit ends the line before it is sent', async () => {
+    const { near, far } = await pair({ messageBytesMax: 2 * chunkBytes });
+    near.link.send([Buffer.alloc(2 * chunkBytes + 1)]);
+    await expect(near.closed).resolves.toMatch(/limit/);
+    await expect(far.closed).resolves.toMatch(/limit/);
+  });
+
+  test('what was taken before a close arrives, 20 MB of it too', async () => {
+    const { near, far } = await pair();
+    near.link.send([Buffer.alloc(20 * 1024 * 1024)]);
+    near.link.send([bytes('goodbye')]);
+    near.link.close(1000, 'done');
+    near.link.send([bytes('too late')]);
+    await expect(far.closed).resolves.toBe('done');
+    expect(far.messages.map(({ length }) => length)).toEqual([7, 20 * 1024 * 1024]);
+  });
 });
 
 describe('a peer that does not read', () => {
@@ -142,6 +176,44 @@ describe('a line', () => {
     (far.socket as unknown as { _socket: { pause(): void } })._socket.pause();
     await expect(near.closed).resolves.toMatch(/silent/);
     await expect(far.closed).resolves.toMatch(/silent|broke/);
+  });
+
+  test('over a road that swallows all packets ends for silence of two intervals, no sooner (N11)', async () => {
+    const server = await socketServer();
+    const road = await tcpProxy(server.port);
+    closers.push(async () => Promise.all([road.close(), server.close()]).then(() => undefined));
+    const socket = new WebSocket(road.address.replace('http', 'ws'), { perMessageDeflate: false });
+    const [accepted] = await Promise.all([server.accepted(), once(socket, 'open')]);
+    const [near, far] = [endOf(socket, { pingMs: 40 }), endOf(accepted, { pingMs: 40 })];
+    near.link.send([bytes('it carries')]);
+    await far.received(1);
+    road.swallow();
+    for (const why of await Promise.all([near.closed, far.closed])) {
+      expect(why).toMatch(/^silent for \d+ ms$/);
+      expect(Number(/\d+/.exec(why)![0])).toBeGreaterThanOrEqual(80);
+    }
+    socket.terminate();
+  });
+
+  test('whose peer spoke while this process stood still is not cut: that is read before it is judged (K05)', async () => {
+    const sockets = await socketPair({ autoPong: false });
+    closers.push(() => sockets.close());
+    const far = endOf(sockets.far, { pingMs: 100 });
+    // The first look is over, the next one 100 ms away; the silence is to be judged at 200 ms.
+    await once(sockets.near, 'ping');
+    sockets.near.ping();
+    const untilMs = performance.now() + 150;
+    while (performance.now() < untilMs);
+    await once(sockets.near, 'ping');
+    expect(far.link.isOpen).toBe(true);
+  });
+
+  test('that was closed before anybody looked after it says so', async () => {
+    const sockets = await socketPair();
+    closers.push(() => sockets.close());
+    sockets.far.terminate();
+    await once(sockets.near, 'close');
+    await expect(endOf(sockets.near).closed).resolves.toBe('the connection broke');
   });
 
   test('that is idle stays', async () => {
@@ -193,12 +265,13 @@ describe('what makes no sense closes the line and nothing else (X09)', () => {
     ['an unknown kind', (near) => near.send(Buffer.of(9, 1, 2)), /no sense/],
     ['a chunk of no message', (near) => near.send(Buffer.of(2, 0, 0, 0, 0, 1)), /no message/],
     ['a message above the limit', (near) => near.send(first(1, 2_000_000, 10)), /limit/],
-    ['a message that begins twice', (near) => [near.send(first(1, 100, 10)), near.send(first(1, 100, 10))], /twice/],
+    ['a message that begins twice', (near) => [near.send(first(1, 99_999, 20_000)), near.send(first(1, 99_999, 20_000))], /twice/],
+    ['a message in crumbs', (near) => near.send(first(1, 99_999, 1)), /crumbs/],
     ['a message longer than it said', (near) => near.send(first(1, 5, 10)), /longer/],
     [
       'unfinished messages without end',
       (near) => {
-        for (let id = 0; id < 100; id++) near.send(first(id, 100, 1));
+        for (let id = 0; id < 100; id++) near.send(first(id, 99_999, 20_000));
       },
       /too many/,
     ],
@@ -209,4 +282,36 @@ describe('what makes no sense closes the line and nothing else (X09)', () => {
     await expect(far.closed).resolves.toMatch(why);
     expect(far.messages).toEqual([]);
   });
+
+  test('whatever bytes come, nothing throws, and what is taken was sent whole', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(frames, { minLength: 1, maxLength: 8 }), async (sent) => {
+        const { near, far } = await raw({ messageBytesMax: 1_000_000 });
+        for (const frame of sent) near.send(frame);
+        near.close();
+        await far.closed;
+        expect(far.messages.length).toBeLessThanOrEqual(sent.length);
+        await closers.pop()!();
+      }),
+      { numRuns: 60 },
+    );
+  });
 });
+
+const frames = fc.oneof(
+  fc.uint8Array({ maxLength: 40 }),
+  fc
+    .tuple(
+      fc.integer({ min: 0, max: 3 }),
+      fc.integer({ min: 0, max: 2 }),
+      fc.integer({ min: 0, max: 40_000 }),
+      fc.integer({ min: 0, max: 20_000 }),
+    )
+    .map(([kind, id, total, size]) => {
+      const frame = Buffer.alloc(9 + size);
+      frame[0] = kind;
+      frame.writeUInt32LE(id, 1);
+      frame.writeUInt32LE(total, 5);
+      return frame;
+    }),
+);

@@ -8,13 +8,14 @@
 import type { WebSocket } from 'ws';
 import { messageBytesMax } from '../../core/limits.ts';
 import { ShoalError } from '../../lib/errors.ts';
+import { printableLine } from '../../lib/printable.ts';
 import type { Secret } from '../../lib/secret.ts';
 import { dial, Redial } from '../../wire/dial.ts';
 import { openLink } from '../../wire/link.ts';
 import { type Address, type Broker, BrokerUnavailableError, type Listener } from '../broker.ts';
 import { type Control, control, openEnvelope } from './envelope.ts';
 import { Inbox } from './inbox.ts';
-import { Line, sendDeadlineMs } from './line.ts';
+import { Line, sendDeadlineMsDefault } from './line.ts';
 
 export interface WsBrokerOptions {
   /** `http://HOST:PORT` or `https://HOST:PORT` of the coordinator. */
@@ -30,6 +31,10 @@ export interface WsBrokerOptions {
 const path = '/api/v1/workers';
 const highWaterBytes = 8 * 1024 * 1024;
 const refusedPauseMs = 5_000;
+/** A line that lasted as long is no part of a series of failures. */
+const lastedMs = 5_000;
+/** Different warnings in a row; what comes beyond them is not told. */
+const warningsMax = 20;
 
 /** Rejects as `dial` does if the first line can't be had, unless it is to be patient. */
 export async function dialWsBroker(options: WsBrokerOptions): Promise<Broker> {
@@ -57,7 +62,10 @@ class WsBroker implements Broker {
   private isUp = false;
   private isClosed = false;
   private retry: NodeJS.Timeout | undefined;
-  private lastWarning = '';
+  /** Registered, or asked for, on the present line. */
+  private readonly registered = new Set<Address>();
+  private upSinceMs = 0;
+  private readonly warned = new Set<string>();
   private nextId = 1;
   private readonly answers = new Map<number, () => void>();
 
@@ -82,13 +90,15 @@ class WsBroker implements Broker {
     if (this.isClosed) throw new BrokerUnavailableError('the broker was closed');
     const entry: Listening = { address, inbox: new Inbox(handle) };
     this.listening.add(entry);
-    // On a line that is not there yet it is registered when that is.
-    if (this.line && this.isUp) await this.register(this.line, address);
+    // On a line that is not there yet, or breaks meanwhile, it is registered when that is.
+    if (this.line && this.isUp) await this.register(this.line, address).catch(() => undefined);
+    if (this.isClosed) {
+      this.listening.delete(entry);
+      throw new BrokerUnavailableError('the broker was closed');
+    }
     return {
       close: () => {
-        this.listening.delete(entry);
-        const isLast = ![...this.listening].some((other) => other.address === address);
-        if (isLast) this.line?.link.send(control({ say: 'unlisten', address }));
+        if (this.listening.delete(entry)) this.unregister(address);
         return entry.inbox.close();
       },
     };
@@ -98,7 +108,7 @@ class WsBroker implements Broker {
     if (!this.line || !this.isUp) {
       return Promise.reject(new BrokerUnavailableError(this.isClosed ? 'the broker was closed' : 'there is no line to the coordinator'));
     }
-    return this.line.send(address, chunks, this.maxMessageBytes, highWaterBytes);
+    return this.line.send(address, chunks);
   }
 
   onState(tell: (state: 'up' | 'down') => void): void {
@@ -139,32 +149,44 @@ class WsBroker implements Broker {
       onMessage: (bytes) => this.hear(line, bytes),
       onClose: (why) => this.lost(line, why),
     });
-    const line = new Line(link);
+    const line = new Line(link, { messageBytesMax: this.maxMessageBytes, highWaterBytes });
     this.line = line;
-    const addresses = new Set([...this.listening].map(({ address }) => address));
-    await Promise.all([...addresses].map((address) => this.register(line, address)));
-    await this.ask(line, (probe) => ({ say: 'probe', probe }));
+    this.registered.clear();
+    do {
+      await Promise.all(this.unregistered().map((address) => this.register(line, address)));
+      await this.ask(line, (probe) => ({ say: 'probe', probe }));
+    } while (this.unregistered().length > 0);
     if (this.line !== line) throw new BrokerUnavailableError('the line broke');
-    this.redial.reset();
-    this.lastWarning = '';
     this.isUp = true;
+    this.upSinceMs = performance.now();
+    this.warned.clear();
     for (const tell of this.tells) tell('up');
-    // Listened on while the probe went round.
-    for (const { address } of this.listening) if (!addresses.has(address)) void this.register(line, address).catch(() => undefined);
+  }
+
+  private unregistered(): Address[] {
+    const addresses = new Set([...this.listening].map(({ address }) => address));
+    return [...addresses].filter((address) => !this.registered.has(address));
   }
 
   private register(line: Line, address: Address): Promise<void> {
+    this.registered.add(address);
     return this.ask(line, (id) => ({ say: 'listen', address, id }));
   }
 
+  private unregister(address: Address): void {
+    if ([...this.listening].some((other) => other.address === address) || !this.registered.delete(address)) return;
+    this.line?.link.send(control({ say: 'unlisten', address }));
+  }
+
   private ask(line: Line, word: (id: number) => Control): Promise<void> {
+    if (!line.link.isOpen) return Promise.reject(new BrokerUnavailableError('the line broke'));
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.answers.delete(id);
         line.link.close(1002, 'no answer');
-        reject(new BrokerUnavailableError(`the coordinator did not answer within ${sendDeadlineMs} ms`));
-      }, sendDeadlineMs);
+        reject(new BrokerUnavailableError(`the coordinator did not answer within ${sendDeadlineMsDefault} ms`));
+      }, sendDeadlineMsDefault);
       timer.unref();
       this.answers.set(id, () => {
         clearTimeout(timer);
@@ -186,7 +208,7 @@ class WsBroker implements Broker {
       else if (word.say === 'probed') this.answers.get(word.probe)?.();
       return;
     }
-    for (const { address, inbox } of this.listening) if (address === envelope.address) inbox.push(envelope.message, line.link);
+    for (const { address, inbox } of this.listening) if (address === envelope.address) inbox.push(envelope.message, line);
   }
 
   private lost(line: Line, why: string): void {
@@ -195,12 +217,11 @@ class WsBroker implements Broker {
     const wasUp = this.isUp;
     this.isUp = false;
     for (const answer of [...this.answers.values()]) answer();
-    if (this.isClosed) return;
-    if (wasUp) {
-      this.warn(`lost the line to the coordinator: ${why}`);
-      for (const tell of this.tells) tell('down');
-      this.later(undefined);
-    }
+    if (this.isClosed || !wasUp) return;
+    if (performance.now() - this.upSinceMs >= lastedMs) this.redial.reset();
+    this.warn(`lost the line to the coordinator: ${why}`);
+    for (const tell of this.tells) tell('down');
+    this.later(undefined);
   }
 
   private later(error: unknown): void {
@@ -219,10 +240,10 @@ class WsBroker implements Broker {
     }
   }
 
-  /** Once for each reason in a row, so that a coordinator that is away does not fill the log. */
+  /** Once for each reason until it is up again, so that a coordinator that is away does not fill the log. */
   private warn(line: string): void {
-    if (line === this.lastWarning) return;
-    this.lastWarning = line;
-    this.options.onWarning?.(line);
+    if (this.warned.has(line) || this.warned.size >= warningsMax) return;
+    this.warned.add(line);
+    this.options.onWarning?.(printableLine(line));
   }
 }

@@ -1,8 +1,8 @@
 /**
  * One listener's messages: handed over in batches, one handle at a time. A handle that throws gets the same batch once
- * more, after that it is dropped. While more than `highWaterBytes` wait, the lines that bring more are paused.
+ * more, after that it is dropped. While more than `highWaterBytes` wait, the lines that bring more are held.
  */
-import type { Link } from '../../wire/link.ts';
+import type { Line } from './line.ts';
 
 type Handle = (messages: readonly Uint8Array[]) => void | Promise<void>;
 
@@ -14,20 +14,20 @@ export class Inbox {
   private bytes = 0;
   private phase: 'idle' | 'due' | 'busy' = 'idle';
   private isClosed = false;
-  private readonly paused = new Set<Link>();
+  private readonly held = new Set<Line>();
   private onIdle: (() => void)[] = [];
 
   constructor(handle: Handle) {
     this.handle = handle;
   }
 
-  push(message: Uint8Array, from: Link | undefined): void {
+  push(message: Uint8Array, from: Line): void {
     if (this.isClosed) return;
     this.messages.push(message);
     this.bytes += message.length;
-    if (from && this.bytes > highWaterBytes && !this.paused.has(from)) {
-      this.paused.add(from);
-      from.pause();
+    if (this.bytes > highWaterBytes && !this.held.has(from)) {
+      this.held.add(from);
+      from.hold();
     }
     if (this.phase !== 'idle') return;
     this.phase = 'due';
@@ -87,7 +87,7 @@ export class Inbox {
   }
 
   private release(): void {
-    for (const link of this.paused) link.resume();
-    this.paused.clear();
+    for (const line of this.held) line.letGo();
+    this.held.clear();
   }
 }

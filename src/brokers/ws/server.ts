@@ -10,7 +10,8 @@
  */
 import type { WebSocket } from 'ws';
 import { messageBytesMax } from '../../core/limits.ts';
-import { type Link, openLink } from '../../wire/link.ts';
+import { printableLine } from '../../lib/printable.ts';
+import { openLink } from '../../wire/link.ts';
 import { type Address, type Broker, BrokerUnavailableError, type Listener } from '../broker.ts';
 import { type Control, control, openEnvelope } from './envelope.ts';
 import { Inbox } from './inbox.ts';
@@ -21,7 +22,12 @@ export interface WsBrokerServerOptions {
   onWarning?: (line: string) => void;
   /** Bytes that may wait for one worker before sends wait too. */
   highWaterBytes?: number;
+  /** By then a send that waits gives up; default 10 s. */
+  sendDeadlineMs?: number;
+  /** More lines at once are turned away; default 10 000. */
+  linesMax?: number;
   pingMs?: number;
+  stalledMs?: number;
 }
 
 interface WorkerLine {
@@ -61,18 +67,19 @@ export class WsBrokerServer implements Broker {
 
   /** Takes over an open socket. `who`: for the log, where it comes from. */
   accept(socket: WebSocket, who: string): void {
-    if (this.isClosed) {
-      socket.terminate();
-      return;
-    }
-    const link: Link = openLink(socket, {
+    const { linesMax = 10_000, sendDeadlineMs, pingMs, stalledMs } = this.options;
+    if (this.isClosed || this.lines.size >= linesMax) return turnAway(socket);
+    const { maxMessageBytes, highWaterBytes } = this;
+    const link = openLink(socket, {
       messageBytesMax,
-      highWaterBytes: this.highWaterBytes,
-      ...(this.options.pingMs === undefined ? {} : { pingMs: this.options.pingMs }),
+      highWaterBytes,
+      ...(pingMs !== undefined && { pingMs }),
+      ...(stalledMs !== undefined && { stalledMs }),
       onMessage: (bytes) => this.hear(worker, bytes),
       onClose: (why) => this.gone(worker, why),
     });
-    const worker: WorkerLine = { line: new Line(link), who, addresses: new Set() };
+    const line = new Line(link, { messageBytesMax: maxMessageBytes, highWaterBytes, sendDeadlineMs });
+    const worker: WorkerLine = { line, who, addresses: new Set() };
     this.lines.add(worker);
   }
 
@@ -99,7 +106,7 @@ export class WsBrokerServer implements Broker {
     if (this.isClosed) return Promise.reject(closedError());
     const worker = this.routes.get(address);
     if (!worker) return taken;
-    return worker.line.send(address, chunks, this.maxMessageBytes, this.highWaterBytes);
+    return worker.line.send(address, chunks);
   }
 
   onState(tell: (state: 'up' | 'down') => void): void {
@@ -109,9 +116,7 @@ export class WsBrokerServer implements Broker {
   async close(): Promise<void> {
     const wasOpen = !this.isClosed;
     this.isClosed = true;
-    for (const { line } of this.lines) line.link.close(1012, 'the coordinator stops');
-    this.lines.clear();
-    this.routes.clear();
+    for (const { line } of [...this.lines]) line.link.close(1012, 'the coordinator stops');
     if (wasOpen) for (const tell of this.stateTells) tell('down');
     const closing = [...this.inboxes.values()].flat().map((inbox) => inbox.close());
     this.inboxes.clear();
@@ -124,16 +129,15 @@ export class WsBrokerServer implements Broker {
     if ('control' in envelope) return this.obey(worker, envelope.control);
     const { address, message } = envelope;
     if (address !== 'hello' && !address.startsWith('coordinator.')) return this.refuse(worker, `workers do not speak to ${address}`);
-    for (const inbox of this.inboxes.get(address) ?? []) inbox.push(message, worker.line.link);
+    for (const inbox of this.inboxes.get(address) ?? []) inbox.push(message, worker.line);
   }
 
   private obey(worker: WorkerLine, word: Control): void {
     const { link } = worker.line;
     switch (word.say) {
       case 'listen':
-        if (!String(word.address).startsWith('worker.') || worker.addresses.size >= addressesPerLineMax) {
-          return this.refuse(worker, `it may not listen on ${word.address}`);
-        }
+        if (!word.address.startsWith('worker.')) return this.refuse(worker, `it may not listen on ${word.address}`);
+        if (worker.addresses.size >= addressesPerLineMax) return this.refuse(worker, 'it listens on too many addresses');
         this.routes.get(word.address)?.addresses.delete(word.address);
         worker.addresses.add(word.address);
         this.routes.set(word.address, worker);
@@ -150,18 +154,30 @@ export class WsBrokerServer implements Broker {
   }
 
   private refuse(worker: WorkerLine, why: string): void {
-    this.options.onWarning?.(`the line of ${worker.who} is closed: ${why}`);
+    this.warn(`the line of ${worker.who} is closed: ${why}`);
     worker.line.link.close(1008, why);
   }
 
   private gone(worker: WorkerLine, why: string): void {
     if (!this.lines.delete(worker)) return;
     for (const address of worker.addresses) this.routes.delete(address);
-    if (worker.addresses.size === 0) return;
-    this.options.onWarning?.(`lost the line to ${[...worker.addresses].join(', ')}: ${why}`);
+    // Our own stop is no news of the workers.
+    if (worker.addresses.size === 0 || this.isClosed) return;
     const addresses = [...worker.addresses];
+    this.warn(`lost the line to ${addresses.join(', ')}: ${why}`);
     for (const tell of this.goneTells) tell(addresses);
   }
+
+  /** Addresses and reasons are the peer's words (X13). */
+  private warn(line: string): void {
+    this.options.onWarning?.(printableLine(line));
+  }
+}
+
+function turnAway(socket: WebSocket): void {
+  socket.on('error', () => undefined);
+  socket.close(1013, 'no more lines');
+  socket.terminate();
 }
 
 function closedError(): BrokerUnavailableError {

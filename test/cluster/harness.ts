@@ -1,0 +1,210 @@
+/**
+ * Real coordinators and workers as processes, and what hurts them. Each cluster has a folder, a journal and a
+ * configuration of its own; `close` ends whatever it started, by pid, and removes the folder.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Cluster, connect } from 'shoal';
+
+const bin = fileURLToPath(new URL('../../dist/cli/bin.js', import.meta.url));
+export const tasksFile = fileURLToPath(new URL('./fixtures/tasks.ts', import.meta.url));
+
+/** A process of ours: its output, and a way to wait for a line of it. */
+export class Running {
+  readonly child: ChildProcess;
+  stdout = '';
+  stderr = '';
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  private readonly lookers = new Set<() => void>();
+
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string) {
+    this.child = spawn(process.execPath, [bin, ...args], { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child.stdout!.setEncoding('utf8').on('data', (text: string) => this.take('stdout', text));
+    this.child.stderr!.setEncoding('utf8').on('data', (text: string) => this.take('stderr', text));
+    this.ended = once(this.child, 'close').then(([code, signal]) => {
+      for (const look of this.lookers) look();
+      return { code: code as number | null, signal: signal as NodeJS.Signals | null };
+    });
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  get isOver(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  /** Resolves with the match as soon as the output has it; rejects when the process ends without. */
+  said(pattern: RegExp): Promise<RegExpExecArray> {
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        const match = pattern.exec(this.stdout + this.stderr);
+        if (!match && !this.isOver) return;
+        this.lookers.delete(look);
+        if (match) resolve(match);
+        else reject(new Error(`ended without saying ${pattern}:\n${this.stdout}${this.stderr}`));
+      };
+      this.lookers.add(look);
+      look();
+    });
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    if (!this.isOver) process.kill(this.pid, signal);
+  }
+
+  private take(stream: 'stdout' | 'stderr', text: string): void {
+    this[stream] += text;
+    for (const look of this.lookers) look();
+  }
+}
+
+export interface WorkerOptions {
+  threads?: number;
+  name?: string;
+  args?: readonly string[];
+  /** Where it dials, if not the coordinator itself: a proxy. */
+  address?: string;
+}
+
+export class TestCluster {
+  readonly folder = mkdtempSync(join(tmpdir(), 'shoal-cluster-'));
+  readonly env: NodeJS.ProcessEnv;
+  readonly port: number;
+  coordinator!: Running;
+  readonly workers: Running[] = [];
+  private readonly others: Running[] = [];
+  private readonly clients: Cluster[] = [];
+  private readonly journal: string;
+  private workerCount = 0;
+  /** Processes that a test has cut off from their parents. */
+  readonly orphans: number[] = [];
+
+  private constructor(port: number, journal: string | undefined) {
+    this.port = port;
+    this.journal = journal ?? `file:${join(this.folder, 'journal')}`;
+    this.env = { ...process.env, SHOAL_HOME: join(this.folder, 'home'), NO_COLOR: '1' };
+    delete this.env.SHOAL_ADDRESS;
+    delete this.env.SHOAL_TOKEN;
+  }
+
+  static async start(options: { workers?: number; threads?: number; journal?: string; worker?: WorkerOptions } = {}): Promise<TestCluster> {
+    const cluster = new TestCluster(await freePort(), options.journal);
+    try {
+      await cluster.startCoordinator();
+      for (let i = 0; i < (options.workers ?? 1); i++) cluster.addWorker({ threads: options.threads ?? 2, ...options.worker });
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+    return cluster;
+  }
+
+  get address(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** The same journal and port each time, so that a new one goes on where the last one ended. */
+  async startCoordinator(): Promise<Running> {
+    this.coordinator = this.run(['coordinator', '--listen', `127.0.0.1:${this.port}`, '--journal', this.journal]);
+    await this.coordinator.said(/http:\/\/127\.0\.0\.1:\d+/);
+    return this.coordinator;
+  }
+
+  addWorker({ threads = 2, name = `w${++this.workerCount}`, args = [], address = this.address }: WorkerOptions = {}): Running {
+    const worker = this.run([
+      'worker',
+      '--address',
+      address,
+      '--name',
+      name,
+      '--threads',
+      String(threads),
+      ...(args.includes('--allow-bundles') ? [] : ['--tasks', tasksFile]),
+      ...args,
+    ]);
+    this.workers.push(worker);
+    return worker;
+  }
+
+  /** Any `shoal` command of this cluster's user. */
+  run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
+    const running = new Running(args, { ...this.env, ...env }, this.folder);
+    this.others.push(running);
+    return running;
+  }
+
+  /** Runs a command to its end. */
+  async shoal(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+    const running = this.run([...args], { SHOAL_ADDRESS: this.address });
+    const { code } = await running.ended;
+    return { code, stdout: running.stdout, stderr: running.stderr };
+  }
+
+  token(role = 'admin'): string {
+    const lines = readFileSync(join(this.folder, 'journal', 'tokens'), 'utf8').split('\n');
+    const line = lines.find((each) => each.split(/\s+/)[0] === role);
+    if (!line) throw new Error(`no ${role} token`);
+    return line.trim().split(/\s+/)[1]!;
+  }
+
+  async connect(address = this.address): Promise<Cluster> {
+    const client = await connect(address, { token: this.token() });
+    this.clients.push(client);
+    return client;
+  }
+
+  /** Resolves when so many workers are live. */
+  async ready(count: number): Promise<Cluster> {
+    const client = await this.connect();
+    await client.waitForWorkers(count);
+    return client;
+  }
+
+  /** The process of a worker's supervisor that runs the tasks. */
+  childOf(worker: Running): number {
+    const child = childrenOf(worker.pid).find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('worker-child'));
+    if (child === undefined) throw new Error(`worker ${worker.pid} has no process for tasks`);
+    return child;
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.clients.map((client) => client.close()));
+    // Children as well: one that was stopped does not notice that its parent is gone.
+    const pids = this.others.filter((running) => !running.isOver).flatMap(({ pid }) => [pid, ...childrenOf(pid)]);
+    for (const pid of [...pids, ...this.orphans]) kill(pid);
+    await Promise.all(this.others.map((running) => running.ended));
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It is gone.
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
