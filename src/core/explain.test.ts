@@ -125,7 +125,6 @@ describe('what it waits for', () => {
 
   it('its start time', () => {
     const d = cluster();
-    d.hello();
     const job = d.submit(jobSpec([stage()], { delayMs: 60_000 }), texts(1));
     expect(whats(explain(d, job).reasons)).toBe('delayed: its start time has not come\nit starts in 60 s');
     expect(explain(d, job, [0, 0]).reasons[0]!.what).toBe('delayed: its start time has not come');

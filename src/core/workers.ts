@@ -98,7 +98,7 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
   }
   const known = worker!;
   // Without slots it drains already; one that was asked to and has not heard is asked again with its next beat.
-  known.status = message.slots === 0 || (isSame && known.status === 'draining') ? 'draining' : 'live';
+  known.status = message.slots === 0 || known.status === 'draining' ? 'draining' : 'live';
   known.address = message.address;
   known.slots = message.slots;
   known.queues = new Set(message.queues);
