@@ -89,9 +89,12 @@ describe('dial', () => {
 
   test('what the other side says at once, in the packet of its answer, is not lost', async () => {
     const server = await socketServer();
-    server.onAccept = (socket) => socket.send(Buffer.of(0, 42));
+    const said = new Promise<void>((resolve) => {
+      server.onAccept = (socket) => socket.send(Buffer.of(0, 42), () => resolve());
+    });
     const socket = await dial({ address: server.address, path: '/' });
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await said;
+    for (let round = 0; round < 10; round++) await new Promise(setImmediate);
     const message = await new Promise<Uint8Array>((resolve) => {
       openLink(socket, { messageBytesMax: 100, onMessage: resolve, onClose: () => undefined });
     });

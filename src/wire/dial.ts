@@ -67,7 +67,7 @@ export function dial({ address, path, token, timeoutMs = timeoutMsDefault }: Dia
 }
 
 function webSocketUrl(address: string): string {
-  const url = URL.parse(address);
+  const url = URL.canParse(address) ? new URL(address) : undefined;
   const isPlain = url && url.username + url.password + url.search + url.hash === '' && url.pathname === '/';
   if (!isPlain || !/^https?:$/.test(url.protocol)) {
     // A password in it is nobody's business (X03).

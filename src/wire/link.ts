@@ -219,7 +219,7 @@ class SocketLink implements Link {
     if (this.queuedBytes === 0) this.movedMs = nowMs;
     else if (nowMs - this.movedMs > stalledMs) return this.cut(`took nothing for ${Math.round(nowMs - this.movedMs)} ms`);
     const silentMs = nowMs - this.heardMs;
-    if (silentMs >= this.pingMs) this.suspect(2 * this.pingMs - silentMs);
+    if (silentMs >= this.pingMs / 2) this.suspect(2 * this.pingMs - silentMs);
     this.socket.ping();
   }
 
