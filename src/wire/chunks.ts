@@ -32,13 +32,16 @@ export class OutgoingChunks {
   /** Not handed out by `next` yet. */
   queuedBytes = 0;
   private readonly messageBytesMax: number;
+  private readonly turnsMax: number;
   private turns: Outgoing[] = [];
   private turnsBytes = 0;
   private waiting: Outgoing[] = [];
   private nextId = 0;
 
-  constructor(messageBytesMax: number) {
+  /** With one turn messages go one after another. */
+  constructor(messageBytesMax: number, turnsMax = takeTurnsMax) {
     this.messageBytesMax = messageBytesMax;
+    this.turnsMax = turnsMax;
   }
 
   push(chunks: readonly Uint8Array[], bytes: number): void {
@@ -66,7 +69,7 @@ export class OutgoingChunks {
   }
 
   private begin(): void {
-    while (this.waiting.length > 0 && this.turns.length < takeTurnsMax) {
+    while (this.waiting.length > 0 && this.turns.length < this.turnsMax) {
       const { bytes } = this.waiting[0]!;
       if (this.turns.length > 0 && this.turnsBytes + bytes > this.messageBytesMax) return;
       this.turnsBytes += bytes;

@@ -91,6 +91,14 @@ describe('messages', () => {
     expect(far.messages[20]!.length).toBe(large.length);
   });
 
+  test('on an ordered line nothing overtakes, neither the small nor the shorter', async () => {
+    const { near, far } = await pair({ isOrdered: true });
+    const sizes = [40 * chunkBytes, 3, 4 * chunkBytes, 1, 2, 12 * chunkBytes + 5, 7];
+    for (const size of sizes) near.link.send([Buffer.alloc(size)]);
+    await far.received(sizes.length);
+    expect(far.messages.map(({ length }) => length)).toEqual(sizes);
+  });
+
   test('two large ones take turns: the shorter is through first', async () => {
     const { near, far } = await pair();
     near.link.send([Buffer.alloc(40 * chunkBytes)]);

@@ -1,9 +1,10 @@
 /**
  * A line of messages over one WebSocket, the same at both ends: what the `ws:` broker and the client's session travel on.
  *
- * 1. Messages arrive whole, and those of up to `chunkBytes` in the order in which they were sent.
+ * 1. Messages arrive whole, and those of up to `chunkBytes` in the order in which they were sent; all of them on a line that
+ *    `isOrdered`.
  * 2. A larger one goes in chunks, of which few are in the socket at a time, so that what is small (a heartbeat) never
- *    waits behind 100 MB (N12).
+ *    waits behind 100 MB (N12). On an ordered line only pings overtake.
  * 3. What waits to be written is counted. Above `highWaterBytes` the owner should wait for room; a peer that takes
  *    nothing for `stalledMs` while something waits is cut off, so that memory stays flat (N10).
  * 4. Both ends ping. One that was not heard of for two intervals is gone, whatever TCP believes (N11). What arrived while this
@@ -28,6 +29,8 @@ export interface LinkOptions {
   onClose(why: string): void;
   /** One message, in either direction; a larger one ends the line. */
   messageBytesMax: number;
+  /** What is sent arrives in that order, also behind large messages: for ends that say one thing after another. Default false. */
+  isOrdered?: boolean;
   highWaterBytes?: number;
   pingMs?: number;
   stalledMs?: number;
@@ -87,7 +90,7 @@ class SocketLink implements Link {
     this.options = options;
     this.highWaterBytes = options.highWaterBytes ?? 8 * 1024 * 1024;
     this.pingMs = options.pingMs ?? 2_000;
-    this.outgoing = new OutgoingChunks(options.messageBytesMax);
+    this.outgoing = new OutgoingChunks(options.messageBytesMax, options.isOrdered ? 1 : undefined);
     this.incoming = new IncomingChunks(options.messageBytesMax);
     socket.binaryType = 'nodebuffer';
     socket.on('message', (data: Buffer, isBinary: boolean) => this.hear(data, isBinary));
@@ -114,8 +117,8 @@ class SocketLink implements Link {
     if (this.queuedBytes === 0) this.movedMs = performance.now();
     let bytes = 0;
     for (const chunk of chunks) bytes += chunk.length;
-    if (bytes <= chunkBytes) return this.write(whole(chunks, bytes));
-    const { messageBytesMax } = this.options;
+    const { messageBytesMax, isOrdered } = this.options;
+    if (bytes <= chunkBytes && !(isOrdered && this.outgoing.queuedBytes > 0)) return this.write(whole(chunks, bytes));
     if (bytes > messageBytesMax) return this.refuse(1009, `a message of ${bytes} bytes exceeds the limit of ${messageBytesMax}`);
     this.outgoing.push(chunks, bytes);
     this.pump();

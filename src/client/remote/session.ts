@@ -105,6 +105,7 @@ class RemoteSession implements Session {
   #open(socket: WebSocket): Link {
     const link = openLink(socket, {
       messageBytesMax,
+      isOrdered: true,
       onMessage: (bytes) => {
         if (this.#link === link) this.#receive(bytes);
       },
