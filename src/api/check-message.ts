@@ -1,4 +1,6 @@
 /** Is it what a client may say? The core trusts its inputs, so whatever comes from a network is looked at here. */
+import { createHash } from 'node:crypto';
+import { payloadBytesMax } from '../core/limits.ts';
 import type { FromClient } from '../core/messages.ts';
 import { bool, type Check, chunks, column, fields, list, maybe, oneOf, text, whole } from './check.ts';
 import { jobSpec } from './check-spec.ts';
@@ -13,6 +15,9 @@ const credit = whole(0, 1e9);
 const limit = whole(1, 10_000);
 const job = id;
 const states = maybe(list(text(32), 20));
+/** A task costs its row, however small its input: what one message, and one stage, may take of the memory. */
+const tasksPerMessageMax = 1_000_000;
+const tasksPerStageMax = 100_000_000;
 
 const checks: { [K in FromClient['kind']]: Check } = {
   submit: fields({
@@ -56,17 +61,36 @@ export function checkMessage(message: FromClient): string | undefined {
   return checks[message.kind](message, '') ?? checkPayload(message);
 }
 
-/** Lengths and payload tell of the same bytes; else tasks would read each other's inputs. */
 function checkPayload(message: FromClient): string | undefined {
-  if (message.kind !== 'inputs' && message.kind !== 'submit') return undefined;
+  if (message.kind === 'inputs' || message.kind === 'submit') return checkInputs(message);
+  return message.kind === 'putBundle' ? checkBundle(message) : undefined;
+}
+
+/** Lengths and payload tell of the same bytes; else tasks would read each other's inputs. */
+function checkInputs(message: Extract<FromClient, { kind: 'inputs' | 'submit' }>): string | undefined {
   const { lengths, body } = message;
   if ((lengths === undefined) !== (body === undefined)) return 'lengths and body go together';
   if (!lengths || !body) return undefined;
-  let bytes = 0;
-  for (const chunk of body) bytes += chunk.length;
-  let claimed = 0;
-  for (let i = 0; i < lengths.length; i++) claimed += lengths[i]!;
-  if (bytes !== claimed) return `lengths speak of ${claimed} bytes, the body has ${bytes}`;
+  if (lengths.length > tasksPerMessageMax) return `lengths has more than ${tasksPerMessageMax} elements`;
   const from = message.kind === 'inputs' ? message.from : 0;
-  return from + lengths.length > 2 ** 32 - 1 ? 'a stage has at most 4294967295 tasks' : undefined;
+  if (from + lengths.length > tasksPerStageMax) return `a stage has at most ${tasksPerStageMax} tasks`;
+  let claimed = 0;
+  for (let i = 0; i < lengths.length; i++) {
+    if (lengths[i]! > payloadBytesMax) return `lengths[${i}] is more than ${payloadBytesMax}`;
+    claimed += lengths[i]!;
+  }
+  const bytes = bytesOf(body);
+  return bytes === claimed ? undefined : `lengths speak of ${claimed} bytes, the body has ${bytes}`;
+}
+
+/** Under a name that is not its own a program would keep everybody else's from being uploaded. */
+function checkBundle({ hash, body }: Extract<FromClient, { kind: 'putBundle' }>): string | undefined {
+  if (bytesOf(body) > payloadBytesMax) return `body has more than ${payloadBytesMax} bytes`;
+  const sha256 = createHash('sha256');
+  for (const chunk of body) sha256.update(chunk);
+  return sha256.digest('hex') === hash ? undefined : 'hash is not that of the body';
+}
+
+function bytesOf(body: readonly Uint8Array[]): number {
+  return body.reduce((sum, chunk) => sum + chunk.length, 0);
 }

@@ -3,6 +3,8 @@ import type { StageSpec } from '../core/spec.ts';
 import { all, bool, type Check, fields, isObject, list, maybe, number, oneOf, record, text, whole } from './check.ts';
 
 const stagesMax = 10_000;
+/** The core links each stage with each that refers to it, in one go: stages × (stages + references). */
+const linksMax = 16_000_000;
 const millisecondsMax = 1e15;
 const ms = number(0, millisecondsMax);
 const stageIndex = whole(0, stagesMax);
@@ -70,6 +72,9 @@ const references: Check = (value, path) => {
   const { stages, output } = value as { stages: StageSpec[]; output: { stage: number } };
   if (stages.length === 0) return `${path}.stages is empty`;
   if (output.stage >= stages.length) return `${path}.output.stage does not exist`;
+  let references = 0;
+  for (const { args = [], after = [] } of stages) references += args.length + after.length;
+  if (stages.length * (stages.length + references) > linksMax) return `${path}.stages are too many, with too many references`;
   for (let i = 0; i < stages.length; i++) {
     const { feed: fed, args = [], after = [], definition: named } = stages[i]!;
     const from = fed.kind === 'inputs' ? [] : [fed.from];

@@ -4,15 +4,18 @@
  *
  * 1. What has a request number is refused by an answer; what has none, or is no message at all, ends the line.
  * 2. While the coordinator's inbox is full the line is not read.
- * 3. The end of either side is the end of both: a broken line closes its session, whose jobs go on.
+ * 3. What waits for a client that reads slowly has a bound: readers get no more than the line takes (credit.ts), and whoever
+ *    asks for more than `waitingBytesMax` all the same is cut off (N10).
+ * 4. The end of either side is the end of both: a broken line closes its session, whose jobs go on.
  */
 import type { WebSocket } from 'ws';
 import { messageBytesMax } from '../core/limits.ts';
-import type { DeliverMessage, FromClient, Refusal, Session } from '../core/messages.ts';
+import type { FromClient, Refusal, Session, ToClient } from '../core/messages.ts';
 import type { Role } from '../lib/tokens.ts';
 import { decodeMessage, encodeMessage } from '../wire/frame.ts';
 import { type Link, openLink } from '../wire/link.ts';
 import { checkMessage } from './check-message.ts';
+import { Credit } from './credit.ts';
 import { isKnownKind, mayDo } from './roles.ts';
 
 export interface ClientLineOptions {
@@ -22,77 +25,88 @@ export interface ClientLineOptions {
   onEnd: () => void;
 }
 
+const highWaterBytes = 8 * 1024 * 1024;
+/** One message of the largest size, and whatever is on the way beside it. */
+const waitingBytesMax = messageBytesMax + 8 * highWaterBytes;
+const readersMax = 100_000;
+
 export function bindClient(socket: WebSocket, session: Session, options: ClientLineOptions): Link {
-  const link = openLink(socket, {
-    messageBytesMax,
-    onMessage: (bytes) => hear(link, session, bytes, options),
-    onClose: () => {
-      session.close();
-      options.onEnd();
-    },
-  });
-  const window = new Window(link, session);
-  session.onMessage = (message) => {
-    link.send(encodeMessage(message));
-    if (message.kind === 'deliver') window.sent(message);
-  };
-  session.onClose = () => link.close(1012, 'the coordinator stops');
-  return link;
+  return new ClientLine(socket, session, options).link;
 }
 
-function hear(link: Link, session: Session, bytes: Uint8Array, { role, room }: ClientLineOptions): void {
-  let message: FromClient;
-  try {
-    message = decodeMessage<FromClient>(bytes);
-  } catch (error) {
-    link.close(1002, (error as Error).message);
-    return;
-  }
-  const refusal = refusalOf(message, role);
-  if (refusal) {
-    if ('request' in message && Number.isSafeInteger(message.request)) {
-      link.send(encodeMessage({ kind: 'refusal', request: message.request, error: refusal }));
-    } else link.close(1008, refusal.why ?? refusal.message);
-    return;
-  }
-  session.send(message.kind === 'read' ? { ...message, windowBytes } : message);
-  const waits = room();
-  if (!waits) return;
-  link.pause();
-  void waits.then(() => link.resume());
-}
-
-/** Of each reader's results under way on a line. */
-const windowBytes = 16 * 1024 * 1024;
-const giveBackBytes = 4 * 1024 * 1024;
-
-/**
- * Gives a reader's bytes back when the line has taken them, so that a client which reads slowly, or not at all, holds no
- * more than a window of results here, whatever credit it gave itself (N10).
- */
-class Window {
-  private readonly link: Link;
+class ClientLine {
+  readonly link: Link;
   private readonly session: Session;
-  private readonly owed = new Map<number, number>();
+  private readonly options: ClientLineOptions;
+  private readonly credit: Credit;
+  /** Opened and neither ended by the coordinator nor unread. */
+  private readonly readers = new Set<number>();
 
-  constructor(link: Link, session: Session) {
-    this.link = link;
+  constructor(socket: WebSocket, session: Session, options: ClientLineOptions) {
     this.session = session;
+    this.options = options;
+    this.link = openLink(socket, {
+      messageBytesMax,
+      isOrdered: true,
+      highWaterBytes,
+      onMessage: (bytes) => this.hear(bytes),
+      onClose: () => {
+        session.close();
+        options.onEnd();
+      },
+    });
+    this.credit = new Credit(this.link, highWaterBytes, (message) => session.send(message));
+    session.onMessage = (message) => this.tell(message);
+    session.onClose = () => this.link.close(1012, 'the coordinator stops');
   }
 
-  sent({ reader, body, done }: DeliverMessage): void {
-    if (done) {
-      this.owed.delete(reader);
+  private tell(message: ToClient): void {
+    this.link.send(encodeMessage(message));
+    if (this.link.queuedBytes > waitingBytesMax) return this.link.close(1008, 'more was asked for than was read');
+    if (message.kind === 'readEnd') {
+      this.readers.delete(message.reader);
+      this.credit.close(message.reader);
+    } else if (message.kind === 'deliver') this.credit.delivered(message);
+  }
+
+  private hear(bytes: Uint8Array): void {
+    let message: FromClient;
+    try {
+      message = decodeMessage<FromClient>(bytes);
+    } catch (error) {
+      this.link.close(1002, (error as Error).message);
       return;
     }
-    let bytes = this.owed.get(reader) ?? 0;
-    for (const chunk of body) bytes += chunk.length;
-    this.owed.set(reader, bytes);
-    if (bytes < giveBackBytes) return;
-    this.owed.set(reader, 0);
-    void this.link.room().then(() => {
-      if (this.link.isOpen) this.session.send({ kind: 'readCredit', reader, credit: 0, bytes });
-    });
+    const refusal = refusalOf(message, this.options.role);
+    if (refusal) return this.refuse(message, refusal);
+    this.pass(message);
+    const waits = this.options.room();
+    if (!waits) return;
+    this.link.pause();
+    void waits.then(() => this.link.resume());
+  }
+
+  private refuse(message: FromClient, error: Refusal): void {
+    if (!('request' in message) || !Number.isSafeInteger(message.request)) this.link.close(1008, error.why ?? error.message);
+    else this.tell({ kind: 'refusal', request: message.request, error });
+  }
+
+  private pass(message: FromClient): void {
+    switch (message.kind) {
+      case 'read':
+      case 'readLogs':
+        if (this.readers.has(message.reader)) return this.link.close(1008, 'a reader of this number is open');
+        if (this.readers.size >= readersMax) return this.link.close(1008, `more than ${readersMax} readers are open`);
+        this.readers.add(message.reader);
+        if (message.kind === 'read') return this.credit.open(message);
+        break;
+      case 'readCredit':
+        return this.credit.more(message.reader, message.credit);
+      case 'unread':
+        this.readers.delete(message.reader);
+        this.credit.close(message.reader);
+    }
+    this.session.send(message);
   }
 }
 

@@ -49,19 +49,15 @@ export class Guard {
   /** The role of who wants a line, or why there is none. */
   admit(request: IncomingMessage, allowed: readonly Role[]): Role | Problem {
     const from = remoteOf(request);
-    if (this.isBarred(from)) {
-      return {
-        status: 429,
-        code: 'SH3006',
-        title: 'too many refused tokens',
-        detail: 'wait a minute before you try another',
-        retryAfter: 60,
-      };
+    const barredMs = this.barredMs(from);
+    if (barredMs > 0) {
+      const retryAfter = Math.ceil(barredMs / 1_000);
+      return { status: 429, code: 'SH3006', title: 'too many refused tokens', detail: `try again in ${retryAfter} s`, retryAfter };
     }
     if (this.isRushed()) {
       return { status: 503, code: 'SH3006', title: 'too many at once', detail: 'too many lines are being opened right now', retryAfter: 1 };
     }
-    const token = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
     const role = this.options.tokens.roleOf(token);
     if (role === undefined) {
       this.failed(from);
@@ -76,12 +72,14 @@ export class Guard {
     return role;
   }
 
-  private isBarred(from: string): boolean {
+  /** How long an address has to wait; 0 if it may try. */
+  private barredMs(from: string): number {
     const known = this.failures.get(from);
-    if (!known) return false;
-    if (this.nowMs() - known.sinceMs <= windowMs) return known.count >= failuresMax;
+    if (!known) return 0;
+    const leftMs = known.sinceMs + windowMs - this.nowMs();
+    if (leftMs > 0) return known.count >= failuresMax ? leftMs : 0;
     this.failures.delete(from);
-    return false;
+    return 0;
   }
 
   private failed(from: string): void {

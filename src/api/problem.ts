@@ -17,6 +17,7 @@ const reasons: Record<number, string> = {
   403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
+  413: 'Content Too Large',
   426: 'Upgrade Required',
   429: 'Too Many Requests',
   503: 'Service Unavailable',
@@ -30,19 +31,29 @@ export function answerProblem(response: ServerResponse, problem: Problem): void 
   response.writeHead(problem.status, headersOf(problem)).end(bodyOf(problem));
 }
 
-/** To a socket that wanted to be a WebSocket. */
+/** Of a refused connection that the other end does not close. */
+const lingerMs = 1_000;
+
+/** To a socket that wanted to be a WebSocket. The HTTP server has let go of it, so it is ended here. */
 export function refuseUpgrade(socket: Duplex, problem: Problem): void {
   const body = bodyOf(problem);
-  const headers = { ...headersOf(problem), 'content-length': String(Buffer.byteLength(body)), connection: 'close' };
+  const headers = { ...headersOf(problem), 'content-length': String(Buffer.byteLength(body)) };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(`HTTP/1.1 ${problem.status} ${reasons[problem.status] ?? 'Error'}\r\n${lines.join('')}\r\n${body}`);
+  socket.resume();
+  const linger = setTimeout(() => socket.destroy(), lingerMs).unref();
+  socket.once('close', () => clearTimeout(linger));
 }
 
 function headersOf({ status, retryAfter }: Problem): Record<string, string> {
   return {
     'content-type': 'application/problem+json',
     'cache-control': 'no-store',
+    // Whatever else such a peer sends is not read.
+    connection: 'close',
     ...(status === 401 && { 'www-authenticate': 'Bearer' }),
+    ...(status === 405 && { allow: 'GET, HEAD' }),
+    ...(status === 426 && { upgrade: 'websocket' }),
     ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
   };
 }

@@ -10,7 +10,7 @@
 import { once } from 'node:events';
 import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttps } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Session } from '../core/messages.ts';
@@ -37,9 +37,17 @@ export interface ApiOptions {
   onWarning?: (line: string) => void;
   /** How long a request may take to arrive; default 5000. */
   headersMs?: number;
-  /** Lines and other connections at once; default 10 000. */
-  connectionsMax?: number;
+  /** Lines at once; default 10 000. Connections that are no lines yet come on top. */
+  linesMax?: number;
+  /** The clock of limits a minute and a second; default `performance.now`. */
+  nowMs?: () => number;
 }
+
+/** Connections that have not shown a token yet: each is gone after `headersMs`. */
+const strangersMax = 6_000;
+const closeWaitMs = 1_000;
+/** Pongs that wait for a peer that does not read; it is sent no more of them. */
+const pongBytesMax = 64 * 1024;
 
 export interface Api {
   /** As clients are given it, with the port that was really taken. */
@@ -53,7 +61,7 @@ interface Entrance {
   enter(socket: WebSocket, role: Role, request: IncomingMessage): void;
 }
 
-/** SH1324 (not without TLS), SH1325 (the port is taken), SH1326 (no such address here). */
+/** SH1322 (no such certificate), SH1324 (not without TLS), SH1325 (the port is taken), SH1326 (no such address here). */
 export async function openApi(options: ApiOptions): Promise<Api> {
   const port = new Port(options);
   await port.listen();
@@ -68,35 +76,34 @@ class Port implements Api {
     noServer: true,
     perMessageDeflate: false,
     maxPayload: frameBytesMax,
+    maxFragments: 1_024,
+    maxBufferedChunks: 64 * 1024,
+    autoPong: false,
     skipUTF8Validation: true,
   });
+  private readonly connections = new Set<Socket>();
   private readonly clients = new Set<Link>();
+  /** Their lines are the broker's. */
+  private readonly workers = new Set<WebSocket>();
   private readonly entrances: ReadonlyMap<string, Entrance>;
+  private readonly linesMax: number;
   private closing: Promise<void> | undefined;
 
   constructor(options: ApiOptions) {
     this.options = options;
     const { host } = options.listen;
     refuseOpenPlaintext(options);
-    this.guard = new Guard({ tokens: options.tokens, isLoopback: isLoopback(host) });
+    this.guard = new Guard({ tokens: options.tokens, isLoopback: isLoopback(host), ...(options.nowMs && { nowMs: options.nowMs }) });
     this.entrances = new Map<string, Entrance>([
       ['/api/v1/stream', { roles: clientRoles, enter: (socket, role) => this.enterClient(socket, role) }],
-      [
-        '/api/v1/workers',
-        { roles: ['worker', 'admin'], enter: (socket, _role, request) => options.acceptWorker(socket, remoteOf(request)) },
-      ],
+      ['/api/v1/workers', { roles: ['worker', 'admin'], enter: (socket, _role, request) => this.enterWorker(socket, request) }],
     ]);
-    const headersMs = options.headersMs ?? 5_000;
-    const limits = {
-      maxHeaderSize: 16 * 1024,
-      headersTimeout: headersMs,
-      requestTimeout: 2 * headersMs,
-      keepAliveTimeout: headersMs,
-      connectionsCheckingInterval: Math.min(1_000, headersMs),
-    };
-    this.server = options.tls ? createHttps({ ...limits, ...options.tls }) : createHttp(limits);
-    this.server.maxConnections = options.connectionsMax ?? 10_000;
+    this.linesMax = options.linesMax ?? 10_000;
+    this.server = createServer(options);
+    this.server.maxConnections = this.linesMax + strangersMax;
+    this.server.on('connection', (socket) => this.remember(socket));
     this.server.on('request', (request, response) => this.answer(request, response));
+    this.server.on('checkContinue', (request, response) => this.answer(request, response));
     this.server.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
     this.server.on('clientError', (_error, socket) => socket.destroy());
   }
@@ -116,6 +123,8 @@ class Port implements Api {
     } catch (error) {
       throw listenError(error as NodeJS.ErrnoException, host, port);
     }
+    if (isLoopback(host) || this.options.tls) return;
+    this.options.onWarning?.(`INSECURE: ${this.address} is without TLS: everybody on the way can read tokens and data`);
   }
 
   close(): Promise<void> {
@@ -126,14 +135,19 @@ class Port implements Api {
   private async end(): Promise<void> {
     const ended = once(this.server, 'close');
     this.server.close();
-    for (const link of this.clients) link.close(1012, 'the coordinator stops');
+    for (const link of this.clients) link.close(1012, restart);
+    for (const socket of this.workers) socket.close(1012, restart);
     this.server.closeIdleConnections();
     const timer = setTimeout(() => {
-      for (const socket of this.sockets.clients) socket.terminate();
-      this.server.closeAllConnections();
-    }, 1_000);
+      for (const socket of this.connections) socket.destroy();
+    }, closeWaitMs);
     await ended;
     clearTimeout(timer);
+  }
+
+  private remember(socket: Socket): void {
+    this.connections.add(socket);
+    socket.once('close', () => this.connections.delete(socket));
   }
 
   private answer(request: IncomingMessage, response: ServerResponse): void {
@@ -147,7 +161,10 @@ class Port implements Api {
         detail: 'there is nothing to change over plain HTTP',
       });
     }
-    const { pathname } = new URL(request.url ?? '/', 'http://here');
+    if (hasBody(request)) {
+      return answerProblem(response, { status: 413, code: 'SH1331', title: 'too large', detail: 'nothing here takes a body' });
+    }
+    const pathname = pathOf(request);
     if (pathname === '/livez') return plain(response, 200, 'ok');
     if (pathname === '/readyz') {
       const { ready, why } = this.options.isReady();
@@ -160,13 +177,19 @@ class Port implements Api {
     socket.on('error', () => socket.destroy());
     const problem = this.guard.checkOrigin(request);
     if (problem) return refuseUpgrade(socket, problem);
-    const { pathname } = new URL(request.url ?? '/', 'http://here');
+    const pathname = pathOf(request);
     const entrance = this.entrances.get(pathname);
     if (!entrance) return refuseUpgrade(socket, notFound(pathname));
-    if (this.closing) return refuseUpgrade(socket, { status: 503, code: 'SH3006', title: 'stopping', detail: 'it stops', retryAfter: 1 });
+    if (this.closing) return refuseUpgrade(socket, busy('the coordinator stops', 1));
     const admitted = this.guard.admit(request, entrance.roles);
     if (typeof admitted !== 'string') return refuseUpgrade(socket, admitted);
-    this.sockets.handleUpgrade(request, socket, head, (opened) => entrance.enter(opened, admitted, request));
+    if (this.sockets.clients.size >= this.linesMax) return refuseUpgrade(socket, busy(`it has ${this.linesMax} lines already`, 10));
+    this.sockets.handleUpgrade(request, socket, head, (opened) => {
+      opened.on('ping', (data: Buffer) => {
+        if (opened.bufferedAmount < pongBytesMax) opened.pong(data);
+      });
+      entrance.enter(opened, admitted, request);
+    });
   }
 
   private enterClient(socket: WebSocket, role: Role): void {
@@ -177,6 +200,44 @@ class Port implements Api {
     });
     this.clients.add(link);
   }
+
+  private enterWorker(socket: WebSocket, request: IncomingMessage): void {
+    this.workers.add(socket);
+    socket.once('close', () => this.workers.delete(socket));
+    this.options.acceptWorker(socket, remoteOf(request));
+  }
+}
+
+const restart = 'the coordinator stops';
+
+function createServer({ tls, headersMs = 5_000 }: ApiOptions): Server {
+  const limits = {
+    maxHeaderSize: 16 * 1024,
+    headersTimeout: headersMs,
+    requestTimeout: 2 * headersMs,
+    keepAliveTimeout: headersMs,
+    connectionsCheckingInterval: Math.min(1_000, headersMs),
+  };
+  if (!tls) return createHttp(limits);
+  try {
+    return createHttps({ ...limits, ...tls, handshakeTimeout: headersMs });
+  } catch (cause) {
+    const hint = 'both are PEM texts, and the key is the one that the certificate was made for';
+    throw new ShoalError('SH1322', 'the TLS certificate and its key cannot be used', { why: (cause as Error).message, hint, cause });
+  }
+}
+
+/** As it was written: what is no address must not throw. */
+function pathOf({ url = '/' }: IncomingMessage): string {
+  return url.split('?', 1)[0]!;
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0;
+}
+
+function busy(detail: string, retryAfter: number): Problem {
+  return { status: 503, code: 'SH3006', title: 'busy', detail, retryAfter };
 }
 
 function isLoopback(host: string): boolean {
