@@ -4,14 +4,20 @@
  * that the product uses, at the end that would listen there.
  *
  * It allows what the port allows: any order between messages, repeats after a throw. Carriers may lose messages
- * in a crash, never in this quiet weather.
+ * in a crash, never in quiet weather; the weather of the other tests is made by `faulty`.
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Broker, BrokerUnavailableError, type Listener, MessageTooLargeError } from './broker.ts';
+import { faulty } from './faulty.ts';
 
 export interface BrokerEnds {
   coordinator: Broker;
   worker: Broker;
+  /**
+   * The worker's end dies without a word, as after `kill -9`; resolves to the end of the process that takes its place.
+   * Where all ends are one object there is nothing to kill, and it is that object again.
+   */
+  loseWorker(): Promise<Broker>;
   /** Closes both ends and whatever carries between them. Called also when they are closed already. */
   close(): Promise<void>;
 }
@@ -236,6 +242,97 @@ export function brokerSuite(name: string, open: () => Promise<BrokerEnds>): void
       goOn.give();
       await closed;
       expect(order).toEqual(['handled', 'closed']);
+    });
+
+    test('a handle that throws half-way gets the whole batch again or none of it', async () => {
+      const batches: string[][] = [];
+      const started = signal();
+      const goOn = signal();
+      const failed = signal();
+      const over = signal();
+      await ends.worker.listen(workerAddress, async (batch) => {
+        batches.push(batch.map(text));
+        if (batches.length === 1) {
+          started.give();
+          await goOn.promise;
+        }
+        if (batches.length === 2) {
+          failed.give();
+          throw new Error('after the first of the batch');
+        }
+        if (batches.at(-1)!.includes('last')) over.give();
+      });
+      await ends.coordinator.send(workerAddress, [bytes('first')]);
+      await started.promise;
+      for (const message of ['a', 'b', 'c']) await ends.coordinator.send(workerAddress, [bytes(message)]);
+      goOn.give();
+      await failed.promise;
+      await ends.coordinator.send(workerAddress, [bytes('last')]);
+      await over.promise;
+      const later = batches.slice(2).flat();
+      const again = batches[1]!.filter((message) => later.includes(message));
+      expect([0, batches[1]!.length]).toContain(again.length);
+      for (const batch of batches) expect(new Set(batch).size).toBe(batch.length);
+    });
+
+    test('a crash between receipt and acknowledgement: the next one at that address hears what is said to it', async () => {
+      const dead = new Inbox();
+      const started = signal();
+      const goOn = signal();
+      const listener = await ends.worker.listen(workerAddress, async (batch) => {
+        dead.handle(batch);
+        started.give();
+        await goOn.promise;
+      });
+      const hello = new Inbox();
+      await ends.coordinator.listen('hello', hello.handle);
+      await ends.coordinator.send(workerAddress, [bytes('received')]);
+      await started.promise;
+      const next = await ends.loseWorker();
+      const closed = listener.close();
+      const inbox = new Inbox();
+      await next.listen(workerAddress, inbox.handle);
+      await next.send('hello', [bytes('in its place')]);
+      await hello.received(1);
+      await ends.coordinator.send(workerAddress, [bytes('to the next')]);
+      while (!inbox.messages.includes('to the next')) await inbox.received(inbox.messages.length + 1);
+      goOn.give();
+      await closed;
+      expect(dead.messages).toEqual(['received']);
+      expect(inbox.messages.filter((message) => message === 'received').length).toBeLessThanOrEqual(1);
+      expect(hello.messages).toEqual(['in its place']);
+    });
+
+    test.each([
+      ['lost (N02)', { loss: 0.3 }],
+      ['repeated up to five times (N03)', { duplication: 0.5 }],
+      ['late and in another order (N04)', { delay: 0.5 }],
+      ['all of that', { loss: 0.2, duplication: 0.3, delay: 0.3 }],
+    ])('messages that are %s: each copy on its way arrives whole, and nothing else does', async (_what, weather) => {
+      const inbox = new Inbox();
+      await ends.coordinator.listen('coordinator.1', inbox.handle);
+      const stormy = faulty(ends.worker, { seed: 11, ...weather });
+      const sent = Array.from({ length: 300 }, (_, i) => `message ${i}`);
+      for (const message of sent) await stormy.send('coordinator.1', [bytes(message.slice(0, 4)), bytes(message.slice(4))]);
+      await stormy.heal();
+      const { lost, repeated } = stormy.counts;
+      await inbox.received(sent.length - lost + repeated);
+      expect(lost + repeated + stormy.counts.delayed).toBeGreaterThan(30);
+      expect(new Set(inbox.messages).size).toBe(sent.length - lost);
+      expect(sent).toEqual(expect.arrayContaining([...new Set(inbox.messages)]));
+    });
+
+    test('a coordinator’s end that is closed hears nothing, refuses, and lets its listeners be closed', async () => {
+      const inbox = new Inbox();
+      const listener = await ends.coordinator.listen('hello', inbox.handle);
+      await ends.worker.send('hello', [bytes('in time')]);
+      await inbox.received(1);
+      await ends.coordinator.close();
+      await ends.worker.send('hello', [bytes('late')]).catch(() => undefined);
+      await expect(ends.coordinator.send(workerAddress, [bytes('late')])).rejects.toBeInstanceOf(BrokerUnavailableError);
+      await expect(ends.coordinator.listen('hello', () => undefined)).rejects.toBeInstanceOf(BrokerUnavailableError);
+      await Promise.all([listener.close(), ends.coordinator.close()]);
+      expect(inbox.messages).toEqual(['in time']);
     });
   });
 }

@@ -5,7 +5,7 @@ import { memoryBroker } from './memory.ts';
 
 brokerSuite('faulty, without faults', async () => {
   const broker = faulty(memoryBroker({ maxMessageBytes: 8 * 1024 * 1024 }), { seed: 1 });
-  return { coordinator: broker, worker: broker, close: () => broker.close() };
+  return { coordinator: broker, worker: broker, loseWorker: async () => broker, close: () => broker.close() };
 });
 
 /** Sends 0 … count-1 and returns what arrived, in order. */

@@ -5,7 +5,7 @@ import { memoryBroker } from './memory.ts';
 
 brokerSuite('memory', async () => {
   const broker = memoryBroker({ maxMessageBytes: 8 * 1024 * 1024 });
-  return { coordinator: broker, worker: broker, close: () => broker.close() };
+  return { coordinator: broker, worker: broker, loseWorker: async () => broker, close: () => broker.close() };
 });
 
 const message = (length: number, fill = 0): Uint8Array => new Uint8Array(length).fill(fill);
