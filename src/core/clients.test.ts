@@ -144,3 +144,46 @@ describe('clients', () => {
     expect(d.view(job)).toMatchObject({ state: 'failed', error: { code: 'SH5001' } });
   });
 });
+
+describe('a cancel in the very turn in which the last result came (A04)', () => {
+  const texts1 = ['x'];
+  for (const first of ['the result', 'the cancel'] as const) {
+    it(`${first} before it in the inbox wins, and both sides are told the same`, () => {
+      const d = new Driver();
+      d.hello();
+      const job = d.submit(jobSpec([stage()], { output: { stage: 0, take: 'one' } }), texts1);
+      const { term, serial, stage: at, attempt, ranges } = d.take();
+      const result = {
+        from: 'worker' as const,
+        message: {
+          kind: 'results' as const,
+          worker: 'w1',
+          incarnation: 'i1',
+          number: 1,
+          term,
+          serial,
+          job,
+          stage: at,
+          attempt,
+          ranges,
+          lengths: Uint32Array.of(1),
+          durations: Uint32Array.of(1),
+          body: [new Uint8Array([89])],
+        },
+      };
+      const cancel = {
+        from: 'client' as const,
+        session: 'c',
+        newId: '',
+        message: { kind: 'cancel' as const, request: 99, job, reason: 'no' },
+      };
+      d.turn(first === 'the result' ? [result, cancel] : [cancel, result]);
+      const state = first === 'the result' ? 'succeeded' : 'cancelled';
+      expect(d.view(job).state).toBe(state);
+      expect(d.told.find(({ message }) => message.kind === 'reply' && message.request === 99)!.message).toMatchObject({
+        value: { cancelled: state === 'cancelled', state },
+      });
+      expect(d.read(job)).toEqual(state === 'succeeded' ? ['Y'] : []);
+    });
+  }
+});

@@ -5,7 +5,7 @@ import { onOperator } from './operator.ts';
 import { openReader, readerKey } from './readers.ts';
 import { replay } from './replay.ts';
 import { attach } from './rows.ts';
-import { endJob } from './settle.ts';
+import { endJob, judge } from './settle.ts';
 import type { Job, State } from './state.ts';
 import type { Turn } from './turn.ts';
 import { jobView, stateOf } from './view.ts';
@@ -250,6 +250,8 @@ function seal(state: State, session: string, message: Extract<FromClient, { kind
 
 function cancel(state: State, session: string, message: Extract<FromClient, { kind: 'cancel' }>, turn: Turn): void {
   withJob(state, session, message, turn, (job) => {
+    // Its last result may have come in this very turn: then it is over, and the result is what it gives (A04).
+    if (job.outcome === undefined) judge(state, job, turn);
     const cancelled = job.outcome === undefined;
     if (cancelled) endJob(state, job, 'cancelled', message.reason, turn);
     turn.tell(session, { kind: 'reply', request: message.request, value: { cancelled, state: stateOf(job) } });

@@ -40,7 +40,8 @@ function canGoAtOnce(state: State, job: Job): boolean {
   return false;
 }
 
-function judge(state: State, job: Job, turn: Turn): void {
+/** Ends it if it is over. */
+export function judge(state: State, job: Job, turn: Turn): void {
   const broken = job.stages.find(hasTooManyFailures);
   if (broken) {
     const expired = broken.counts[TaskState.dead] === 0;

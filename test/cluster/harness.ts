@@ -118,7 +118,7 @@ export class TestCluster {
   }
 
   addWorker({ threads = 2, name = `w${++this.workerCount}`, args = [], address = this.address }: WorkerOptions = {}): Running {
-    const worker = this.run([
+    const own = [
       'worker',
       '--address',
       address,
@@ -128,7 +128,9 @@ export class TestCluster {
       String(threads),
       ...(args.includes('--allow-bundles') ? [] : ['--tasks', tasksFile]),
       ...args,
-    ]);
+    ];
+    // Through a proxy the coordinator's own address is not seen, by which the token would be found.
+    const worker = this.run(own, { SHOAL_TOKEN: this.token('worker') });
     this.workers.push(worker);
     return worker;
   }
