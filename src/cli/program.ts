@@ -2,7 +2,7 @@
  * The command line: verbs, their flags, help, and how wrong usage is answered. A verb's flags and what it does are in
  * a file of its own; this one reads the words and reports what went wrong.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { type Command, CommanderError, Option, program as root } from 'commander';
 import { ShoalError } from '../lib/errors.ts';
 import { painter } from '../lib/painter.ts';
@@ -11,12 +11,12 @@ import { defineCoordinator } from './coordinator.ts';
 import { defineDev } from './dev.ts';
 import { report } from './report.ts';
 import { defineRun } from './run.ts';
-import { nearest } from './similar.ts';
 import { defineSubmit } from './submit.ts';
+import { usageError } from './usage-error.ts';
 import { defineWorker } from './worker.ts';
 
 export async function cli(args: readonly string[]): Promise<void> {
-  const program = await buildProgram(args.find((word) => startsPrograms.has(word)));
+  const program = await buildProgram(args.find((word) => startsPrograms.has(word) || looksAtClusters.has(word)));
   dropFalseSwitches(program, process.env);
   const words = verbFirst(program, args);
   try {
@@ -24,13 +24,18 @@ export async function cli(args: readonly string[]): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return;
     const shown = error instanceof CommanderError ? usageError(error, program, words) : error;
-    report(shown, { json: args.includes('--json') || process.env.SHOAL_JSON !== undefined, color: colorChoice(args) });
+    const isJson = args.includes('--json') || process.env.SHOAL_JSON !== undefined;
+    const noun = words.length === 1 && !isJson && program.commands.find((command) => command.name() === words[0]);
+    if (noun && noun.commands.length > 0) process.stderr.write(noun.helpInformation());
+    else report(shown, { json: isJson, color: colorChoice(args) });
     process.exitCode = exitCodeOf(shown);
   }
 }
 
 /** They are what people wait for, and need nothing of what the other verbs load. */
 const startsPrograms = new Set(['run', 'submit', 'dev', 'coordinator', 'worker']);
+/** admin/define.ts defines them. */
+const looksAtClusters = new Set(['status', 'explain', 'doctor', 'jobs', 'tasks', 'workers', 'dlq', 'queues']);
 
 async function buildProgram(verb: string | undefined): Promise<Command> {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
@@ -50,7 +55,10 @@ async function buildProgram(verb: string | undefined): Promise<Command> {
   defineCoordinator(program.command('coordinator'));
   defineWorker(program.command('worker'));
   if (!startsPrograms.has(verb ?? '')) (await import('./admin/define.ts')).defineAdmin(program);
-  for (const leaf of leavesOf(program)) addCommonOptions(leaf);
+  for (const leaf of leavesOf(program)) {
+    addCommonOptions(leaf, startsPrograms.has(leaf.name()));
+    for (const option of leaf.options) addTwin(option);
+  }
   for (const command of everyCommand(program)) {
     command
       .exitOverride()
@@ -83,10 +91,12 @@ Every flag has an environment twin: --threads is SHOAL_THREADS.
 Exit codes: 0 success, 1 job failed or cancelled, 2 wrong usage, 3 cannot reach or authenticate,
             4 timed out waiting, 5 finished with tolerated failures, 130 and 143 interrupted`;
 
-function addCommonOptions(command: Command): void {
+function addCommonOptions(command: Command, isProgram: boolean): void {
+  const json = isProgram ? 'messages on stderr as JSON, one object a line' : 'the answer as JSON on stdout, messages as JSON on stderr';
+  const quiet = isProgram ? 'errors only: no progress, no task logs, no summary' : 'errors only; of a table the first column';
   command
-    .addOption(new Option('--json', 'messages on stderr as JSON, one object a line').env('SHOAL_JSON').helpGroup('Messages:'))
-    .addOption(new Option('--quiet', 'errors only: no progress, no task logs, no summary').env('SHOAL_QUIET').helpGroup('Messages:'))
+    .addOption(new Option('--json', json).env('SHOAL_JSON').helpGroup('Messages:'))
+    .addOption(new Option('--quiet', quiet).env('SHOAL_QUIET').helpGroup('Messages:'))
     .addOption(
       new Option('--color <when>', 'colours; auto: on a terminal, unless NO_COLOR is set')
         .choices(['auto', 'always', 'never'])
@@ -95,6 +105,13 @@ function addCommonOptions(command: Command): void {
         .helpGroup('Messages:'),
     )
     .helpOption('-h, --help', 'show this');
+}
+
+/** SHOAL_ADDRESS may also name a place that is no cluster, so that flags.ts reads it. */
+function addTwin(option: Option): void {
+  if (option.envVar === undefined && option.long !== undefined && option.long !== '--address') {
+    option.env(`SHOAL_${option.long.slice(2).replaceAll('-', '_').toUpperCase()}`);
+  }
 }
 
 /** Flags may stand before the verb; commander wants them behind it. */
@@ -131,62 +148,6 @@ function dropFalseSwitches(program: Command, env: NodeJS.ProcessEnv): void {
   }
 }
 
-function usageError(error: CommanderError, program: Command, words: readonly string[]): ShoalError {
-  const message = error.message.replace(/^error: /, '').replaceAll("'", '"');
-  const verbs = program.commands.map((command) => command.name());
-  const [first] = words;
-  const group = program.commands.find((command) => command.name() === first && command.commands.length > 0);
-  if (group) return groupError(error, group, words[1], message);
-  if (first === undefined || error.code === 'commander.help') {
-    return new ShoalError('SH1311', 'shoal needs a command', { why: `there is: ${verbs.join(', ')}`, hint: 'shoal --help' });
-  }
-  if (error.code === 'commander.unknownCommand' || (!first.startsWith('-') && !verbs.includes(first))) {
-    const near = nearest(first, [...verbs, 'help']);
-    const hint =
-      near.length > 0
-        ? `shoal ${near.join('\nshoal ')}`
-        : /\.[cm]?[jt]sx?$/.test(first) && existsSync(first)
-          ? `shoal run ${words.join(' ')}`
-          : 'shoal --help';
-    return new ShoalError('SH1311', `there is no command "${first}"`, { why: `there is: ${verbs.join(', ')}`, hint });
-  }
-  const verb = program.commands.find((command) => command.name() === first);
-  const help = verb ? `shoal ${first} --help` : 'shoal --help';
-  if (error.code === 'commander.unknownOption') {
-    const wrong = /"(-[^"=]*)/.exec(message)?.[1] ?? '';
-    const flags = (verb ?? program).options.flatMap((option) => option.long ?? []);
-    const near = nearest(wrong, [...flags, '--help'], (name) => name.replace(/^-+/, ''));
-    return new ShoalError('SH1311', `there is no flag ${wrong}`, {
-      ...(verb && { why: `${first} knows ${flags.join(' ')}` }),
-      hint: near.length > 0 ? `${near.join(' or ')}` : help,
-    });
-  }
-  return new ShoalError('SH1311', message, { hint: help });
-}
-
-/** `shoal jobs lst`. */
-function groupError(error: CommanderError, group: Command, word: string | undefined, message: string): ShoalError {
-  const noun = group.name();
-  const verbs = group.commands.map((command) => command.name());
-  const why = `there is: ${verbs.map((verb) => `${noun} ${verb}`).join(', ')}`;
-  const leaf = group.commands.find((command) => command.name() === word);
-  if (word === undefined || word.startsWith('-'))
-    return new ShoalError('SH1311', `shoal ${noun} needs a verb`, { why, hint: `shoal ${noun} --help` });
-  if (!leaf) {
-    const near = nearest(word, verbs);
-    const hint = near.length > 0 ? near.map((verb) => `shoal ${noun} ${verb}`).join('\n') : `shoal ${noun} --help`;
-    return new ShoalError('SH1311', `there is no command "${noun} ${word}"`, { why, hint });
-  }
-  if (error.code !== 'commander.unknownOption') return new ShoalError('SH1311', message, { hint: `shoal ${noun} ${word} --help` });
-  const wrong = /"(-[^"=]*)/.exec(message)?.[1] ?? '';
-  const flags = leaf.options.flatMap((option) => option.long ?? []);
-  const near = nearest(wrong, [...flags, '--help'], (name) => name.replace(/^-+/, ''));
-  return new ShoalError('SH1311', `there is no flag ${wrong}`, {
-    why: `${noun} ${word} knows ${flags.join(' ')}`,
-    hint: near.length > 0 ? near.join(' or ') : `shoal ${noun} ${word} --help`,
-  });
-}
-
 function colorChoice(args: readonly string[]): 'auto' | 'always' | 'never' {
   const said = /--color[= ](always|never)/.exec(args.join(' '))?.[1] ?? process.env.SHOAL_COLOR;
   return said === 'always' || said === 'never' ? said : 'auto';
@@ -195,6 +156,7 @@ function colorChoice(args: readonly string[]): 'auto' | 'always' | 'never' {
 /** What went wrong before any job could say so itself. */
 function exitCodeOf(error: unknown): number {
   const code = error instanceof ShoalError ? error.code : '';
+  if (code === 'SH1405') return 4;
   if (code.startsWith('SH3')) return 3;
-  return code.startsWith('SH13') ? 2 : 1;
+  return /^SH1[123]/.test(code) ? 2 : 1;
 }

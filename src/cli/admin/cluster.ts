@@ -1,10 +1,12 @@
 /** A command's line to the coordinator, and the things that people name on the command line. */
 import { Connection } from '../../client/connection.ts';
 import { openRemoteSession } from '../../client/remote/session.ts';
-import type { JobPage } from '../../core/answers.ts';
+import type { JobPage, TaskPage } from '../../core/answers.ts';
 import type { JobView } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
+import { printableLine } from '../../lib/printable.ts';
 import { type ClusterFlags, type Target, targetOf } from '../flags.ts';
+import { jsonText } from '../json-text.ts';
 import { watchPipes } from '../run-program.ts';
 import { Output, type OutputFlags } from './output.ts';
 
@@ -20,7 +22,7 @@ export interface Admin {
 export async function withCluster(flags: AdminFlags, act: (admin: Admin) => Promise<void>): Promise<void> {
   watchPipes();
   const target = targetOf(flags, ['admin', 'client+bundles', 'client', 'read-only']);
-  const session = await openRemoteSession({ ...target, attempts: 2 });
+  const session = await openRemoteSession({ ...target, attempts: 2, onState: (state, why) => tellLine(flags, target, state, why) });
   const connection = new Connection(session);
   try {
     await act({ connection, output: new Output(flags), target });
@@ -29,23 +31,38 @@ export async function withCluster(flags: AdminFlags, act: (admin: Admin) => Prom
   }
 }
 
-const prefixMin = 4;
+/** Nothing waits in silence. */
+function tellLine({ json, quiet }: AdminFlags, { address }: Target, state: 'away' | 'back', why: string): void {
+  if (quiet) return;
+  const text =
+    state === 'back' ? `the coordinator at ${address} is back` : `no line to the coordinator at ${address} (${why}); still trying`;
+  process.stderr.write(`${json ? jsonText({ type: state, address, why }) : `shoal: ${printableLine(text)}`}\n`);
+}
+
+const idPattern = /^[0-9a-z]{26}$/;
+const prefixPattern = /^[0-9a-z]{4,25}$/;
 const pageJobs = 1_000;
+const matchesNamedMax = 5;
 
 /** By its id, its key, or the beginning of its id if no other begins so. SH1401, SH1411. */
-export async function findJob({ connection }: Admin, name: string): Promise<JobView> {
-  const byId = await tryTo(() => connection.request<JobView>({ kind: 'query', job: name }));
+export async function findJob({ connection }: Pick<Admin, 'connection'>, name: string): Promise<JobView> {
+  const id = name.toLowerCase();
+  const byId = idPattern.test(id) && (await tryTo(() => connection.request<JobView>({ kind: 'query', job: id })));
   if (byId) return byId;
-  const byKey = await tryTo(() => connection.request<{ job: string }>({ kind: 'find', key: name }));
+  const byKey = name !== '' && (await tryTo(() => connection.request<{ job: string }>({ kind: 'find', key: name })));
   if (byKey) return connection.request<JobView>({ kind: 'query', job: byKey.job });
-  const matches = name.length >= prefixMin ? await jobsBeginning(connection, name) : [];
+  const matches = prefixPattern.test(id) ? await jobsBeginning(connection, id) : [];
   if (matches.length === 1) return matches[0]!;
   if (matches.length > 1) {
-    throw new ShoalError('SH1411', `several jobs begin with ${name}`, {
-      why: matches.map((view) => `${view.job} (${view.name})`).join(', '),
-    });
+    const named = matches.slice(0, matchesNamedMax).map((view) => `${view.job} (${view.name})`);
+    const more = matches.length > matchesNamedMax ? ` and ${matches.length - matchesNamedMax} more` : '';
+    throw new ShoalError('SH1411', `several jobs begin with ${name}`, { why: `${named.join(', ')}${more}`, hint: 'give more of its id' });
   }
-  throw new ShoalError('SH1401', `there is no job ${name}`, {
+  throw noSuchJob(name);
+}
+
+function noSuchJob(name: string): ShoalError {
+  return new ShoalError('SH1401', `there is no job ${name}`, {
     why: 'no id begins so and no job has that key, or it has been deleted or has outlived its keepResults',
     hint: 'shoal jobs list',
   });
@@ -76,17 +93,34 @@ export interface TaskName {
   index: number;
 }
 
-/** `JOB/STAGE/INDEX`, or undefined where it names a job. */
-export async function findTask(admin: Admin, name: string): Promise<TaskName | undefined> {
-  const match = /^(.+)\/(\d+)\/(\d+)$/.exec(name);
-  if (!match) return undefined;
-  const { job } = await findJob(admin, match[1]!);
-  return { job, stage: Number(match[2]), index: Number(match[3]) };
+/** A job, or a task of it: `JOB/STAGE/INDEX`, or `JOB INDEX`, which is in the job's first stage of tasks. */
+export async function findSubject(admin: Admin, name: string, index?: string): Promise<TaskName | { job: string }> {
+  if (index !== undefined) return taskOfFirstStage(admin, name, index);
+  const [, job, stage, place] = /^(.+)\/(\d+)\/(\d+)$/.exec(name) ?? [];
+  // Keys may look like that too.
+  const owner = job === undefined ? undefined : await tryTo(() => findJob(admin, job));
+  if (!owner) return { job: (await findJob(admin, name)).job };
+  return { job: owner.job, stage: Number(stage), index: Number(place) };
 }
 
-/** SH1311 if it names no task. */
-export async function needTask(admin: Admin, name: string): Promise<TaskName> {
-  const task = await findTask(admin, name);
-  if (task) return task;
-  throw new ShoalError('SH1311', `"${name}" names no task`, { why: 'a task is JOB/STAGE/INDEX', hint: 'shoal tasks list JOB' });
+/** As `findSubject`, where it has to be a task. SH1311 if it is not. */
+export async function findTask(admin: Admin, name: string, index?: string): Promise<TaskName> {
+  const subject = await findSubject(admin, name, index);
+  if ('stage' in subject) return subject;
+  throw new ShoalError('SH1311', `"${name}" names no task`, {
+    why: `a task is JOB/STAGE/INDEX, or JOB INDEX`,
+    hint: `shoal tasks list ${subject.job}`,
+  });
+}
+
+async function taskOfFirstStage(admin: Admin, name: string, index: string): Promise<TaskName> {
+  if (!/^\d{1,10}$/.test(index)) throw new ShoalError('SH1311', `"${index}" is no index of a task`, { why: 'it is a whole number from 0' });
+  const { job } = await findJob(admin, name);
+  const { tasks } = await admin.connection.request<TaskPage>({ kind: 'listTasks', job, limit: 1 });
+  return { job, stage: tasks[0]?.stage ?? 0, index: Number(index) };
+}
+
+/** As a person would type it. */
+export function taskNameOf({ job, stage, index }: TaskName): string {
+  return `${job}/${stage}/${index}`;
 }

@@ -1,17 +1,13 @@
-/** `shoal jobs …` */
+/** `shoal jobs …`: what there is, and what is done to it. Waiting for a job is in job-follow.ts. */
 import { type Command, Option } from 'commander';
-import { ClusterHandle } from '../../client/cluster.ts';
-import { jobViews } from '../../client/progress.ts';
-import { jobError } from '../../client/task-error.ts';
 import type { JobPage } from '../../core/answers.ts';
-import type { JobState, JobView, LogLine, ReplayReply } from '../../core/messages.ts';
-import { ShoalError } from '../../lib/errors.ts';
-import { createProgress, type ProgressMode, progressModes } from '../../lib/progress-bar.ts';
+import type { JobState, JobView, ReplayReply } from '../../core/messages.ts';
+import { type ProgressMode, progressModes } from '../../lib/progress-bar.ts';
 import { duration } from '../flags.ts';
-import { report } from '../report.ts';
-import { logPrinter } from '../run-program.ts';
 import { type Admin, type AdminFlags, findJob, withCluster } from './cluster.ts';
-import { ago, type Column, plainValue, span } from './output.ts';
+import { logs, result, watch } from './job-follow.ts';
+import { type PageFlags, pageOptions, stateOption } from './options.ts';
+import { ago, type Column, span } from './output.ts';
 
 const states: readonly JobState[] = ['queued', 'running', 'succeeded', 'failed', 'cancelled', 'expired'];
 
@@ -19,12 +15,9 @@ export function defineJobs(group: Command): void {
   group
     .summary('list, watch, read, cancel and replay jobs')
     .description('Jobs are named by their id, the beginning of it, or their idempotency key.');
-  group
-    .command('list')
-    .summary('jobs, newest first')
-    .addOption(new Option('--state <state...>', 'only these').choices([...states]))
-    .addOption(new Option('--limit <count>', 'at most so many').default(50).argParser(Number))
-    .action((flags: AdminFlags & { state?: JobState[]; limit: number }) => withCluster(flags, (admin) => list(admin, flags)));
+  const listing = group.command('list').summary('jobs, newest first').addOption(stateOption(states));
+  for (const option of pageOptions()) listing.addOption(option);
+  listing.action((flags: ListFlags) => withCluster(flags, (admin) => list(admin, flags)));
   group
     .command('get')
     .summary('one job')
@@ -66,6 +59,8 @@ export function defineJobs(group: Command): void {
     .action((name: string, flags: AdminFlags) => withCluster(flags, (admin) => remove(admin, name)));
 }
 
+type ListFlags = AdminFlags & PageFlags & { state?: JobState[] };
+
 const columns: readonly Column<JobView>[] = [
   { title: 'job', of: ({ job }) => job },
   { title: 'name', of: ({ name }) => name },
@@ -83,17 +78,13 @@ function paintState(state: JobState, text: string, paint: Admin['output']['paint
   return state === 'cancelled' ? paint.yellow(text) : state === 'running' ? paint.cyan(text) : text;
 }
 
-async function list({ connection, output }: Admin, { state, limit }: { state?: JobState[]; limit: number }): Promise<void> {
-  const page = await connection.request<JobPage>({ kind: 'listJobs', limit: limitOf(limit), ...(state && { states: state }) });
+async function list({ connection, output }: Admin, { state, limit, after }: ListFlags): Promise<void> {
+  const which = { ...(state && { states: state }), ...(after !== undefined && { after }) };
+  const page = await connection.request<JobPage>({ kind: 'listJobs', limit, ...which });
   output.give(page, () => {
-    output.table(page.jobs, columns, 'there are no jobs');
-    if (page.next !== undefined) output.note('there are more: --limit');
+    output.table(page.jobs, columns, 'there are no such jobs');
+    if (page.next !== undefined) output.note(`there are more: --limit N, or --after ${page.next}`);
   });
-}
-
-export function limitOf(limit: number): number {
-  if (Number.isInteger(limit) && limit >= 1 && limit <= 10_000) return limit;
-  throw new ShoalError('SH1311', '--limit is no whole number from 1 to 10000');
 }
 
 async function get(admin: Admin, name: string): Promise<void> {
@@ -133,82 +124,27 @@ function showJob(output: Admin['output'], view: JobView): void {
   ]);
 }
 
-async function watch(admin: Admin, name: string, flags: AdminFlags & { progress: ProgressMode }): Promise<void> {
-  const { job, name: title } = await findJob(admin, name);
-  const mode = flags.quiet || (flags.json && flags.progress === 'auto') ? 'none' : flags.progress;
-  const progress = createProgress({ mode, color: flags.color });
-  let last: JobView | undefined;
-  async function* seen(): AsyncGenerator<JobView> {
-    for await (const view of jobViews(admin.connection, job, 500)) {
-      last = view;
-      yield view;
-    }
-  }
-  await progress.follow(title, seen(), true);
-  if (!last) return;
-  if (flags.json) admin.output.give(last, () => undefined);
-  const error = jobError(last);
-  if (error) report(error, { json: flags.json === true, color: flags.color });
-  process.exitCode = error ? 1 : last.failed > 0 ? 5 : 0;
-}
-
-async function result(admin: Admin, name: string, { timeout }: { timeout?: number }): Promise<void> {
-  const { job } = await findJob(admin, name);
-  const { target } = admin;
-  const cluster = new ClusterHandle(target.address, { from: target.from, ...(target.token && { token: target.token }) });
-  try {
-    const handle = await cluster.job<unknown>(job);
-    const value = await handle.result(timeout === undefined ? {} : { timeout });
-    const isMany = (await admin.connection.request<JobView>({ kind: 'query', job })).output?.take === 'all';
-    for (const each of isMany && Array.isArray(value) ? value : [value]) process.stdout.write(`${JSON.stringify(plainValue(each))}\n`);
-  } finally {
-    await cluster.close();
-  }
-}
-
-async function logs(admin: Admin, name: string, flags: AdminFlags & { follow?: boolean }): Promise<void> {
-  const { job } = await findJob(admin, name);
-  const print = flags.json ? jsonLine : peopleLine(flags);
-  await new Promise<void>((resolve, reject) => {
-    const sink = {
-      lines: (lines: readonly LogLine[]) => lines.forEach(print),
-      end: (error: ShoalError | undefined) => (error ? reject(error) : resolve()),
-    };
-    admin.connection.readLogs(job, sink, flags.follow === true);
-  });
-}
-
-function jsonLine({ wallMs, ...line }: LogLine): void {
-  process.stdout.write(`${JSON.stringify({ time: new Date(wallMs).toISOString(), ...line })}\n`);
-}
-
-/** As `run` and `submit` show them, but on stdout: here they are what was asked for. */
-function peopleLine(flags: AdminFlags): (line: LogLine) => void {
-  const terminal = { print: (text: string) => void process.stdout.write(`${text}\n`) };
-  return logPrinter({ terminal } as Parameters<typeof logPrinter>[0], { color: flags.color });
-}
-
 async function cancel(admin: Admin, name: string, reason: string): Promise<void> {
   const { job } = await findJob(admin, name);
   const { connection, output } = admin;
   const answer = await connection.request<{ cancelled: boolean; state: JobState }>({ kind: 'cancel', job, reason });
-  output.give({ job, ...answer }, () =>
-    output.line(answer.cancelled ? `${job} is cancelled` : `${job} had ended already: ${answer.state}`),
-  );
+  output.did({ job, ...answer }, answer.cancelled ? `${job} is cancelled` : `${job} had ended already: ${answer.state}`);
 }
 
 async function replay(admin: Admin, name: string): Promise<void> {
   const { job } = await findJob(admin, name);
   const { connection, output } = admin;
   const { replayed } = await connection.request<ReplayReply>({ kind: 'replay', job });
-  output.give({ job, replayed }, () =>
-    output.line(replayed === 0 ? `${job} has nothing to replay` : `${replayed} tasks of ${job} run again`),
-  );
+  output.did({ job, replayed }, replayed === 0 ? `${job} has nothing to replay` : `${tasksOf(replayed)} of ${job} run again`);
 }
 
 async function remove(admin: Admin, name: string): Promise<void> {
   const { job } = await findJob(admin, name);
   const { connection, output } = admin;
   await connection.request({ kind: 'deleteJob', job });
-  output.give({ job, deleted: true }, () => output.line(`${job} is deleted`));
+  output.did({ job, deleted: true }, `${job} is deleted`);
+}
+
+function tasksOf(count: number): string {
+  return count === 1 ? '1 task' : `${count} tasks`;
 }

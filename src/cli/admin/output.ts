@@ -1,8 +1,14 @@
-/** How answers are shown: a table or a few lines for people, one JSON document for programs. Data goes to stdout alone. */
-
+/**
+ * How answers are shown: a table or a few lines for people, one JSON document for programs.
+ *
+ * 1. Data goes to stdout and nothing else does; what is said about it goes to stderr.
+ * 2. Text that came from users is escaped before it is measured, cut or painted (X13).
+ * 3. `--quiet` leaves the first column of a table, for `xargs`, and nothing of a deed that was done.
+ */
 import { type Painter, painter } from '../../lib/painter.ts';
 import { printableLine } from '../../lib/printable.ts';
 import { cutTo, wantsColor, widthOf } from '../../lib/terminal.ts';
+import { jsonText } from '../json-text.ts';
 
 export interface OutputFlags {
   json?: boolean;
@@ -31,12 +37,25 @@ export class Output {
 
   /** `show` draws the same for people. */
   give(data: unknown, show: () => void): void {
-    if (this.isJson) process.stdout.write(`${JSON.stringify(data)}\n`);
+    if (this.isJson) this.line(jsonText(data));
     else show();
+  }
+
+  /** What was done, in one sentence. */
+  did(data: unknown, sentence: string): void {
+    this.give(data, () => {
+      if (!this.isQuiet) this.line(printableLine(sentence));
+    });
   }
 
   line(text = ''): void {
     process.stdout.write(`${text}\n`);
+  }
+
+  /** What can be done about something, a line each. */
+  advice(indent: number, advice: string | undefined): void {
+    if (advice === undefined) return;
+    for (const line of advice.split('\n')) this.line(`${' '.repeat(indent)}${this.paint.dim('try')} ${printableLine(line)}`);
   }
 
   /** Names and values, one a line; undefined values are left out. */
@@ -50,39 +69,51 @@ export class Output {
     }
   }
 
-  /** Where there is nothing, a word on stderr says so. */
+  /** Where there is nothing, a word on stderr says so. The first column is what a row goes by. */
   table<R>(rows: readonly R[], columns: readonly Column<R>[], nothing: string): void {
     if (rows.length === 0) {
       this.note(nothing);
       return;
     }
     const cells = rows.map((row) => columns.map((column) => printableLine(column.of(row))));
-    const widths = columns.map((column, at) => Math.max(column.title.length, ...cells.map((line) => widthOf(line[at]!))));
-    this.line(this.cut(columns.map((column, at) => this.paint.bold(pad(column.title, widths[at]!, column.isNumber))).join('  ')));
+    if (this.isQuiet) {
+      for (const [name] of cells) this.line(name);
+      return;
+    }
+    const titles = columns.map(({ title }) => title);
+    const widths = columns.map((_, at) => [titles, ...cells].reduce((most, line) => Math.max(most, widthOf(line[at]!)), 0));
+    this.row(titles, columns, widths, (text) => this.paint.bold(text));
     cells.forEach((line, rowAt) => {
-      const parts = columns.map((column, at) => {
-        const text = pad(line[at]!, widths[at]!, column.isNumber);
-        return column.paint ? column.paint(text, rows[rowAt]!, this.paint) : text;
-      });
-      this.line(this.cut(parts.join('  ').trimEnd()));
+      this.row(line, columns, widths, (text, { paint }) => paint?.(text, rows[rowAt]!, this.paint) ?? text);
     });
   }
 
   /** For people only, on stderr. */
   note(text: string): void {
-    if (!this.isQuiet && !this.isJson) process.stderr.write(`${text}\n`);
+    if (!this.isQuiet && !this.isJson) process.stderr.write(`${printableLine(text)}\n`);
   }
 
-  /** Only a terminal has an edge; a file gets whole lines. */
-  private cut(line: string): string {
-    const { columns } = process.stdout;
-    return process.stdout.isTTY && columns ? cutTo(line, columns) : line;
+  /** Cut before it is painted, at the edge of a terminal; a file gets whole lines. */
+  private row<R>(
+    cells: readonly string[],
+    columns: readonly Column<R>[],
+    widths: readonly number[],
+    paint: (text: string, column: Column<R>) => string,
+  ): void {
+    let left = process.stdout.isTTY ? process.stdout.columns || Number.POSITIVE_INFINITY : Number.POSITIVE_INFINITY;
+    let line = '';
+    for (const [at, column] of columns.entries()) {
+      const gap = at === 0 ? '' : '  ';
+      left -= gap.length;
+      if (left < 1) break;
+      const width = Math.min(left, widths[at]!);
+      const text = cutTo(cells[at]!, width);
+      const space = ' '.repeat(width - widthOf(text));
+      line += gap + (column.isNumber ? space : '') + paint(text, column) + (column.isNumber ? '' : space);
+      left -= width;
+    }
+    this.line(line.trimEnd());
   }
-}
-
-function pad(text: string, width: number, isNumber = false): string {
-  const space = ' '.repeat(Math.max(0, width - widthOf(text)));
-  return isNumber ? space + text : text + space;
 }
 
 /** `3 min ago`. */
@@ -101,18 +132,4 @@ export function span(ms: number): string {
 export function size(bytes: number): string {
   if (bytes < 2 ** 20) return `${Math.round(bytes / 2 ** 10)} KiB`;
   return bytes < 10 * 2 ** 30 ? `${Math.round(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-}
-
-/** A value of a task as JSON can say it: what JSON does not know becomes what comes nearest. */
-export function plainValue(value: unknown): unknown {
-  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
-  if (typeof value !== 'object' || value === null) return value === undefined ? null : value;
-  if (value instanceof Date) return value.toISOString();
-  if (value instanceof Map) return [...value].map(([key, each]) => [plainValue(key), plainValue(each)]);
-  if (value instanceof Set) return [...value].map(plainValue);
-  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
-  if (ArrayBuffer.isView(value)) return Array.from(value as unknown as ArrayLike<unknown>, plainValue);
-  if (value instanceof Error) return { name: value.name, message: value.message };
-  if (Array.isArray(value)) return value.map(plainValue);
-  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, plainValue(each)]));
 }

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { ClusterView, Explanation } from '../../core/answers.ts';
 import { printableLine } from '../../lib/printable.ts';
-import { type Admin, type AdminFlags, findJob, findTask, withCluster } from './cluster.ts';
+import { type Admin, type AdminFlags, findSubject, withCluster } from './cluster.ts';
 import { ago } from './output.ts';
 
 export function defineStatus(command: Command): void {
@@ -15,7 +15,8 @@ export function defineExplain(command: Command): void {
   command
     .summary('why a job or a task waits, or why it failed, and what to do')
     .argument('<job|task>', 'a job, or a task as JOB/STAGE/INDEX')
-    .action((name: string, flags: AdminFlags) => withCluster(flags, (admin) => explain(admin, name)));
+    .argument('[index]', 'a task of the job')
+    .action((name: string, index: string | undefined, flags: AdminFlags) => withCluster(flags, (admin) => explain(admin, name, index)));
 }
 
 const survives = { none: 'nothing survives it', host: 'durable on its disk', replicated: 'replicated' } as const;
@@ -45,22 +46,21 @@ async function status({ connection, output, target }: Admin): Promise<void> {
     if (problems.length === 0) output.line(output.paint.green('no problems'));
     for (const { what, try: advice } of problems) {
       output.line(`${output.paint.yellow('!')} ${printableLine(what)}`);
-      if (advice !== undefined) for (const line of advice.split('\n')) output.line(`    ${output.paint.dim('try')} ${printableLine(line)}`);
+      output.advice(4, advice);
     }
     if (workers.live === 0 && problems.length === 0) output.line(`  next: shoal worker --address ${target.address} --allow-bundles`);
   });
 }
 
-async function explain(admin: Admin, name: string): Promise<void> {
+async function explain(admin: Admin, name: string, index: string | undefined): Promise<void> {
   const { connection, output } = admin;
-  const at = (await findTask(admin, name)) ?? { job: (await findJob(admin, name)).job };
+  const at = await findSubject(admin, name, index);
   const answer = await connection.request<Explanation>({ kind: 'explain', ...at });
   output.give(answer, () => {
     output.line(printableLine(answer.summary));
     for (const { what, try: advice } of answer.reasons) {
       output.line(`  - ${printableLine(what)}`);
-      if (advice !== undefined)
-        for (const line of advice.split('\n')) output.line(`      ${output.paint.dim('try')} ${printableLine(line)}`);
+      output.advice(6, advice);
     }
   });
 }

@@ -1,30 +1,23 @@
 /** `shoal tasks …` and `shoal dlq …` */
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { TaskPage, TaskStateName, TaskView } from '../../core/answers.ts';
 import type { DeadLetter, ReplayReply } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
-import { type Admin, type AdminFlags, findJob, findTask, needTask, withCluster } from './cluster.ts';
-import { limitOf } from './jobs.ts';
+import { type Admin, type AdminFlags, findJob, findSubject, findTask, type TaskName, taskNameOf, withCluster } from './cluster.ts';
+import { limitOption, type PageFlags, pageOptions, stateOption } from './options.ts';
 import { ago, type Column, span } from './output.ts';
 
 const states: readonly TaskStateName[] = ['waiting', 'ready', 'running', 'delayed', 'done', 'dead', 'skipped', 'cancelled', 'expired'];
 
+type ListFlags = AdminFlags & PageFlags & { state?: TaskStateName[] };
+type OnTask = (admin: Admin, name: string, index: string | undefined) => Promise<void>;
+
 export function defineTasks(group: Command): void {
   group.summary('look at the tasks of a job').description('A task is named JOB/STAGE/INDEX.');
-  group
-    .command('list')
-    .summary('tasks of a job, in order')
-    .argument('<job>')
-    .addOption(new Option('--state <state...>', 'only these').choices([...states]))
-    .addOption(new Option('--limit <count>', 'at most so many').default(50).argParser(Number))
-    .action((name: string, flags: AdminFlags & { state?: TaskStateName[]; limit: number }) =>
-      withCluster(flags, (admin) => list(admin, name, flags)),
-    );
-  group
-    .command('get')
-    .summary('one task, with the story of its attempts')
-    .argument('<task>')
-    .action((name: string, flags: AdminFlags) => withCluster(flags, (admin) => get(admin, name)));
+  const listing = group.command('list').summary('tasks of a job, in order').argument('<job>').addOption(stateOption(states));
+  for (const option of pageOptions()) listing.addOption(option);
+  listing.action((name: string, flags: ListFlags) => withCluster(flags, (admin) => list(admin, name, flags)));
+  defineOnTask(group.command('get').summary('one task, with the story of its attempts'), '<task>', get);
 }
 
 export function defineDeadLetters(group: Command): void {
@@ -35,25 +28,20 @@ export function defineDeadLetters(group: Command): void {
     .command('list')
     .summary('dead letters of a job, or of all')
     .argument('[job]')
-    .addOption(new Option('--limit <count>', 'at most so many').default(50).argParser(Number))
+    .addOption(limitOption())
     .action((name: string | undefined, flags: AdminFlags & { limit: number }) =>
       withCluster(flags, (admin) => letters(admin, name, flags.limit)),
     );
-  group
-    .command('get')
-    .summary('one dead letter, with the story of its attempts')
-    .argument('<task>')
-    .action((name: string, flags: AdminFlags) => withCluster(flags, (admin) => letter(admin, name)));
-  group
-    .command('replay')
-    .summary('give a dead letter, or all of a job, new tries')
-    .argument('<job|task>')
-    .action((name: string, flags: AdminFlags) => withCluster(flags, (admin) => replay(admin, name)));
-  group
-    .command('purge')
-    .summary('forget a dead letter, or all of a job')
-    .argument('<job|task>')
-    .action((name: string, flags: AdminFlags) => withCluster(flags, (admin) => purge(admin, name)));
+  defineOnTask(group.command('get').summary('one dead letter, with the story of its attempts'), '<task>', letter);
+  defineOnTask(group.command('replay').summary('give a dead letter, or all of a job, new tries'), '<job|task>', replay);
+  defineOnTask(group.command('purge').summary('forget a dead letter, or all of a job'), '<job|task>', purge);
+}
+
+function defineOnTask(command: Command, subject: '<task>' | '<job|task>', act: OnTask): void {
+  command
+    .argument(subject, 'a task is JOB/STAGE/INDEX')
+    .argument('[index]', 'a task of the job')
+    .action((name: string, index: string | undefined, flags: AdminFlags) => withCluster(flags, (admin) => act(admin, name, index)));
 }
 
 const taskColumns: readonly Column<TaskView>[] = [
@@ -66,18 +54,19 @@ const taskColumns: readonly Column<TaskView>[] = [
   { title: 'error', of: ({ failure }) => failure?.error.message ?? '' },
 ];
 
-async function list(admin: Admin, name: string, { state, limit }: { state?: TaskStateName[]; limit: number }): Promise<void> {
+async function list(admin: Admin, name: string, { state, limit, after }: ListFlags): Promise<void> {
   const { job } = await findJob(admin, name);
   const { connection, output } = admin;
-  const page = await connection.request<TaskPage>({ kind: 'listTasks', job, limit: limitOf(limit), ...(state && { states: state }) });
+  const which = { ...(state && { states: state }), ...(after !== undefined && { after }) };
+  const page = await connection.request<TaskPage>({ kind: 'listTasks', job, limit, ...which });
   output.give(page, () => {
     output.table(page.tasks, taskColumns, 'there are no such tasks');
-    if (page.next !== undefined) output.note('there are more: --limit');
+    if (page.next !== undefined) output.note(`there are more: --limit N, or --after ${page.next}`);
   });
 }
 
-async function get(admin: Admin, name: string): Promise<void> {
-  const at = await needTask(admin, name);
+async function get(admin: Admin, name: string, index: string | undefined): Promise<void> {
+  const at = await findTask(admin, name, index);
   const { connection, output } = admin;
   const task = await connection.request<TaskView>({ kind: 'getTask', ...at });
   output.give(task, () => {
@@ -89,6 +78,7 @@ async function get(admin: Admin, name: string): Promise<void> {
       ['took', task.durationMs === undefined ? undefined : span(task.durationMs)],
       ['next', task.notBeforeWallMs === undefined ? undefined : `in ${span(Math.max(0, task.notBeforeWallMs - Date.now()))}`],
       ['error', task.failure && `${task.failure.error.message} (${task.failure.code})`],
+      ['stack', task.failure?.error.stack],
     ]);
     showHistory(output, task.history);
   });
@@ -122,38 +112,51 @@ const letterColumns: readonly Column<DeadLetter>[] = [
 async function letters(admin: Admin, name: string | undefined, limit: number): Promise<void> {
   const { connection, output } = admin;
   const job = name === undefined ? undefined : (await findJob(admin, name)).job;
-  const found = await connection.request<DeadLetter[]>({ kind: 'deadLetters', limit: limitOf(limit), ...(job !== undefined && { job }) });
-  output.give({ letters: found }, () => output.table(found, letterColumns, 'there are no dead letters'));
+  const found = await connection.request<DeadLetter[]>({ kind: 'deadLetters', limit, ...(job !== undefined && { job }) });
+  output.give({ letters: found }, () => {
+    output.table(found, letterColumns, 'there are no dead letters');
+    if (found.length === limit) output.note('there may be more: --limit N');
+  });
 }
 
-async function letter(admin: Admin, name: string): Promise<void> {
-  const at = await needTask(admin, name);
+async function letter(admin: Admin, name: string, index: string | undefined): Promise<void> {
+  const at = await findTask(admin, name, index);
   const { connection, output } = admin;
-  const found = (await connection.request<DeadLetter[]>({ kind: 'deadLetters', job: at.job })).find(
-    ({ stage, index }) => stage === at.stage && index === at.index,
-  );
-  if (!found) throw new ShoalError('SH1412', `${name} is no dead letter`, { hint: `shoal tasks get ${name}` });
+  const found = await connection.request<TaskView>({ kind: 'getTask', ...at });
+  if (found.state !== 'dead' || !found.failure)
+    throw new ShoalError('SH1412', `${taskNameOf(at)} is no dead letter`, { hint: `shoal tasks get ${taskNameOf(at)}` });
+  const { failure } = found;
   output.give(found, () => {
     output.pairs([
-      ['task', `${found.job}/${found.stage}/${found.index} (${found.label})`],
-      ['attempts', String(found.attempts)],
-      ['error', `${found.error.message} (${found.code})`],
-      ['stack', found.error.stack],
+      ['task', `${found.id} (${found.task}[${found.index}])`],
+      ['attempts', String(found.attempt)],
+      ['error', `${failure.error.message} (${failure.code})`],
+      ['stack', failure.error.stack],
     ]);
     showHistory(output, found.history);
   });
 }
 
-async function replay(admin: Admin, name: string): Promise<void> {
+async function replay(admin: Admin, name: string, index: string | undefined): Promise<void> {
   const { connection, output } = admin;
-  const at = (await findTask(admin, name)) ?? { job: (await findJob(admin, name)).job };
-  const { replayed } = await connection.request<ReplayReply>({ kind: 'replay', ...at });
-  output.give({ ...at, replayed }, () => output.line(replayed === 0 ? `${name} has nothing to replay` : `${replayed} tasks run again`));
+  const at = await findSubject(admin, name, index);
+  const expected = 'stage' in at ? await expectation(admin, at) : {};
+  const { replayed } = await connection.request<ReplayReply>({ kind: 'replay', ...at, ...expected });
+  const again = replayed === 1 ? '1 task runs again' : `${replayed} tasks run again`;
+  output.did({ ...at, replayed }, replayed === 0 ? `${name} has nothing to replay` : again);
 }
 
-async function purge(admin: Admin, name: string): Promise<void> {
+/** The attempt that a replay would open, as the task is looked at: said twice, it starts once (A07). */
+async function expectation({ connection }: Admin, at: TaskName): Promise<{ expectedAttempt?: number }> {
+  const { state, attempt } = await connection.request<TaskView>({ kind: 'getTask', ...at });
+  // What never began (expired, skipped) has no attempt behind it.
+  return state === 'dead' ? { expectedAttempt: attempt + 1 } : {};
+}
+
+async function purge(admin: Admin, name: string, index: string | undefined): Promise<void> {
   const { connection, output } = admin;
-  const at = (await findTask(admin, name)) ?? { job: (await findJob(admin, name)).job };
+  const at = await findSubject(admin, name, index);
   const { purged } = await connection.request<{ purged: number }>({ kind: 'purge', ...at });
-  output.give({ ...at, purged }, () => output.line(purged === 0 ? `${name} has no dead letters` : `${purged} dead letters are gone`));
+  const gone = purged === 1 ? '1 dead letter is gone' : `${purged} dead letters are gone`;
+  output.did({ ...at, purged }, purged === 0 ? `${name} has no dead letters` : gone);
 }

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import type { QueueInfo, WorkerInfo } from '../../core/answers.ts';
 import type { WorkerCode } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
+import { nearest } from '../similar.ts';
 import { type Admin, type AdminFlags, withCluster } from './cluster.ts';
 import { type Column, size, span } from './output.ts';
 
@@ -68,16 +69,17 @@ function codeText(code: WorkerCode | undefined): string {
   return [...shown, ...(code.bundles ? ['bundles'] : [])].join(', ');
 }
 
-async function list({ connection, output }: Admin, isAll: boolean): Promise<void> {
+async function list({ connection, output, target }: Admin, isAll: boolean): Promise<void> {
   const all = await connection.request<WorkerInfo[]>({ kind: 'listWorkers' });
   const workers = all.filter(({ status }) => isAll || status !== 'left');
-  output.give({ workers }, () => output.table(workers, workerColumns, 'there are no workers; start one: shoal worker --address URL'));
+  const nothing = `there are no workers; start one: shoal worker --address ${target.address} --allow-bundles`;
+  output.give({ workers }, () => output.table(workers, workerColumns, nothing));
 }
 
 async function get({ connection, output }: Admin, name: string): Promise<void> {
   const all = await connection.request<WorkerInfo[]>({ kind: 'listWorkers' });
   const worker = all.find((each) => each.worker === name);
-  if (!worker) throw new ShoalError('SH1410', `there is no worker ${name}`, { hint: 'shoal workers list --all' });
+  if (!worker) throw noSuchWorker(name, all);
   const entries = (record: Record<string, unknown>): string | undefined =>
     Object.entries(record)
       .map(([key, value]) => `${key}=${String(value)}`)
@@ -98,9 +100,21 @@ async function get({ connection, output }: Admin, name: string): Promise<void> {
   );
 }
 
+const namesMax = 20;
+
+function noSuchWorker(name: string, all: readonly WorkerInfo[]): ShoalError {
+  const names = all.map(({ worker }) => worker);
+  const near = nearest(name, names).map((each) => `shoal workers get ${each}`);
+  const shown = names.slice(0, namesMax).join(', ');
+  return new ShoalError('SH1410', `there is no worker ${name}`, {
+    why: names.length === 0 ? 'no worker has been there' : `there is: ${shown}${names.length > namesMax ? ' …' : ''}`,
+    hint: near.length > 0 ? near.join('\n') : 'shoal workers list --all',
+  });
+}
+
 async function drain({ connection, output }: Admin, worker: string): Promise<void> {
   await connection.request({ kind: 'drainWorker', worker });
-  output.give({ worker, draining: true }, () => output.line(`${worker} gets nothing more and ends when it is through`));
+  output.did({ worker, draining: true }, `${worker} gets nothing more and ends when it is through`);
 }
 
 const queueColumns: readonly Column<QueueInfo>[] = [
@@ -122,7 +136,12 @@ async function listQueues({ connection, output }: Admin): Promise<void> {
   output.give({ queues }, () => output.table(queues, queueColumns, 'there are no queues'));
 }
 
+/** A queue is there as soon as somebody names it, so that a typing error looks like success. */
 async function setQueue({ connection, output }: Admin, queue: string, paused: boolean): Promise<void> {
+  const before = await connection.request<QueueInfo[]>({ kind: 'listQueues' });
   await connection.request({ kind: 'setQueue', queue, paused });
-  output.give({ queue, paused }, () => output.line(paused ? `${queue} is paused` : `${queue} is open`));
+  output.did({ queue, paused }, paused ? `${queue} is paused` : `${queue} is open`);
+  if (!before.some((info) => info.queue === queue)) {
+    output.note(`no worker names ${queue} and no open job uses it; there is: ${before.map((info) => info.queue).join(', ')}`);
+  }
 }

@@ -1,0 +1,177 @@
+/**
+ * Waiting for a job of a cluster: `shoal jobs watch`, `result` and `logs`. The job goes on whatever happens here.
+ *
+ * 1. stdout has the job's results, log lines or last view; progress and errors are on stderr.
+ * 2. Results are read as fast as stdout takes them, and never held all at once.
+ */
+import { once } from 'node:events';
+import { constants } from 'node:os';
+import { collectOne } from '../../client/collect.ts';
+import { jobViews } from '../../client/progress.ts';
+import { nothing, ResultStream } from '../../client/result-stream.ts';
+import { jobError, TaskError } from '../../client/task-error.ts';
+import { msgpackCodec } from '../../codecs/msgpack.ts';
+import type { JobView, LogLine } from '../../core/messages.ts';
+import { ShoalError } from '../../lib/errors.ts';
+import { createProgress, type ProgressMode } from '../../lib/progress-bar.ts';
+import { jsonText } from '../json-text.ts';
+import { report } from '../report.ts';
+import { logPrinter } from '../run-program.ts';
+import { type Admin, type AdminFlags, findJob } from './cluster.ts';
+import { plainValue } from './values.ts';
+
+/** Ends with the job's own exit code. */
+export async function watch(admin: Admin, name: string, flags: AdminFlags & { progress: ProgressMode }): Promise<void> {
+  const found = await findJob(admin, name);
+  const detach = detachOnSignal(found.job, flags);
+  const mode = flags.quiet || (flags.json && flags.progress === 'auto') ? 'none' : flags.progress;
+  await followProgress(admin, found, mode, flags, true);
+  const view = await admin.connection.ended(found.job);
+  detach();
+  if (flags.json) admin.output.give(view, () => undefined);
+  const error = jobError(view);
+  if (error) report(error, { json: flags.json === true, color: flags.color });
+  process.exitCode = error ? 1 : view.failed > 0 ? 5 : 0;
+}
+
+function followProgress(
+  { connection }: Admin,
+  { job, name }: JobView,
+  mode: ProgressMode,
+  { color }: AdminFlags,
+  isAsked: boolean,
+): Promise<void> {
+  return createProgress({ mode, color }).follow(name, jobViews(connection, job, 500), isAsked);
+}
+
+/** Who stops watching stops nothing else. Gives what takes it back. */
+function detachOnSignal(job: string, { json, quiet }: AdminFlags): () => void {
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (!quiet && !json) process.stderr.write(`\nshoal: the job goes on; watch it again: shoal jobs watch ${job}\n`);
+    process.exit(128 + constants.signals[signal]);
+  };
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  return () => void process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+}
+
+// ---- results ----
+
+export async function result(admin: Admin, name: string, flags: AdminFlags & { timeout?: number }): Promise<void> {
+  const found = await findJob(admin, name);
+  const detach = detachOnSignal(found.job, flags);
+  const isOver = found.endedWallMs !== undefined;
+  const progress = isOver ? undefined : followProgress(admin, found, flags.quiet || flags.json ? 'none' : 'auto', flags, false);
+  const writing = found.output?.take === 'all' ? writeAll(admin, found) : writeOne(admin, found);
+  await (flags.timeout === undefined ? writing : withinTime(writing, found, flags.timeout));
+  await progress;
+  detach();
+}
+
+const codecs = { output: msgpackCodec, input: msgpackCodec };
+const chunkCharacters = 64 * 1024;
+
+/** In the order of the inputs; what failed is left out, and tells by the exit code. */
+async function writeAll({ connection }: Admin, { job }: JobView): Promise<void> {
+  const lines = new LineWriter();
+  const values = new ResultStream<unknown>({
+    connection,
+    job,
+    codecs,
+    order: 'input',
+    inputs: false,
+    value: (cursor) => cursor.value(),
+    failure: () => Promise.resolve(nothing),
+    // Before the reader closes, with which the job may go.
+    rest: async () => {
+      const view = await connection.request<JobView>({ kind: 'query', job });
+      const error = jobError(view);
+      if (error) throw error;
+      if (view.failed > 0) process.exitCode = 5;
+      return [];
+    },
+    taken: () => undefined,
+  });
+  for await (const value of values) {
+    const full = lines.add(jsonText(plainValue(value)));
+    if (full) await full;
+  }
+  await lines.flush();
+}
+
+async function writeOne({ connection }: Admin, { job, name }: JobView): Promise<void> {
+  const value = await collectOne(connection, job, codecs, async (failure) => {
+    const error = jobError(await connection.request<JobView>({ kind: 'query', job }));
+    throw error ?? (failure ? new TaskError(job, failure) : noValue(name));
+  });
+  process.stdout.write(`${jsonText(plainValue(value))}\n`);
+}
+
+function noValue(name: string): ShoalError {
+  return new ShoalError('SH1407', `${name}: the job ended without a value`, {
+    why: 'a task that its result depends on failed, and maxFailures tolerated that',
+  });
+}
+
+async function withinTime(writing: Promise<void>, { job, name }: JobView, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const hint = `shoal explain ${job}`;
+    const error = new ShoalError('SH1405', `${name}: no result after ${timeoutMs / 1000} s; the job goes on`, { hint });
+    timer = setTimeout(() => reject(error), timeoutMs);
+  });
+  writing.catch(() => undefined);
+  await Promise.race([writing, late]).finally(() => clearTimeout(timer));
+}
+
+/** Many short lines as few writes: at once where nothing more is at hand. */
+class LineWriter {
+  private text = '';
+  private soon: NodeJS.Immediate | undefined;
+
+  /** A promise where the reader of stdout is behind. */
+  add(line: string): Promise<void> | undefined {
+    this.text += `${line}\n`;
+    if (this.text.length >= chunkCharacters) return this.flush();
+    this.soon ??= setImmediate(() => void this.flush());
+    return undefined;
+  }
+
+  async flush(): Promise<void> {
+    clearImmediate(this.soon);
+    this.soon = undefined;
+    const { text } = this;
+    this.text = '';
+    if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain');
+  }
+}
+
+// ---- logs ----
+
+export async function logs(admin: Admin, name: string, flags: AdminFlags & { follow?: boolean }): Promise<void> {
+  const { job } = await findJob(admin, name);
+  const detach = flags.follow ? detachOnSignal(job, flags) : () => undefined;
+  const print = flags.json ? printJson : printerForPeople(flags);
+  let count = 0;
+  await new Promise<void>((resolve, reject) => {
+    const sink = {
+      lines(lines: readonly LogLine[]) {
+        count += lines.length;
+        lines.forEach(print);
+      },
+      end: (error: ShoalError | undefined) => (error ? reject(error) : resolve()),
+    };
+    admin.connection.readLogs(job, sink, flags.follow === true);
+  });
+  detach();
+  if (count === 0) admin.output.note(flags.follow ? 'its tasks printed nothing' : 'its tasks have printed nothing so far');
+}
+
+function printJson({ wallMs, ...line }: LogLine): void {
+  process.stdout.write(`${jsonText({ time: new Date(wallMs).toISOString(), ...line })}\n`);
+}
+
+/** As `run` and `submit` show them, but on stdout: here they are what was asked for. */
+function printerForPeople(flags: AdminFlags): (line: LogLine) => void {
+  const terminal = { print: (text: string) => void process.stdout.write(`${text}\n`) };
+  return logPrinter({ terminal } as Parameters<typeof logPrinter>[0], { color: flags.color });
+}
