@@ -147,6 +147,7 @@ describe('a line that breaks', () => {
     });
     await second.listen(address, (batch) => arrived(text(batch)));
     await ends.worker.close();
+    while (ends.coordinator.lineCount > 1) await new Promise(setImmediate);
     await ends.coordinator.send(address, [bytes('to the new one')]);
     await expect(got).resolves.toEqual(['to the new one']);
     expect(gone).toEqual([]);
@@ -277,6 +278,38 @@ describe('opening', () => {
     await there.close();
   });
 
+  test('is up only when what began to listen meanwhile is registered too (N01)', async () => {
+    const server = await socketServer();
+    const said: string[] = [];
+    server.onAccept = (socket) => {
+      const link = openLink(socket, {
+        messageBytesMax: 1e6,
+        onClose: () => undefined,
+        onMessage: (message) => {
+          const envelope = openEnvelope(message);
+          const word = envelope && 'control' in envelope ? envelope.control : undefined;
+          if (word?.say === 'listen') {
+            said.push(word.address);
+            link.send(control({ say: 'listening', id: word.id }));
+          } else if (word?.say === 'probe') {
+            if (said.push('probe') === 2) void worker.listen('worker.w1.i2', () => undefined);
+            link.send(control({ say: 'probed', probe: word.probe }));
+          }
+        },
+      });
+    };
+    const worker = await dialWsBroker({ address: server.address });
+    await worker.listen(address, () => undefined);
+    const { reached } = states(worker);
+    const up = reached('up').then(() => said.push('up'));
+    said.length = 0;
+    server.cut();
+    await up;
+    expect(said).toEqual([address, 'probe', 'worker.w1.i2', 'probe', 'up']);
+    await worker.close();
+    await server.close();
+  });
+
   test('is over with close, also while it dials', async () => {
     const server = await socketServer();
     await server.close();
@@ -337,22 +370,30 @@ describe('a worker that reads nothing', () => {
   test('costs a bounded part of 500 MB, others hear, and in the end its line is cut (N10)', async () => {
     ends = await open({ stalledMs: 500 });
     const deaf = await deafWorker(ends.server);
-    const heard = new Promise<string[]>((resolve) => void ends.worker.listen(address, (batch) => resolve(text(batch))));
+    let tellHeard: (messages: string[]) => void = () => undefined;
+    const heard = new Promise<string[]>((resolve) => {
+      tellHeard = resolve;
+    });
+    await ends.worker.listen(address, (batch) => tellHeard(text(batch)));
     const gone = new Promise<readonly string[]>((resolve) => ends.coordinator.onGone(resolve));
     const rssBefore = process.memoryUsage().rss;
-    let refused = 0;
-    const offers: Promise<void>[] = [];
-    for (let i = 0; i < 500; i++) {
-      const offer = ends.coordinator.send('worker.deaf.i1', [Buffer.alloc(1024 * 1024, i)]);
-      offers.push(offer.catch((error: unknown) => void (refused += Number(error instanceof BrokerUnavailableError))));
-      await new Promise(setImmediate);
-    }
-    expect(refused).toBeGreaterThan(350);
+    // In one go, so that no timer of the line comes between.
+    const offers = Array.from({ length: 500 }, (_, i) => ends.coordinator.send('worker.deaf.i1', [Buffer.alloc(1024 * 1024, i)]));
+    const outcomes = Promise.all(
+      offers.map((offer) =>
+        offer.then(
+          () => 'taken',
+          (error: BrokerUnavailableError) => error.why,
+        ),
+      ),
+    );
     expect(process.memoryUsage().rss - rssBefore).toBeLessThan(300 * 1024 * 1024);
     await ends.coordinator.send(address, [bytes('you can hear me')]);
     await expect(heard).resolves.toEqual(['you can hear me']);
     await expect(gone).resolves.toEqual(['worker.deaf.i1']);
-    await Promise.all(offers);
+    const whys = await outcomes;
+    expect(whys.filter((why) => why?.includes('too much waits')).length).toBeGreaterThan(400);
+    expect(whys.filter((why) => why === 'the line broke').length).toBeGreaterThan(30);
     expect(ends.warnings.join()).toMatch(/took nothing for/);
     deaf.close();
   });
