@@ -68,7 +68,7 @@ export function fields(checks: Record<string, Check>): Check {
   const known = new Set(Object.keys(checks));
   return (value, path) => {
     if (!isObject(value)) return `${path} is no object`;
-    for (const name of Object.keys(value)) if (!known.has(name)) return `${path} has an unknown field`;
+    for (const name of Object.keys(value)) if (!known.has(name)) return `${path === '' ? 'it' : path} has an unknown field`;
     for (const [name, check] of entries) {
       const wrong = check(value[name], path === '' ? name : `${path}.${name}`);
       if (wrong !== undefined) return wrong;

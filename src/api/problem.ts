@@ -28,7 +28,8 @@ function bodyOf({ status, code, title, detail }: Problem): string {
 }
 
 export function answerProblem(response: ServerResponse, problem: Problem): void {
-  response.writeHead(problem.status, headersOf(problem)).end(bodyOf(problem));
+  const body = bodyOf(problem);
+  response.writeHead(problem.status, headersOf(problem, body)).end(body);
 }
 
 /** Of a refused connection that the other end does not close. */
@@ -37,17 +38,17 @@ const lingerMs = 1_000;
 /** To a socket that wanted to be a WebSocket. The HTTP server has let go of it, so it is ended here. */
 export function refuseUpgrade(socket: Duplex, problem: Problem): void {
   const body = bodyOf(problem);
-  const headers = { ...headersOf(problem), 'content-length': String(Buffer.byteLength(body)) };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const lines = Object.entries(headersOf(problem, body)).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(`HTTP/1.1 ${problem.status} ${reasons[problem.status] ?? 'Error'}\r\n${lines.join('')}\r\n${body}`);
   socket.resume();
   const linger = setTimeout(() => socket.destroy(), lingerMs).unref();
   socket.once('close', () => clearTimeout(linger));
 }
 
-function headersOf({ status, retryAfter }: Problem): Record<string, string> {
+function headersOf({ status, retryAfter }: Problem, body: string): Record<string, string> {
   return {
     'content-type': 'application/problem+json',
+    'content-length': String(Buffer.byteLength(body)),
     'cache-control': 'no-store',
     // Whatever else such a peer sends is not read.
     connection: 'close',

@@ -46,8 +46,8 @@ export interface ApiOptions {
 /** Connections that have not shown a token yet: each is gone after `headersMs`. */
 const strangersMax = 6_000;
 const closeWaitMs = 1_000;
-/** Pongs that wait for a peer that does not read; it is sent no more of them. */
-const pongBytesMax = 64 * 1024;
+/** With so much waiting for a peer its pings are not answered: it does not read what it asks for. */
+const pongBytesMax = 2 * 1024 * 1024;
 
 export interface Api {
   /** As clients are given it, with the port that was really taken. */
@@ -68,11 +68,13 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   return port;
 }
 
+/** Nothing that holds a key is a plain field: `inspect` would print it (X03). */
 class Port implements Api {
-  private readonly options: ApiOptions;
-  private readonly server: Server;
-  private readonly guard: Guard;
-  private readonly sockets = new WebSocketServer({
+  address = '';
+  readonly #options: ApiOptions;
+  readonly #server: Server;
+  readonly #guard: Guard;
+  readonly #sockets = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
     maxPayload: frameBytesMax,
@@ -81,77 +83,72 @@ class Port implements Api {
     autoPong: false,
     skipUTF8Validation: true,
   });
-  private readonly connections = new Set<Socket>();
-  private readonly clients = new Set<Link>();
+  readonly #connections = new Set<Socket>();
+  readonly #clients = new Set<Link>();
   /** Their lines are the broker's. */
-  private readonly workers = new Set<WebSocket>();
-  private readonly entrances: ReadonlyMap<string, Entrance>;
-  private readonly linesMax: number;
-  private closing: Promise<void> | undefined;
+  readonly #workers = new Set<WebSocket>();
+  readonly #entrances: ReadonlyMap<string, Entrance>;
+  readonly #linesMax: number;
+  #closing: Promise<void> | undefined;
 
   constructor(options: ApiOptions) {
-    this.options = options;
+    this.#options = options;
     const { host } = options.listen;
     refuseOpenPlaintext(options);
-    this.guard = new Guard({ tokens: options.tokens, isLoopback: isLoopback(host), ...(options.nowMs && { nowMs: options.nowMs }) });
-    this.entrances = new Map<string, Entrance>([
-      ['/api/v1/stream', { roles: clientRoles, enter: (socket, role) => this.enterClient(socket, role) }],
-      ['/api/v1/workers', { roles: ['worker', 'admin'], enter: (socket, _role, request) => this.enterWorker(socket, request) }],
+    this.#guard = new Guard({ tokens: options.tokens, isLoopback: isLoopback(host), ...(options.nowMs && { nowMs: options.nowMs }) });
+    this.#entrances = new Map<string, Entrance>([
+      ['/api/v1/stream', { roles: clientRoles, enter: (socket, role) => this.#enterClient(socket, role) }],
+      ['/api/v1/workers', { roles: ['worker', 'admin'], enter: (socket, _role, request) => this.#enterWorker(socket, request) }],
     ]);
-    this.linesMax = options.linesMax ?? 10_000;
-    this.server = createServer(options);
-    this.server.maxConnections = this.linesMax + strangersMax;
-    this.server.on('connection', (socket) => this.remember(socket));
-    this.server.on('request', (request, response) => this.answer(request, response));
-    this.server.on('checkContinue', (request, response) => this.answer(request, response));
-    this.server.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head));
-    this.server.on('clientError', (_error, socket) => socket.destroy());
-  }
-
-  get address(): string {
-    const { host } = this.options.listen;
-    const { port } = this.server.address() as AddressInfo;
-    const name = host.includes(':') ? `[${host}]` : host;
-    return `${this.options.tls ? 'https' : 'http'}://${name}:${port}`;
+    this.#linesMax = options.linesMax ?? 10_000;
+    this.#server = createServer(options);
+    this.#server.maxConnections = this.#linesMax + strangersMax;
+    this.#server.on('connection', (socket) => this.#remember(socket));
+    this.#server.on('request', (request, response) => this.#answer(request, response));
+    this.#server.on('checkContinue', (request, response) => this.#answer(request, response));
+    this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on('clientError', (_error, socket) => socket.destroy());
   }
 
   async listen(): Promise<void> {
-    const { host, port } = this.options.listen;
-    this.server.listen(port, host);
+    const { host, port } = this.#options.listen;
+    this.#server.listen(port, host);
     try {
-      await once(this.server, 'listening');
+      await once(this.#server, 'listening');
     } catch (error) {
       throw listenError(error as NodeJS.ErrnoException, host, port);
     }
-    if (isLoopback(host) || this.options.tls) return;
-    this.options.onWarning?.(`INSECURE: ${this.address} is without TLS: everybody on the way can read tokens and data`);
+    const taken = (this.#server.address() as AddressInfo).port;
+    this.address = `${this.#options.tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${taken}`;
+    if (isLoopback(host) || this.#options.tls) return;
+    this.#options.onWarning?.(`INSECURE: ${this.address} is without TLS: everybody on the way can read tokens and data`);
   }
 
   close(): Promise<void> {
-    this.closing ??= this.end();
-    return this.closing;
+    this.#closing ??= this.#end();
+    return this.#closing;
   }
 
-  private async end(): Promise<void> {
-    const ended = once(this.server, 'close');
-    this.server.close();
-    for (const link of this.clients) link.close(1012, restart);
-    for (const socket of this.workers) socket.close(1012, restart);
-    this.server.closeIdleConnections();
+  async #end(): Promise<void> {
+    const ended = once(this.#server, 'close');
+    this.#server.close();
+    for (const link of this.#clients) link.close(1012, restart);
+    for (const socket of this.#workers) socket.close(1012, restart);
+    this.#server.closeIdleConnections();
     const timer = setTimeout(() => {
-      for (const socket of this.connections) socket.destroy();
+      for (const socket of this.#connections) socket.destroy();
     }, closeWaitMs);
     await ended;
     clearTimeout(timer);
   }
 
-  private remember(socket: Socket): void {
-    this.connections.add(socket);
-    socket.once('close', () => this.connections.delete(socket));
+  #remember(socket: Socket): void {
+    this.#connections.add(socket);
+    socket.once('close', () => this.#connections.delete(socket));
   }
 
-  private answer(request: IncomingMessage, response: ServerResponse): void {
-    const problem = this.guard.checkOrigin(request);
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const problem = this.#guard.checkOrigin(request);
     if (problem) return answerProblem(response, problem);
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return answerProblem(response, {
@@ -167,24 +164,24 @@ class Port implements Api {
     const pathname = pathOf(request);
     if (pathname === '/livez') return plain(response, 200, 'ok');
     if (pathname === '/readyz') {
-      const { ready, why } = this.options.isReady();
+      const { ready, why } = this.#options.isReady();
       return plain(response, ready ? 200 : 503, ready ? 'ok' : (why ?? 'not ready'));
     }
     answerProblem(response, notFound(pathname));
   }
 
-  private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy());
-    const problem = this.guard.checkOrigin(request);
+    const problem = this.#guard.checkOrigin(request);
     if (problem) return refuseUpgrade(socket, problem);
     const pathname = pathOf(request);
-    const entrance = this.entrances.get(pathname);
+    const entrance = this.#entrances.get(pathname);
     if (!entrance) return refuseUpgrade(socket, notFound(pathname));
-    if (this.closing) return refuseUpgrade(socket, busy('the coordinator stops', 1));
-    const admitted = this.guard.admit(request, entrance.roles);
+    if (this.#closing) return refuseUpgrade(socket, busy('the coordinator stops', 1));
+    const admitted = this.#guard.admit(request, entrance.roles);
     if (typeof admitted !== 'string') return refuseUpgrade(socket, admitted);
-    if (this.sockets.clients.size >= this.linesMax) return refuseUpgrade(socket, busy(`it has ${this.linesMax} lines already`, 10));
-    this.sockets.handleUpgrade(request, socket, head, (opened) => {
+    if (this.#sockets.clients.size >= this.#linesMax) return refuseUpgrade(socket, busy(`it has ${this.#linesMax} lines already`, 10));
+    this.#sockets.handleUpgrade(request, socket, head, (opened) => {
       opened.on('ping', (data: Buffer) => {
         if (opened.bufferedAmount < pongBytesMax) opened.pong(data);
       });
@@ -192,19 +189,19 @@ class Port implements Api {
     });
   }
 
-  private enterClient(socket: WebSocket, role: Role): void {
-    const link = bindClient(socket, this.options.session(), {
+  #enterClient(socket: WebSocket, role: Role): void {
+    const link = bindClient(socket, this.#options.session(), {
       role,
-      room: this.options.room ?? (() => undefined),
-      onEnd: () => this.clients.delete(link),
+      room: this.#options.room ?? (() => undefined),
+      onEnd: () => this.#clients.delete(link),
     });
-    this.clients.add(link);
+    this.#clients.add(link);
   }
 
-  private enterWorker(socket: WebSocket, request: IncomingMessage): void {
-    this.workers.add(socket);
-    socket.once('close', () => this.workers.delete(socket));
-    this.options.acceptWorker(socket, remoteOf(request));
+  #enterWorker(socket: WebSocket, request: IncomingMessage): void {
+    this.#workers.add(socket);
+    socket.once('close', () => this.#workers.delete(socket));
+    this.#options.acceptWorker(socket, remoteOf(request));
   }
 }
 
@@ -270,6 +267,13 @@ function notFound(path: string): Problem {
   return { status: 404, code: 'SH1331', title: 'not found', detail: `there is nothing at ${path.slice(0, 200)}` };
 }
 
-function plain(response: ServerResponse, status: number, body: string): void {
-  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }).end(`${body}\n`);
+function plain(response: ServerResponse, status: number, line: string): void {
+  const body = `${line}\n`;
+  response
+    .writeHead(status, {
+      'content-type': 'text/plain; charset=utf-8',
+      'content-length': Buffer.byteLength(body),
+      'cache-control': 'no-store',
+    })
+    .end(body);
 }
