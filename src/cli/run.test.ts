@@ -174,7 +174,7 @@ describe('what goes wrong', () => {
     [['run', '--threads', '0', 'squares.ts'], '"0" is invalid', 'shoal run --help'],
     [['rnu', 'squares.ts'], 'there is no command "rnu"', 'shoal run'],
     [['squares.ts', '7'], 'there is no command "squares.ts"', 'shoal run squares.ts 7'],
-    [['run'], 'missing required argument "file"', 'shoal run --help'],
+    [['run'], 'shoal run needs <file>', 'shoal run --help'],
     [[], 'shoal needs a command', 'shoal --help'],
   ])('wrong usage, exit 2: %j', async (args, what, hint) => {
     const { code, stdout, stderr } = await shoal(args).ended;
