@@ -167,11 +167,11 @@ function takeAlong(state: State, session: string, job: Job, message: Extract<Fro
   seal(state, session, { kind: 'seal', job: job.id, stage: 0, total: lengths.length }, turn);
 }
 
-/** The same job submitted again brings where its code lies now. */
+/** The same job submitted again brings where its code lies now. That it is the same is the client's word only. */
 function useCodeOf(job: Job, spec: Job['spec']): void {
-  spec.stages.forEach((stage, index) => {
-    const own = job.stages[index]!.spec;
-    if (stage.definition && own.definition) own.definition = stage.definition;
+  spec.stages.forEach(({ definition }, index) => {
+    const own = job.stages[index]?.spec;
+    if (definition && own?.definition?.name === definition.name) own.definition = definition;
   });
 }
 
