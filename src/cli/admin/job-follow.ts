@@ -18,6 +18,7 @@ import { jsonText } from '../json-text.ts';
 import { report } from '../report.ts';
 import { logPrinter } from '../run-program.ts';
 import { type Admin, type AdminFlags, findJob } from './cluster.ts';
+import { span } from './output.ts';
 import { plainValue } from './values.ts';
 
 /** Ends with the job's own exit code. */
@@ -31,7 +32,13 @@ export async function watch(admin: Admin, name: string, flags: AdminFlags & { pr
   if (flags.json) admin.output.give(view, () => undefined);
   const error = jobError(view);
   if (error) report(error, { json: flags.json === true, color: flags.color });
+  else admin.output.note(endOf(view));
   process.exitCode = error ? 1 : view.failed > 0 ? 5 : 0;
+}
+
+function endOf({ name, job, succeeded, failed, createdWallMs, endedWallMs = createdWallMs }: JobView): string {
+  const failures = failed === 0 ? '' : `, ${failed} failed as it may`;
+  return `${name} (${job}) has succeeded: ${succeeded} done${failures}, after ${span(endedWallMs - createdWallMs)}`;
 }
 
 function followProgress(

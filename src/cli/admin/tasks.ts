@@ -1,7 +1,8 @@
 /** `shoal tasks …` and `shoal dlq …` */
 import type { Command } from 'commander';
 import type { TaskPage, TaskStateName, TaskView } from '../../core/answers.ts';
-import type { DeadLetter, ReplayReply } from '../../core/messages.ts';
+import type { DeadLetter, ReplayReply, TaskFailure } from '../../core/messages.ts';
+import { userFrames } from '../../lib/error-text.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { type Admin, type AdminFlags, findJob, findSubject, findTask, type TaskName, taskNameOf, withCluster } from './cluster.ts';
 import { limitOption, type PageFlags, pageOptions, stateOption } from './options.ts';
@@ -73,15 +74,20 @@ async function get(admin: Admin, name: string, index: string | undefined): Promi
     output.pairs([
       ['task', `${task.id} (${task.task}[${task.index}])`],
       ['state', task.state],
-      ['attempt', `${task.attempt} of ${task.attemptsMax}`],
+      ['attempt', task.attempt > task.attemptsMax ? `${task.attempt}` : `${task.attempt} of ${task.attemptsMax}`],
       ['worker', task.worker],
       ['took', task.durationMs === undefined ? undefined : span(task.durationMs)],
       ['next', task.notBeforeWallMs === undefined ? undefined : `in ${span(Math.max(0, task.notBeforeWallMs - Date.now()))}`],
       ['error', task.failure && `${task.failure.error.message} (${task.failure.code})`],
-      ['stack', task.failure?.error.stack],
+      ['at', task.failure && framesOf(task.failure)],
     ]);
     showHistory(output, task.history);
   });
+}
+
+/** Where in the user's code; JSON has the whole stack. */
+function framesOf({ error }: TaskFailure): string | undefined {
+  return error.stack === undefined ? undefined : userFrames(error.stack, process.cwd()).join('\n') || undefined;
 }
 
 function showHistory(output: Admin['output'], history: DeadLetter['history'] | undefined): void {
@@ -131,7 +137,7 @@ async function letter(admin: Admin, name: string, index: string | undefined): Pr
       ['task', `${found.id} (${found.task}[${found.index}])`],
       ['attempts', String(found.attempt)],
       ['error', `${failure.error.message} (${failure.code})`],
-      ['stack', failure.error.stack],
+      ['at', framesOf(failure)],
     ]);
     showHistory(output, found.history);
   });
