@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { jobSpec, pack, stage } from '../core/drive.suite.ts';
 import type { FromClient } from '../core/messages.ts';
+import { Dice, Graphs } from '../core/model-graphs.suite.ts';
+import { randomFrom } from '../core/random.ts';
 import type { JobSpec, StageSpec } from '../core/spec.ts';
 import { checkMessage } from './check-message.ts';
 
@@ -10,6 +12,11 @@ const wrongWith = (message: unknown): string | undefined => checkMessage(message
 const submit = (spec: unknown, more: object = {}): unknown => ({ kind: 'submit', request: 1, spec, digest: 'd', ...more });
 const spec = (change: object = {}, options: Partial<JobSpec> = {}): JobSpec =>
   jobSpec([stage(), { ...stage({ kind: 'each', from: 0 }), ...change } as StageSpec], options);
+
+/** A fold as stage 1, and behind it what should not be there. */
+const folds = (feed: StageSpec['feed']): JobSpec =>
+  jobSpec([stage(), stage({ kind: 'fold', from: 0, fanIn: 2, ordered: false }), stage(feed)]);
+const bare = ({ stages: [first, ...others] }: JobSpec): unknown[] => [{ ...first, definition: undefined }, ...others];
 
 describe('a specification', () => {
   test('as clients write it is fine', () => {
@@ -45,6 +52,25 @@ describe('a specification', () => {
     ['a fraction of a stage', spec({ feed: { kind: 'each', from: 0.5 } }), /^spec\.stages\[1\]\.feed\.from is no whole number/],
     ['a feed of Object', spec({ feed: { kind: 'constructor', from: 0 } }), /^spec\.stages\[1\]\.feed is no way to feed/],
     ['a fold that never ends', spec({ feed: { kind: 'fold', from: 0, fanIn: 1, ordered: false } }), /^spec\.stages\[1\]\.feed\.fanIn/],
+    ['a fold of a fold', folds({ kind: 'fold', from: 1, fanIn: 2, ordered: false }), /^spec\.stages\[2\] is fed by a fold/],
+    ['each of a fold', folds({ kind: 'each', from: 1 }), /^spec\.stages\[2\] is fed by a fold/],
+    ['elements of a fold', folds({ kind: 'spread', from: 1 }), /^spec\.stages\[2\] is fed by a fold/],
+    ['a stage both cut and folded', folds({ kind: 'spread', from: 0 }), /^spec\.stages\[0\] is both cut/],
+    [
+      'a fold that waits',
+      spec({ feed: { kind: 'fold', from: 0, fanIn: 2, ordered: false }, after: [0] }),
+      /^spec\.stages\[1\] is a fold, which/,
+    ],
+    [
+      'elements that no task gave',
+      { ...spec({ feed: { kind: 'spread', from: 0 } }), stages: bare(spec({ feed: { kind: 'spread', from: 0 } })) },
+      /^spec\.stages\[1\] cuts results/,
+    ],
+    [
+      'an index of elsewhere',
+      spec({ feed: { kind: 'spread', from: 0 }, args: [{ stage: 0, take: 'same', path: [] }] }),
+      /^spec\.stages\[1\] takes a result of the same index/,
+    ],
     ['no task', spec({ definition: undefined }), /^spec\.stages\[1\] has no task definition/],
     ['no name of a task', spec({ definition: { name: '' } }), /^spec\.stages\[1\]\.definition\.name/],
     ['NUL in a name', spec({ definition: { name: 'a\0b' } }), /^spec\.stages\[1\]\.definition\.name/],
@@ -64,6 +90,16 @@ describe('a specification', () => {
   ])('with %s is refused by its path (X05)', (_, bad, message) => {
     expect(wrongWith(submit(bad))).toMatch(message);
   });
+});
+
+test('every graph that the core is proven on is let in', () => {
+  const dice = new Dice(randomFrom(11));
+  const graphs = new Graphs(dice);
+  for (let i = 0; i < 2_000; i++) {
+    const stages: StageSpec[] = [];
+    while (stages.length < 1 + (i % 7)) stages.push(graphs.next(stages, stages.length));
+    expect(wrongWith(submit(JSON.parse(JSON.stringify(jobSpec(stages)))))).toBeUndefined();
+  }
 });
 
 describe('inputs', () => {

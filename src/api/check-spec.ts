@@ -13,6 +13,7 @@ const definition = fields({
   name: text(256, /^[^\0]+$/),
   module: maybe(text(4_096)),
   bundle: maybe(text(64, /^[0-9a-f]{64}$/)),
+  codec: maybe(text(256)),
 });
 
 const feeds: Record<string, Check> = {
@@ -75,14 +76,45 @@ const references: Check = (value, path) => {
   let references = 0;
   for (const { args = [], after = [] } of stages) references += args.length + after.length;
   if (stages.length * (stages.length + references) > linksMax) return `${path}.stages are too many, with too many references`;
-  for (let i = 0; i < stages.length; i++) {
-    const { feed: fed, args = [], after = [], definition: named } = stages[i]!;
+  const bases: number[] = [];
+  const folded = new Set<number>();
+  const cut = new Set<number>();
+  for (const [index, stage] of stages.entries()) {
+    const { feed: fed, args = [], after = [] } = stage;
     const from = fed.kind === 'inputs' ? [] : [fed.from];
     const earlier = [...from, ...args.map((arg) => arg.stage), ...after];
-    if (earlier.some((index) => index >= i)) return `${path}.stages[${i}] refers to a stage that is not before it`;
-    if (!named && fed.kind !== 'inputs') return `${path}.stages[${i}] has no task definition`;
+    if (earlier.some((other) => other >= index)) return `${path}.stages[${index}] refers to a stage that is not before it`;
+    bases.push(fed.kind === 'each' ? bases[fed.from]! : index);
+    if (fed.kind === 'fold') folded.add(fed.from);
+    if (fed.kind === 'spread') cut.add(fed.from);
+    const wrong = placeOf(stage, stages, bases);
+    if (wrong !== undefined) return `${path}.stages[${index}] ${wrong}`;
   }
+  for (const index of cut) if (folded.has(index)) return `${path}.stages[${index}] is both cut into elements and folded`;
   return undefined;
 };
+
+/**
+ * Does the stage stand where the core has a place for it? `bases`: of each stage up to this one, the stage whose tasks it
+ * corresponds to by index.
+ */
+function placeOf(
+  { definition: named, feed: fed, args = [], after = [], template }: StageSpec,
+  stages: StageSpec[],
+  bases: number[],
+): string | undefined {
+  const isBare = args.length === 0 && after.length === 0 && template === undefined;
+  if (fed.kind === 'inputs') {
+    if (!named && !isBare) return 'has no task definition, so nothing to give arguments to';
+  } else {
+    if (!named) return 'has no task definition';
+    if (stages[fed.from]!.feed.kind === 'fold') return 'is fed by a fold, which has one result: take it as an argument';
+    if (fed.kind === 'fold' && !isBare) return 'is a fold, which takes no arguments and waits for nothing else';
+    if (fed.kind === 'spread' && !stages[fed.from]!.definition) return 'cuts results that no task gave';
+  }
+  const base = bases.at(-1);
+  const isAstray = args.some((arg) => arg.take === 'same' && (fed.kind !== 'each' || bases[arg.stage] !== base));
+  return isAstray ? 'takes a result of the same index from tasks that are others' : undefined;
+}
 
 export const jobSpec: Check = all(shape, references);
