@@ -3,7 +3,7 @@
  * a file of its own; this one reads the words and reports what went wrong.
  */
 import { readFileSync } from 'node:fs';
-import { type Command, CommanderError, Option, program as root } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { ShoalError } from '../lib/errors.ts';
 import { painter } from '../lib/painter.ts';
 import { wantsColor } from '../lib/terminal.ts';
@@ -37,9 +37,24 @@ const startsPrograms = new Set(['run', 'submit', 'dev', 'coordinator', 'worker']
 /** admin/define.ts defines them. */
 const looksAtClusters = new Set(['status', 'explain', 'doctor', 'jobs', 'tasks', 'workers', 'dlq', 'queues']);
 
+/** Every flag has an environment twin: `--cancel-grace` is SHOAL_CANCEL_GRACE, unless it says otherwise itself. */
+class TwinCommand extends Command {
+  override createCommand(name?: string): Command {
+    return new TwinCommand(name);
+  }
+
+  override addOption(option: Option): this {
+    // SHOAL_ADDRESS may also name a place that is no cluster, so that flags.ts reads it.
+    if (option.envVar === undefined && option.long !== undefined && option.long !== '--address') {
+      option.env(`SHOAL_${option.long.slice(2).replaceAll('-', '_').toUpperCase()}`);
+    }
+    return super.addOption(option);
+  }
+}
+
 async function buildProgram(verb: string | undefined): Promise<Command> {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
-  const program = root
+  const program = new TwinCommand()
     .name('shoal')
     .description('Runs TypeScript functions over millions of inputs on every core you have.')
     .usage('<command> [options]')
@@ -55,10 +70,7 @@ async function buildProgram(verb: string | undefined): Promise<Command> {
   defineCoordinator(program.command('coordinator'));
   defineWorker(program.command('worker'));
   if (!startsPrograms.has(verb ?? '')) (await import('./admin/define.ts')).defineAdmin(program);
-  for (const leaf of leavesOf(program)) {
-    addCommonOptions(leaf, startsPrograms.has(leaf.name()));
-    for (const option of leaf.options) addTwin(option);
-  }
+  for (const leaf of leavesOf(program)) addCommonOptions(leaf, startsPrograms.has(leaf.name()));
   for (const command of everyCommand(program)) {
     command
       .exitOverride()
@@ -105,13 +117,6 @@ function addCommonOptions(command: Command, isProgram: boolean): void {
         .helpGroup('Messages:'),
     )
     .helpOption('-h, --help', 'show this');
-}
-
-/** SHOAL_ADDRESS may also name a place that is no cluster, so that flags.ts reads it. */
-function addTwin(option: Option): void {
-  if (option.envVar === undefined && option.long !== undefined && option.long !== '--address') {
-    option.env(`SHOAL_${option.long.slice(2).replaceAll('-', '_').toUpperCase()}`);
-  }
 }
 
 /** Flags may stand before the verb; commander wants them behind it. */

@@ -1,6 +1,7 @@
 /** Clusters as users hold them, and the default one that is opened by its first use. */
 
 import { msgpackCodec } from '../codecs/msgpack.ts';
+import { codecNamed } from '../codecs/named.ts';
 import type { WorkerInfo } from '../core/answers.ts';
 import type { JobView } from '../core/messages.ts';
 import { ShoalError } from '../lib/errors.ts';
@@ -69,7 +70,7 @@ export class ClusterHandle implements Cluster {
     const connection = await this.open();
     const view = await this.#find(connection, id);
     const { name, output } = view;
-    const codec = findDefinition(output?.definition?.name ?? name)?.codec ?? msgpackCodec;
+    const codec = findDefinition(output?.definition?.name ?? name)?.codec ?? codecNamed(output?.definition?.codec) ?? msgpackCodec;
     const job = { connection, cluster: this, id: view.job, name, isDeduplicated: true, isKeyed: view.key !== undefined, stages: [] };
     return new OpenedJob<O>(job, output?.take ?? 'one', codec);
   }

@@ -52,7 +52,7 @@ type Bound = ArgSpec | { template: string; args: ArgSpec[] };
 type Places = ArgSpec[];
 
 /** Values that no definition wrote are in the default codec. */
-const defaultCodecName = 'msgpack';
+export const defaultCodecName = 'msgpack';
 
 export interface Fold {
   combine: SinglePlan;

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { SubmitReply } from '../core/messages.ts';
 import type { JobSpec, StageSpec } from '../core/spec.ts';
 import { ShoalError } from '../lib/errors.ts';
+import { findDefinition } from '../tasks/definition.ts';
 import { insideTask } from '../tasks/where-am-i.ts';
 import type { ClusterHandle } from './cluster.ts';
 import type { Connection, Request } from './connection.ts';
@@ -10,7 +11,7 @@ import { RollingDigest, specDigest } from './digests.ts';
 import { otherInputs } from './feeder.ts';
 import { type JobTerms, keepMsNormal } from './options.ts';
 import { type ProgramBundle, programHook } from './program.ts';
-import type { BuiltSpec } from './spec-builder.ts';
+import { type BuiltSpec, defaultCodecName } from './spec-builder.ts';
 
 export interface OpenJob {
   connection: Connection;
@@ -91,7 +92,15 @@ function placed(stage: StageSpec): StageSpec {
   if (!definition) return stage;
   const { name, module } = definition;
   const bundle = programHook()?.bundle;
-  return { ...stage, definition: { name, ...(bundle && module === bundle.url && { bundle: bundle.hash }) } };
+  const codec = findDefinition(name)?.codec.name ?? defaultCodecName;
+  return {
+    ...stage,
+    definition: {
+      name,
+      ...(bundle && module === bundle.url && { bundle: bundle.hash }),
+      ...(codec !== defaultCodecName && { codec }),
+    },
+  };
 }
 
 /** The program goes ahead of the first job that needs it, and again if the coordinator has let go of it meanwhile. */

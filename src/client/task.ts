@@ -1,8 +1,8 @@
 /** The typed face of tasks: what users define, run, map and put together. */
 import { pathToFileURL } from 'node:url';
 import type { Codec } from '../codecs/codec.ts';
-import { jsonCodec } from '../codecs/json.ts';
 import { msgpackCodec } from '../codecs/msgpack.ts';
+import { codecNamed } from '../codecs/named.ts';
 import type { TaskContext } from '../tasks/context.ts';
 import { type Definition, findDefinition, registerDefinition } from '../tasks/definition.ts';
 import { type ClusterHandle, clusterHandleOf, defaultCluster } from './cluster.ts';
@@ -257,14 +257,8 @@ function moduleUrl(name: string, module: string | URL): string {
   throw optionError(name, 'module', text, 'a URL or an absolute path, like import.meta.url');
 }
 
-const codecs: ReadonlyMap<unknown, Codec> = new Map<unknown, Codec>([
-  [undefined, msgpackCodec],
-  ['msgpack', msgpackCodec],
-  ['json', jsonCodec],
-]);
-
 function codecOption(name: string, codec: Def['codec']): Codec {
-  const named = codecs.get(codec);
+  const named = codecNamed(codec);
   if (named) return named;
   if (typeof codec === 'object' && codec !== null && typeof codec.encode === 'function' && typeof codec.decode === 'function') return codec;
   throw optionError(name, 'codec', codec, "'msgpack', 'json' or a Codec");

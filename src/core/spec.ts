@@ -6,12 +6,14 @@
 
 /**
  * `module`: URL that a thread on the same machine imports to find the definition. `bundle`: sha256 of the uploaded
- * program that has it; without one, workers of a cluster know it by name or not at all.
+ * program that has it; without one, workers of a cluster know it by name or not at all. `codec`: name of the one that its
+ * values are written in, where that is not msgpack, for those who read results without having the code.
  */
 export interface DefinitionRef {
   name: string;
   module?: string;
   bundle?: string;
+  codec?: string;
 }
 
 /** How a stage gets its tasks. `from` is always an earlier stage's index. */

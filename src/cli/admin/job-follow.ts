@@ -7,10 +7,11 @@
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import { collectOne } from '../../client/collect.ts';
+import type { Codecs } from '../../client/delivery.ts';
 import { jobViews } from '../../client/progress.ts';
 import { nothing, ResultStream } from '../../client/result-stream.ts';
 import { jobError, TaskError } from '../../client/task-error.ts';
-import { msgpackCodec } from '../../codecs/msgpack.ts';
+import { codecNamed } from '../../codecs/named.ts';
 import type { JobView, LogLine } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { createProgress, type ProgressMode } from '../../lib/progress-bar.ts';
@@ -66,19 +67,29 @@ function detachOnSignal(job: string, { json, quiet }: AdminFlags): () => void {
 export async function result(admin: Admin, name: string, flags: AdminFlags & { timeout?: number }): Promise<void> {
   const found = await findJob(admin, name);
   const detach = detachOnSignal(found.job, flags);
+  const codecs = codecsOf(found);
   const isOver = found.endedWallMs !== undefined;
   const progress = isOver ? undefined : followProgress(admin, found, flags.quiet || flags.json ? 'none' : 'auto', flags, false);
-  const writing = found.output?.take === 'all' ? writeAll(admin, found) : writeOne(admin, found);
+  const writing = found.output?.take === 'all' ? writeAll(admin, found, codecs) : writeOne(admin, found, codecs);
   await (flags.timeout === undefined ? writing : withinTime(writing, found, flags.timeout));
   await progress;
   detach();
 }
 
-const codecs = { output: msgpackCodec, input: msgpackCodec };
+/** SH1413 for a codec that only the program has. */
+function codecsOf({ name, output }: JobView): Codecs {
+  const codec = codecNamed(output?.definition?.codec);
+  if (codec) return { output: codec, input: codec };
+  throw new ShoalError('SH1413', `${name}: its results can't be shown`, {
+    why: `they are written with the codec "${output?.definition?.codec}", which only a program can bring`,
+    hint: 'read them in a program that defines the task',
+  });
+}
+
 const chunkCharacters = 64 * 1024;
 
 /** In the order of the inputs; what failed is left out, and tells by the exit code. */
-async function writeAll({ connection }: Admin, { job }: JobView): Promise<void> {
+async function writeAll({ connection }: Admin, { job }: JobView, codecs: Codecs): Promise<void> {
   const lines = new LineWriter();
   const values = new ResultStream<unknown>({
     connection,
@@ -105,7 +116,7 @@ async function writeAll({ connection }: Admin, { job }: JobView): Promise<void> 
   await lines.flush();
 }
 
-async function writeOne({ connection }: Admin, { job, name }: JobView): Promise<void> {
+async function writeOne({ connection }: Admin, { job, name }: JobView, codecs: Codecs): Promise<void> {
   const value = await collectOne(connection, job, codecs, async (failure) => {
     const error = jobError(await connection.request<JobView>({ kind: 'query', job }));
     throw error ?? (failure ? new TaskError(job, failure) : noValue(name));
