@@ -43,6 +43,8 @@ const noHead = new Uint8Array();
 const tickMs = 1_000;
 /** More than this waits for its turn: whoever brings more has to wait. */
 const inboxBytesMax = 4 * turnBytesMax;
+/** What an input takes beside its payload, about: many small ones fill an inbox, too. */
+const inputBytes = 512;
 const timeoutMsMax = 2 ** 31 - 1;
 const idPoolBytes = 1_000;
 
@@ -222,9 +224,10 @@ export class Coordinator {
     }
     if (message.kind === 'readLogs') return this.logs.read(session, message.reader, message.job, message.follow, this.isOver(message.job));
     if (message.kind === 'unread') this.logs.unread(session, message.reader);
-    if ('body' in message) for (const chunk of message.body ?? []) this.inboxBytes += chunk.length;
     const needsId = message.kind === 'submit' || message.kind === 'putBundle';
-    this.push({ from: 'client', session, message, newId: needsId ? this.newId() : '' });
+    const input: Input = { from: 'client', session, message, newId: needsId ? this.newId() : '' };
+    this.inboxBytes += bytesOf(input);
+    this.push(input);
   }
 
   private isOver(job: string): boolean {
@@ -418,8 +421,8 @@ function fullRefusal(name: string): Refusal {
 function bytesOf(input: Input): number {
   if (input.from === 'self' || input.message === 'closed') return 0;
   const { message } = input;
-  if (!('body' in message)) return 0;
-  let bytes = 0;
+  let bytes = inputBytes;
+  if (!('body' in message)) return bytes;
   for (const chunk of message.body ?? []) bytes += chunk.length;
   return bytes;
 }
