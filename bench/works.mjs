@@ -16,6 +16,12 @@ export function spin(rounds) {
   return state;
 }
 
+/** @param {number} ms */
+export async function wait(ms) {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  return ms;
+}
+
 /** @type {Record<string, (input: number) => number>} */
 export const works = { noop, spin };
 

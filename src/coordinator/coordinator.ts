@@ -58,6 +58,7 @@ export class Coordinator {
   private inbox: Input[] = [];
   private inboxBytes = 0;
   private carried = new Map<string, Draft>();
+  private readonly afterCommit: Effect[] = [];
   private isPumping = false;
   private isStopped = false;
   private tookMs: number | undefined;
@@ -168,6 +169,8 @@ export class Coordinator {
     await this.appender.settled;
     if (this.carried.size > 0) await this.appender.append(this.entries(this.carried)).catch(() => undefined);
     await this.effects.settled;
+    this.effects.carryOut(this.afterCommit.splice(0));
+    this.effects.reclaim();
     this.endSessions(closed);
     await this.leadership?.resign();
   }
@@ -271,6 +274,7 @@ export class Coordinator {
   private tick(): void {
     if (this.isStopped) return;
     this.flushDue = true;
+    this.effects.reclaim();
     this.push({ from: 'self', event: 'tick' });
   }
 
@@ -295,7 +299,8 @@ export class Coordinator {
           this.remember();
         }
         if (this.isStopped) return;
-        this.effects.carryOut(effects.list);
+        this.effects.carryOut(this.afterCommit.splice(0, this.carried.size === 0 ? this.afterCommit.length : 0));
+        this.effects.carryOut(this.holdBack(effects.list));
         for (const look of this.watchers) look();
         this.logs.settle((job) => this.isOver(job));
       }
@@ -326,6 +331,14 @@ export class Coordinator {
       this.sessions.get(effect.session)?.onMessage({ kind: 'refusal', request: effect.message.request, error: fullRefusal(name) });
       this.push({ from: 'client', session: '', message: { kind: 'deleteJob', request: 0, job }, newId: '' });
     }
+  }
+
+  /** Facts that nobody waited for are not stored yet: what may only follow them waits for the next commit. */
+  private holdBack(list: Effect[]): Effect[] {
+    if (this.carried.size === 0) return list;
+    const now: Effect[] = [];
+    for (const effect of list) (effect.effect === 'dropStream' ? this.afterCommit : now).push(effect);
+    return now;
   }
 
   private turn(): { list: Effect[]; mustWait: boolean } {

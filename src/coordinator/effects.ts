@@ -27,6 +27,8 @@ export class Effects {
   /** Effects behind one that waits for the journal. */
   private lane: Promise<void> | undefined;
   private waiting = 0;
+  /** Streams that are gone, and whose space is not reclaimed yet. */
+  private readonly dropped: string[] = [];
 
   constructor(options: EffectsOptions) {
     this.options = options;
@@ -35,6 +37,12 @@ export class Effects {
   /** When all effects given so far are carried out. */
   get settled(): Promise<void> {
     return this.lane ?? Promise.resolve();
+  }
+
+  /** Space comes back now and then, many streams at a time: nobody waits for it, and no commit should. */
+  reclaim(): void {
+    // What fails is done at the next start.
+    for (const stream of this.dropped.splice(0)) this.options.journal.drop(stream).catch(() => undefined);
   }
 
   carryOut(effects: readonly Effect[]): void {
@@ -79,8 +87,7 @@ export class Effects {
         return true;
       case 'dropStream':
         this.bodies.drop(effect.stream);
-        // Space comes back later or at the next start: nobody waits for it.
-        this.options.journal.drop(effect.stream).catch(() => undefined);
+        this.dropped.push(effect.stream);
         return true;
       case 'logs':
         this.options.onLogs(effect.lines);

@@ -31,6 +31,7 @@ export type Effect =
   | { effect: 'sendBundle'; address: string; stream: string; message: Omit<BundleMessage, 'body'>; slices: Slice[] }
   | { effect: 'tell'; session: string; message: ToClient }
   | { effect: 'deliver'; session: string; stream: string; message: Omit<DeliverMessage, 'body'>; slices: Slice[] }
+  /** Only after the facts of its turn are stored, whether or not they gate. */
   | { effect: 'dropStream'; stream: string }
   | { effect: 'logs'; lines: LogLine[] };
 
@@ -74,6 +75,13 @@ export class Turn {
     draft.facts.push(fact);
     this.gating = true;
     applyRegistryFact(state, fact, this);
+  }
+
+  /** Facts that nobody waits for: they ride with the next commit. What must come after them is a `dropStream`, which waits as well. */
+  quietly(act: () => void): void {
+    const { gating } = this;
+    act();
+    this.gating = gating;
   }
 
   /** The one entry of a stream that holds nothing else. */

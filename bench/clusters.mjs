@@ -1,0 +1,142 @@
+// @ts-check
+/** Real clusters for benchmarks: coordinators, workers and servers as processes of their own, on free ports, in a folder that goes. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const cli = fileURLToPath(new URL('../dist/cli/bin.js', import.meta.url));
+const lagWatch = fileURLToPath(new URL('./lag-watch.mjs', import.meta.url));
+
+/** @returns {Promise<number>} */
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export class BenchCluster {
+  folder = mkdtempSync(join(tmpdir(), 'shoal-bench-'));
+  address = '';
+  /** @type {import('node:child_process').ChildProcess[]} */
+  workers = [];
+  /** @type {import('node:child_process').ChildProcess | undefined} */
+  coordinator;
+  #journal = '';
+  #port = 0;
+  #tasks = '';
+
+  /** @param {{ journal: 'memory' | 'file', workers: number, threads?: number, tasks: URL, watchLag?: boolean }} options */
+  static async start({ journal, workers, threads = 1, tasks, watchLag = false }) {
+    const cluster = new BenchCluster();
+    cluster.#journal = journal === 'memory' ? 'memory:' : `file:${join(cluster.folder, 'journal')}`;
+    cluster.#port = await freePort();
+    cluster.#tasks = fileURLToPath(tasks);
+    cluster.address = `http://127.0.0.1:${cluster.#port}`;
+    await cluster.startCoordinator(watchLag);
+    for (let i = 0; i < workers; i++) cluster.addWorker(threads);
+    return cluster;
+  }
+
+  async startCoordinator(watchLag = false) {
+    const args = ['coordinator', '--listen', `127.0.0.1:${this.#port}`, '--journal', this.#journal];
+    this.coordinator = this.#run(args, watchLag ? { NODE_OPTIONS: `--import ${lagWatch}`, SHOAL_LAG_FILE: this.lagFile } : {});
+    await said(this.coordinator, 'listens on');
+  }
+
+  get lagFile() {
+    return join(this.folder, 'lag.json');
+  }
+
+  /** @param {number} threads */
+  addWorker(threads) {
+    this.workers.push(
+      this.#run([
+        'worker',
+        '--address',
+        this.address,
+        '--tasks',
+        this.#tasks,
+        '--threads',
+        String(threads),
+        '--name',
+        `w${this.workers.length}`,
+      ]),
+    );
+  }
+
+  async connect() {
+    // The token that the coordinator left for this user.
+    process.env.SHOAL_HOME = join(this.folder, 'home');
+    const { connect } = await import('shoal');
+    const cluster = await connect(this.address);
+    await cluster.waitForWorkers(this.workers.length);
+    return cluster;
+  }
+
+  async close() {
+    for (const child of [...this.workers, this.coordinator]) await end(child);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** What the coordinator said of its event loop and memory when it ended. @returns {{ maxMs: number, rssBytes: number }} */
+  lag() {
+    return JSON.parse(readFileSync(this.lagFile, 'utf8'));
+  }
+
+  /** @param {readonly string[]} args @param {NodeJS.ProcessEnv} [env] */
+  #run(args, env = {}) {
+    return spawn(process.execPath, [cli, ...args], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, SHOAL_HOME: join(this.folder, 'home'), ...env },
+    });
+  }
+}
+
+/** @param {import('node:child_process').ChildProcess | undefined} child @param {NodeJS.Signals} [signal] */
+export async function end(child, signal = 'SIGTERM') {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill(signal);
+  await ended;
+}
+
+/** @param {import('node:child_process').ChildProcess} child @param {string} word */
+async function said(child, word) {
+  let text = '';
+  const stream = /** @type {import('node:stream').Readable} */ (child.stderr);
+  for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+    text += String(chunk);
+    if (text.includes(word)) {
+      stream.resume();
+      return;
+    }
+  }
+  throw new Error(`it did not start:\n${text}`);
+}
+
+/** A Redis server of our own, in memory, as a queue would be run for speed. Undefined where there is none to start. */
+export async function startRedis() {
+  const port = await freePort();
+  const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  try {
+    await once(child, 'spawn');
+  } catch {
+    return undefined;
+  }
+  let text = '';
+  for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
+    text += String(chunk);
+    if (text.includes('Ready to accept connections')) break;
+  }
+  child.stdout.resume();
+  return { port, stop: () => end(child) };
+}
