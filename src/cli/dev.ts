@@ -173,7 +173,8 @@ class Dev {
     const timer = setTimeout(() => {
       for (const child of this.children) child.kill('SIGKILL');
     }, 3_000);
-    await Promise.all(children.map((child) => (child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined)));
+    const running = children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+    await Promise.all(running.map((child) => once(child, 'exit')));
     clearTimeout(timer);
     rmSync(this.home, { recursive: true, force: true });
   }

@@ -90,7 +90,7 @@ describe('an operator', () => {
     expect((await json<{ history: unknown[] }>('dlq', 'get', id)).history).toHaveLength(1);
     await on(tasks.makeFile).run({ file });
     const both = await Promise.all([json<{ replayed: number }>('dlq', 'replay', id), json<{ replayed: number }>('dlq', 'replay', id)]);
-    expect(both.map(({ replayed }) => replayed).sort()).toEqual([0, 1]);
+    expect(both[0]!.replayed + both[1]!.replayed).toBe(1);
     expect((await cluster.shoal('jobs', 'watch', job.id, '--quiet')).code).toBe(0);
     const other = await on(tasks.needsFile).submit({ file: join(cluster.folder, 'never') });
     await expect(other.result()).rejects.toThrow();
