@@ -169,7 +169,7 @@ describe('watching', () => {
     openGate(setting);
     expect((await watcher.ended).code).toBe(0);
     expect((await follower.ended).code).toBe(0);
-    expect(follower).toMatchObject({ stdout: '', stderr: 'its tasks printed nothing\n' });
+    expect(follower).toMatchObject({ stdout: '', stderr: 'there are no lines: its tasks printed nothing\n' });
   });
 });
 
@@ -230,4 +230,21 @@ it('a replay of one task starts it once, however often it is said (A07)', async 
   expect(JSON.parse(answers[0].stdout)).toMatchObject({ replayed: 1 });
   await shoal('jobs watch tolerated --quiet');
   expect(await dataOf('dlq get tolerated 1')).toMatchObject({ state: 'dead', attempt: letter.attempt + 1 });
+});
+
+it('watching goes on when the coordinator has gone and come back', async () => {
+  const { cluster, client, gate } = setting;
+  const again = `${gate}-again`;
+  await tasks.gate
+    .on(client)
+    .with({ idempotencyKey: 'again' })
+    .map([{ file: again }])
+    .state();
+  const watcher = cluster.run(['jobs', 'watch', 'again', '--progress', 'json'], { SHOAL_ADDRESS: cluster.address });
+  await watcher.said(/"running":1/);
+  cluster.coordinator.kill('SIGKILL');
+  await cluster.coordinator.ended;
+  await cluster.startCoordinator();
+  openGate({ gate: again });
+  expect((await watcher.ended).code).toBe(0);
 });

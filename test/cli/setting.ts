@@ -44,6 +44,6 @@ export async function startSetting(): Promise<Setting> {
   }
 }
 
-export function openGate({ gate }: Setting): void {
+export function openGate({ gate }: Pick<Setting, 'gate'>): void {
   writeFileSync(gate, '');
 }
