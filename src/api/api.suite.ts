@@ -5,12 +5,12 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WebSocket } from 'ws';
-import { WsBrokerServer } from '../brokers/ws/server.ts';
+import type { Broker } from '../brokers/broker.ts';
 import { Coordinator } from '../coordinator/coordinator.ts';
 import type { LocalSession } from '../coordinator/sessions.ts';
 import type { FromClient, ToClient } from '../core/messages.ts';
-import { noElection } from '../elections/none.ts';
-import { memoryJournal } from '../journals/memory.ts';
+import type { Election } from '../elections/election.ts';
+import type { Journal } from '../journals/journal.ts';
 import { type Role, readTokens, type Tokens } from '../lib/tokens.ts';
 import { decodeMessage, encodeMessage } from '../wire/frame.ts';
 import { type Link, openLink } from '../wire/link.ts';
@@ -41,13 +41,18 @@ export interface Served {
   close(): Promise<void>;
 }
 
-export async function serve(options: Partial<ApiOptions> = {}): Promise<Served> {
-  const broker = new WsBrokerServer();
+export interface Plugs {
+  broker: Broker & { accept(socket: WebSocket, who: string): void };
+  journal: Journal;
+  election: Election;
+}
+
+export async function serve({ broker, journal, election }: Plugs, options: Partial<ApiOptions> = {}): Promise<Served> {
   let failure: unknown;
   const coordinator = new Coordinator({
     broker,
-    journal: memoryJournal(),
-    election: noElection(),
+    journal,
+    election,
     isOneMachine: false,
     onFailed: (error) => {
       failure = error;

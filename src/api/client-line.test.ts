@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, test } from 'vitest';
 import { dialWsBroker } from '../brokers/ws/client.ts';
+import { WsBrokerServer } from '../brokers/ws/server.ts';
 import { openRemoteSession } from '../client/remote/session.ts';
 import { jobSpec, pack, stage } from '../core/drive.suite.ts';
 import type {
@@ -17,11 +18,15 @@ import type {
 } from '../core/messages.ts';
 import { indicesOf } from '../core/ranges.ts';
 import type { JobSpec } from '../core/spec.ts';
+import { noElection } from '../elections/none.ts';
+import { memoryJournal } from '../journals/memory.ts';
 import { Secret } from '../lib/secret.ts';
 import type { Role } from '../lib/tokens.ts';
 import { decodeMessage, encodeMessage } from '../wire/frame.ts';
-import { RawClient, type Served, serve, tokenOf } from './api.suite.ts';
+import { type Plugs, RawClient, type Served, serve, tokenOf } from './api.suite.ts';
 import type { ApiOptions } from './server.ts';
+
+const plugs = (): Plugs => ({ broker: new WsBrokerServer(), journal: memoryJournal(), election: noElection() });
 
 const open: Served[] = [];
 afterEach(async () => {
@@ -31,7 +36,7 @@ afterEach(async () => {
 async function served(options: Partial<ApiOptions> = {}): Promise<Served> {
   let nowMs = 0;
   // Each line comes in a minute of its own: limits of haste are not what is looked at here.
-  const it = await serve({ nowMs: () => (nowMs += 60_000), ...options });
+  const it = await serve(plugs(), { nowMs: () => (nowMs += 60_000), ...options });
   open.push(it);
   return it;
 }
@@ -117,6 +122,25 @@ describe('what a role may say', () => {
     expect(await client.ask({ kind: 'query', request: 2, job })).toMatchObject({ value: { state: 'queued' } satisfies Partial<JobView> });
     client.socket.terminate();
   });
+});
+
+test.each<[Role, string]>([
+  ['read-only', 'reply'],
+  ['client', 'refusal'],
+])('a job that is kept until it was read, read by %s: asked for afterwards, a %s', async (role, kind) => {
+  const { port } = await served();
+  const client = await RawClient.open(port, 'client');
+  const job = await submit(client, echo({ keepMs: 0 }));
+  client.send({ kind: 'inputs', job, stage: 0, from: 0, ...pack(['a']) });
+  client.send({ kind: 'seal', job, stage: 0, total: 1 });
+  await client.ask({ kind: 'wait', request: 2, job });
+  const reader = await RawClient.open(port, role);
+  reader.send({ kind: 'read', reader: 1, job, order: 'input', credit: 9, inputs: false });
+  await reader.heard((told) => told.kind === 'deliver' && told.done);
+  reader.send({ kind: 'unread', reader: 1 });
+  expect(await reader.ask({ kind: 'query', request: 3, job })).toMatchObject({ kind });
+  reader.socket.terminate();
+  client.socket.terminate();
 });
 
 describe('what makes no sense', () => {

@@ -40,7 +40,7 @@ class ClientLine {
   private readonly options: ClientLineOptions;
   private readonly credit: Credit;
   /** Opened and neither ended by the coordinator nor unread. */
-  private readonly readers = new Set<number>();
+  private readonly readers = new Map<number, 'read' | 'readLogs'>();
 
   constructor(socket: WebSocket, session: Session, options: ClientLineOptions) {
     this.session = session;
@@ -97,14 +97,16 @@ class ClientLine {
       case 'readLogs':
         if (this.readers.has(message.reader)) return this.link.close(1008, 'a reader of this number is open');
         if (this.readers.size >= readersMax) return this.link.close(1008, `more than ${readersMax} readers are open`);
-        this.readers.add(message.reader);
+        this.readers.set(message.reader, message.kind);
         if (message.kind === 'read') return this.credit.open(message);
         break;
       case 'readCredit':
         return this.credit.more(message.reader, message.credit);
       case 'unread':
-        this.readers.delete(message.reader);
         this.credit.close(message.reader);
+        // A job that is kept until it was read is not to go because of who may only look: such a reader ends with the line.
+        if (this.options.role === 'read-only' && this.readers.get(message.reader) === 'read') return;
+        this.readers.delete(message.reader);
     }
     this.session.send(message);
   }

@@ -5,12 +5,29 @@ import { connect as connectTcp, createServer as createTcp } from 'node:net';
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
+import { WsBrokerServer } from '../brokers/ws/server.ts';
+import { noElection } from '../elections/none.ts';
+import { memoryJournal } from '../journals/memory.ts';
 import type { Role } from '../lib/tokens.ts';
-import { parse, RawClient, raw, type Served, serve, tokenOf, tokensOfAllRoles, untilClosed, upgrade, upgradeText } from './api.suite.ts';
+import {
+  type Plugs,
+  parse,
+  RawClient,
+  raw,
+  type Served,
+  serve,
+  tokenOf,
+  tokensOfAllRoles,
+  untilClosed,
+  upgrade,
+  upgradeText,
+} from './api.suite.ts';
 import { type ApiOptions, openApi } from './server.ts';
 
 const fixture = (name: string): string => readFileSync(new URL(`./fixtures/${name}`, import.meta.url), 'utf8');
 const tls = { cert: fixture('localhost.cert.pem'), key: fixture('localhost.key.pem') };
+
+const plugs = (): Plugs => ({ broker: new WsBrokerServer(), journal: memoryJournal(), election: noElection() });
 
 const open: Served[] = [];
 afterEach(async () => {
@@ -18,7 +35,7 @@ afterEach(async () => {
 });
 
 async function served(options: Partial<ApiOptions> = {}): Promise<Served> {
-  const it = await serve(options);
+  const it = await serve(plugs(), options);
   open.push(it);
   return it;
 }
@@ -339,7 +356,7 @@ describe('who sends slowly, nothing, or too much', () => {
 
 describe('stopping', () => {
   test('tells clients and workers, in an orderly way, and leaves the port free', async () => {
-    const it = await serve();
+    const it = await serve(plugs());
     const client = await RawClient.open(it.port, 'client');
     const worker = await RawClient.open(it.port, 'worker', '/api/v1/workers');
     await it.close();
@@ -351,7 +368,7 @@ describe('stopping', () => {
   });
 
   test('does not wait for those who do not answer', async () => {
-    const it = await serve();
+    const it = await serve(plugs());
     const deaf = await RawClient.open(it.port, 'client');
     deaf.socket.pause();
     const stranger = connectTcp(it.port, '127.0.0.1');
