@@ -89,6 +89,6 @@ function welcome(address: string, tokenFile: string, flags: CoordinatorFlags, du
   return `${open}  journal  ${flags.journal}: ${survives[durability]}
   tokens   ${tokenFile}
   next     shoal worker --address ${address} --allow-bundles
-           shoal submit program.ts --address ${address}
+           shoal submit --address ${address} program.ts
 `;
 }
