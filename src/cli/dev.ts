@@ -60,7 +60,7 @@ class Dev {
     try {
       await this.startCluster();
       if (this.file === undefined)
-        log(this.flags, 'ready', `ready: shoal submit program.ts --address ${this.address}`, { address: this.address });
+        log(this.flags, 'ready', `ready: shoal submit --address ${this.address} program.ts`, { address: this.address });
       else await this.startProgram();
       await Promise.race([ended, this.clusterDied()]);
     } finally {
