@@ -60,6 +60,7 @@ export async function shipProgram(file: string, folder?: string): Promise<Shippe
 }
 
 async function compile(entry: string, base: string): Promise<{ code: Uint8Array; inputs: string[] }> {
+  let native: ShoalError | undefined;
   try {
     const { outputFiles, metafile } = await build({
       entryPoints: [entry],
@@ -78,25 +79,29 @@ async function compile(entry: string, base: string): Promise<{ code: Uint8Array;
       logLevel: 'silent',
       banner: { js: banner },
       define: fileConstants,
-      plugins: [shipPlugin(base)],
+      plugins: [shipPlugin(base, (error) => (native ??= error))],
     });
     const inputs = Object.keys(metafile.inputs).filter((path) => !/^[a-z-]+:/.test(path));
     return { code: outputFiles[0]!.contents, inputs: inputs.map((path) => join(base, path)) };
   } catch (error) {
+    if (native) throw native;
     const failure = error as Partial<BuildFailure>;
     if (!Array.isArray(failure.errors)) throw error;
     throw compileError(entry, failure.errors);
   }
 }
 
-function shipPlugin(base: string): Plugin {
+function shipPlugin(base: string, onNative: (error: ShoalError) => void): Plugin {
   return {
     name: 'shoal-ship',
     setup(build) {
       build.onResolve({ filter: /.*/ }, ({ path, kind, importer }) => {
         if (kind === 'entry-point') return undefined;
         if (isBuiltin(path) || path === 'shoal' || path.startsWith('shoal/')) return { path, external: true };
-        if (path.endsWith('.node')) throw nativeError(path, importer);
+        if (path.endsWith('.node')) {
+          onNative(nativeError(path, importer));
+          return { errors: [{ text: `${path} is a native add-on` }] };
+        }
         return undefined;
       });
       build.onLoad({ filter: /\.[cm]?[jt]sx?$/ }, async ({ path }) => {

@@ -146,7 +146,7 @@ export function buildAssign(assignment: Assignment): Effect {
     stage: stage.index,
     definition: spec.definition!,
     attempt: assignment.attempt,
-    attemptsMax: assignment.attempt + retriesLeft(assignment),
+    attemptsMax: assignment.attempt + retriesLeft(job, stage, assignment.ranges[0]!),
     alone: assignment.alone,
     ...(spec.timeoutMs === undefined ? {} : { timeoutMs: spec.timeoutMs }),
     ...(spec.concurrency === undefined ? {} : { concurrency: spec.concurrency }),
@@ -171,11 +171,10 @@ export function combinesInto(job: Job, stage: Stage): number | undefined {
   return isArg ? undefined : links.folds[0];
 }
 
-function retriesLeft(assignment: Assignment): number {
-  const { stage, job } = assignment;
+/** Of a task's budget, which a replay renews. */
+export function retriesLeft(job: Job, stage: Stage, index: number): number {
   const { retries } = stage.spec.retry;
-  if (assignment.attempt === 1) return retries;
-  const index = assignment.ranges[0]!;
+  if (stage.columns.attempt(index) === 1) return retries;
   const failures = stage.columns.hasStory(index) ? (job.stories.get(storyKey(stage.index, index))?.failures ?? 0) : 0;
   return Math.max(0, retries - failures);
 }

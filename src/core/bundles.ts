@@ -49,12 +49,14 @@ export function missingBundle(state: State, spec: Job['spec']): string | undefin
   return undefined;
 }
 
-/** After a job was dropped: programs that only it needed go as well. */
-export function dropBundlesOf(state: State, job: Job, turn: Turn): void {
-  for (const hash of bundlesOf(job.spec)) {
-    const bundle = state.bundles.get(hash);
-    if (bundle?.jobs.size === 0) dropBundle(state, bundle, turn);
-  }
+/** Programs that the job was submitted with, be it again under its key. */
+export function bundlesFor(state: State, job: Job): StoredBundle[] {
+  return [...state.bundles.values()].filter(({ jobs }) => jobs.has(job.id));
+}
+
+/** After a job was dropped: of its programs, those that only it needed go as well. */
+export function dropUnneeded(state: State, bundles: readonly StoredBundle[], turn: Turn): void {
+  for (const bundle of bundles) if (bundle.jobs.size === 0) dropBundle(state, bundle, turn);
 }
 
 function dropBundle(state: State, { hash, stream }: StoredBundle, turn: Turn): void {

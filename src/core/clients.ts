@@ -112,6 +112,13 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
   const { spec, digest, request } = message;
   const again = message.submission === undefined ? undefined : state.jobs.get(state.submissions.get(message.submission) ?? '');
   if (again && !again.dropping) return submitAgain(state, session, again, message, turn);
+  const missing = missingBundle(state, spec);
+  if (missing !== undefined) {
+    return refuse(turn, session, request, {
+      code: 'SH1408',
+      message: `${spec.name}: its program ${missing.slice(0, 12)}… has not been uploaded`,
+    });
+  }
   const known = spec.key === undefined ? undefined : state.jobs.get(state.keys.get(spec.key) ?? '');
   if (known) {
     if (known.digest !== digest) {
@@ -124,7 +131,7 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
     }
     if (known.outcome === undefined) known.feeder = session;
     // One that has ended may be replayed next.
-    useCodeOf(known, spec);
+    useCodeOf(state, known, spec);
     attach(state, known);
     return turn.tell(session, { kind: 'reply', request, value: submitReply(known, true) });
   }
@@ -133,13 +140,6 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
       code: 'SH4003',
       message: `${spec.name} was not submitted: the journal has no room left`,
       hint: 'free some space; running jobs are kept and go on by themselves',
-    });
-  }
-  const missing = missingBundle(state, spec);
-  if (missing !== undefined) {
-    return refuse(turn, session, request, {
-      code: 'SH1408',
-      message: `${spec.name}: its program ${missing.slice(0, 12)}… has not been uploaded`,
     });
   }
   const { submission } = message;
@@ -171,10 +171,12 @@ function takeAlong(state: State, session: string, job: Job, message: Extract<Fro
 }
 
 /** The same job submitted again brings where its code lies now. That it is the same is the client's word only. */
-function useCodeOf(job: Job, spec: Job['spec']): void {
+function useCodeOf(state: State, job: Job, spec: Job['spec']): void {
   spec.stages.forEach(({ definition }, index) => {
     const own = job.stages[index]?.spec;
-    if (definition && own?.definition?.name === definition.name) own.definition = definition;
+    if (!definition || own?.definition?.name !== definition.name) return;
+    own.definition = definition;
+    if (definition.bundle !== undefined) state.bundles.get(definition.bundle)?.jobs.add(job.id);
   });
 }
 

@@ -96,7 +96,7 @@ describe('failures', () => {
     d.hello();
     const job = d.submit(jobSpec([stage(undefined, retrying)]), texts(1));
     d.fail(d.take(), 0, 'dead');
-    expect(d.view(job)).toMatchObject({ state: 'failed', retried: 1 });
+    expect(d.view(job)).toMatchObject({ state: 'failed', retried: 0 });
   });
 
   it('within maxFailures are delivered as rejected and leave the job succeeded', () => {

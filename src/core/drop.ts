@@ -1,5 +1,5 @@
 /** A job goes: its stream first, then its name, then its space. */
-import { dropBundlesOf } from './bundles.ts';
+import { bundlesFor, dropUnneeded } from './bundles.ts';
 import type { Refusal } from './messages.ts';
 import type { Job, State } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -25,7 +25,8 @@ export function dropJob(state: State, job: Job, turn: Turn): void {
   }
   for (const { session, request } of job.waiters) turn.tell(session, { kind: 'reply', request, value: jobView(state, job) });
   job.waiters = [];
+  const bundles = bundlesFor(state, job);
   turn.registryFact(state, { fact: 'job-dropped', job: job.id });
   turn.effects.push({ effect: 'dropStream', stream: job.stream });
-  dropBundlesOf(state, job, turn);
+  dropUnneeded(state, bundles, turn);
 }

@@ -43,7 +43,7 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       if (!state.leading) state.orphans.push(job.stream);
       if (job.spec.key !== undefined && state.keys.get(job.spec.key) === job.id) state.keys.delete(job.spec.key);
       if (job.submission !== undefined) state.submissions.delete(job.submission);
-      for (const hash of bundlesOf(job.spec)) state.bundles.get(hash)?.jobs.delete(job.id);
+      for (const bundle of state.bundles.values()) bundle.jobs.delete(job.id);
       return;
     }
     case 'worker-joined': {
@@ -119,6 +119,8 @@ export function applyJobFact(state: State, job: Job, fact: JobFact, seq: number,
     case 'task-dead': {
       const stage = job.stages[fact.stage]!;
       storyOf(job, stage, fact.index).code = fact.code;
+      // The attempt that its failure opened will not be made.
+      if (stage.retried > 0) stage.retried--;
       job.failure ??= { stage: stage.index, index: fact.index };
       toFinal(state, stage, fact.index, TaskState.dead);
       onRowsUnfulfilled(state, job, stage, fact.index, 1);

@@ -1,6 +1,7 @@
 /** What there is: jobs and tasks a page at a time, workers, queues. A page costs its own length and what it passes over. */
 
 import type { JobPage, QueueInfo, TaskPage, TaskStateName, TaskView, WorkerInfo } from './answers.ts';
+import { retriesLeft } from './assign.ts';
 import { TaskState } from './columns.ts';
 import type { FromClient } from './messages.ts';
 import { servesQueue } from './placement.ts';
@@ -84,6 +85,7 @@ function taskView(state: State, job: Job, stage: Stage, index: number): TaskView
   const story = columns.hasStory(index) ? job.stories.get(storyKey(stage.index, index)) : undefined;
   const hasFailed = taskState >= TaskState.dead || (taskState !== TaskState.done && story?.lastError !== undefined);
   const dueWallMs = taskState === TaskState.delayed ? story?.notBeforeWallMs : undefined;
+  const attempt = taskState >= TaskState.dead ? Math.max(1, attemptsOf(stage, index)) : columns.attempt(index);
   return {
     id: `${job.id}/${stage.index}/${index}`,
     job: job.id,
@@ -91,8 +93,8 @@ function taskView(state: State, job: Job, stage: Stage, index: number): TaskView
     index,
     task: stage.spec.definition?.name ?? job.spec.name,
     state: taskStateNames[taskState]!,
-    attempt: taskState >= TaskState.dead ? Math.max(1, attemptsOf(stage, index)) : columns.attempt(index),
-    attemptsMax: 1 + stage.spec.retry.retries,
+    attempt,
+    attemptsMax: taskState >= TaskState.done ? attempt : attempt + retriesLeft(job, stage, index),
     ...(hasHolder && { worker: state.workers[columns.holder(index)]?.name ?? '' }),
     ...(taskState === TaskState.done && { durationMs: columns.durationUs(index) / 1000 }),
     ...(dueWallMs !== undefined && { notBeforeWallMs: dueWallMs }),

@@ -26,7 +26,7 @@ export interface LinkOptions {
   /** Called from a clean stack; the bytes are the listener's own. */
   onMessage(message: Uint8Array): void;
   /** Once. `why` is one line for people. */
-  onClose(why: string): void;
+  onClose(why: string, code?: number): void;
   /** One message, in either direction; a larger one ends the line. */
   messageBytesMax: number;
   /** What is sent arrives in that order, also behind large messages: for ends that say one thing after another. Default false. */
@@ -97,7 +97,7 @@ class SocketLink implements Link {
     socket.on('ping', () => this.heard());
     socket.on('pong', () => this.heard());
     socket.on('error', (error) => this.over(error.message));
-    socket.on('close', (code, reason) => this.over(reason.length > 0 ? printableLine(reason.toString()) : closeText(code)));
+    socket.on('close', (code, reason) => this.over(reason.length > 0 ? printableLine(reason.toString()) : closeText(code), code));
     this.pinger = setInterval(() => this.look(options.stalledMs ?? 30_000), this.pingMs);
     this.pinger.unref();
     if (socket.readyState === socket.CLOSED) setImmediate(() => this.over(closeText(1006)));
@@ -246,20 +246,20 @@ class SocketLink implements Link {
   }
 
   /** Nothing more comes or goes. */
-  private over(why: string): void {
+  private over(why: string, code?: number): void {
     this.outgoing.clear();
-    this.end(why);
+    this.end(why, code);
   }
 
   /** Nothing more comes, or is taken. */
-  private end(why: string): void {
+  private end(why: string, code?: number): void {
     if (this.isOver) return;
     this.isOver = true;
     clearInterval(this.pinger);
     clearTimeout(this.judge);
     this.incoming.clear();
     this.release();
-    this.options.onClose(why);
+    this.options.onClose(why, code);
   }
 }
 

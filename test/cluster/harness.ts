@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Cluster, connect } from 'shoal';
 
-const bin = fileURLToPath(new URL('../../dist/cli/bin.js', import.meta.url));
+export const bin = fileURLToPath(new URL('../../dist/cli/bin.js', import.meta.url));
 export const tasksFile = fileURLToPath(new URL('./fixtures/tasks.ts', import.meta.url));
 
 /** A process of ours: its output, and a way to wait for a line of it. */
@@ -77,6 +77,7 @@ export class TestCluster {
   readonly folder = mkdtempSync(join(tmpdir(), 'shoal-cluster-'));
   readonly env: NodeJS.ProcessEnv;
   readonly port: number;
+  private readonly host: string;
   coordinator!: Running;
   readonly workers: Running[] = [];
   private readonly others: Running[] = [];
@@ -86,16 +87,19 @@ export class TestCluster {
   /** Processes that a test has cut off from their parents. */
   readonly orphans: number[] = [];
 
-  private constructor(port: number, journal: string | undefined) {
+  private constructor(port: number, journal: string | undefined, host: string) {
     this.port = port;
+    this.host = host;
     this.journal = journal ?? `file:${join(this.folder, 'journal')}`;
     this.env = { ...process.env, SHOAL_HOME: join(this.folder, 'home'), NO_COLOR: '1' };
     delete this.env.SHOAL_ADDRESS;
     delete this.env.SHOAL_TOKEN;
   }
 
-  static async start(options: { workers?: number; threads?: number; journal?: string; worker?: WorkerOptions } = {}): Promise<TestCluster> {
-    const cluster = new TestCluster(await freePort(), options.journal);
+  static async start(
+    options: { workers?: number; threads?: number; journal?: string; host?: string; worker?: WorkerOptions } = {},
+  ): Promise<TestCluster> {
+    const cluster = new TestCluster(await freePort(), options.journal, options.host ?? '127.0.0.1');
     try {
       await cluster.startCoordinator();
       for (let i = 0; i < (options.workers ?? 1); i++) cluster.addWorker({ threads: options.threads ?? 2, ...options.worker });
@@ -107,13 +111,14 @@ export class TestCluster {
   }
 
   get address(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `http://${this.host}:${this.port}`;
   }
 
   /** The same journal and port each time, so that a new one goes on where the last one ended. */
   async startCoordinator(): Promise<Running> {
-    this.coordinator = this.run(['coordinator', '--listen', `127.0.0.1:${this.port}`, '--journal', this.journal]);
-    await this.coordinator.said(/http:\/\/127\.0\.0\.1:\d+/);
+    const open = this.host === '127.0.0.1' ? [] : ['--insecure-plaintext'];
+    this.coordinator = this.run(['coordinator', '--listen', `${this.host}:${this.port}`, '--journal', this.journal, ...open]);
+    await this.coordinator.said(/listens on http:\/\/[\d.]+:\d+/);
     return this.coordinator;
   }
 

@@ -1,16 +1,16 @@
 /** What networks do to a cluster: delays, cuts, silence, peers that do not read. Real processes, a real TCP proxy between them. */
 import { readFileSync } from 'node:fs';
 import type { Cluster, Task } from 'shoal';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { encodeMessage } from '../../src/wire/frame.ts';
 import { openLink } from '../../src/wire/link.ts';
 import * as tasks from './fixtures/tasks.ts';
 import { TestCluster } from './harness.ts';
-import { Proxy } from './proxy.ts';
+import { TcpProxy } from './proxy.ts';
 
 let cluster: TestCluster;
-const proxies: Proxy[] = [];
+const proxies: TcpProxy[] = [];
 afterEach(async () => {
   await cluster?.close();
   for (const proxy of proxies.splice(0)) await proxy.close();
@@ -21,8 +21,8 @@ const answers = (count: number): number[] => Array.from({ length: count }, (_, s
 const on = <I, O>(task: Task<I, O>, client: Cluster): Task<I, O> => task.on(client);
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function proxied(): Promise<Proxy> {
-  const proxy = await Proxy.to(cluster.port);
+async function proxied(): Promise<TcpProxy> {
+  const proxy = await TcpProxy.to(cluster.port);
   proxies.push(proxy);
   return proxy;
 }

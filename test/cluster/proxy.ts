@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-export class Proxy {
+export class TcpProxy {
   readonly port: number;
   private readonly server: Server;
   private readonly pairs = new Set<[Socket, Socket]>();
@@ -15,11 +15,11 @@ export class Proxy {
     this.port = port;
   }
 
-  static async to(targetPort: number): Promise<Proxy> {
+  static async to(targetPort: number): Promise<TcpProxy> {
     const server = createServer({ pauseOnConnect: false });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const proxy = new Proxy(server, (server.address() as { port: number }).port);
+    const proxy = new TcpProxy(server, (server.address() as { port: number }).port);
     server.on('connection', (near) => proxy.accept(near, targetPort));
     return proxy;
   }

@@ -29,6 +29,8 @@ export interface RemoteOptions {
 }
 
 const path = '/api/v1/stream';
+/** Of RFC 6455: what we said makes no sense, is not allowed or is too large. Saying it again would not help. */
+const refusedCodes = new Set([1002, 1003, 1008, 1009]);
 /** Between the attempts to open, ms. */
 const pausesMs = [500, 1_000, 2_500, 5_000];
 
@@ -63,6 +65,13 @@ function unreachable({ address, from }: RemoteOptions, last: unknown, attempts: 
     from,
     hint: hint ?? 'shoal doctor, or run without a cluster: shoal run <file>',
     cause: last,
+  });
+}
+
+function notUnderstood(address: string, why: string): ShoalError {
+  return new ShoalError('SH3007', `the coordinator at ${address} has closed the line for good`, {
+    why,
+    hint: 'run the same release of shoal on both sides; if they are, please report it',
   });
 }
 
@@ -109,8 +118,10 @@ class RemoteSession implements Session {
       onMessage: (bytes) => {
         if (this.#link === link) this.#receive(bytes);
       },
-      onClose: (why) => {
-        if (this.#link === link) this.#lost(why);
+      onClose: (why, code) => {
+        if (this.#link !== link) return;
+        if (code !== undefined && refusedCodes.has(code)) this.#refused(notUnderstood(this.#options.address, why));
+        else this.#lost(why);
       },
     });
     return link;
