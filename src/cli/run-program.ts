@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:os';
 import '../index.ts';
 import { defaultCluster } from '../client/cluster.ts';
-import { installProgram, type ProgramEnd } from '../client/program.ts';
+import { installProgram, type ProgramEnd, type ProgramHook } from '../client/program.ts';
 import type { LogLine } from '../core/messages.ts';
 import { painter } from '../lib/painter.ts';
 import { printable, printableLine } from '../lib/printable.ts';
@@ -51,6 +51,7 @@ export async function runProgram(file: string, args: readonly string[], options:
     progress: (title, views, asked) => {
       if (!options.quiet) return progress.follow(title, summary.watch(views), asked);
     },
+    tell: teller(progress, how),
     onEnd: async (end) => {
       hasEnded = true;
       finish(end);
@@ -104,6 +105,11 @@ export function logPrinter(progress: Progress, options: Pick<RunOptions, 'json' 
     const lines = printable(message).replace(/\n+$/, '').split('\n');
     terminal.print(lines.map((line) => paint.dim(`${label} ${line}`)).join('\n'));
   };
+}
+
+/** What the client says in between, as text or as a line of JSON. */
+export function teller({ terminal }: Progress, { json }: { json: boolean }): NonNullable<ProgramHook['tell']> {
+  return (type, text, data) => terminal.print(json ? JSON.stringify({ type, message: text, ...data }) : `shoal: ${text}`);
 }
 
 const pipeClosedCode = 128 + constants.signals.SIGPIPE;

@@ -6,7 +6,7 @@ import { createProgress } from '../lib/progress-bar.ts';
 import { wantsColor } from '../lib/terminal.ts';
 import { targetOf } from './flags.ts';
 import { report } from './report.ts';
-import { logPrinter, watchPipes } from './run-program.ts';
+import { logPrinter, teller, watchPipes } from './run-program.ts';
 import { shipProgram } from './ship.ts';
 import type { SubmitOptions } from './submit.ts';
 import { Summary } from './summary.ts';
@@ -31,7 +31,7 @@ export async function submitProgram(file: string, args: readonly string[], optio
         if (options.quiet) return;
         const line =
           state === 'away' ? `no line to the coordinator at ${address} (${why}); still trying` : `the coordinator at ${address} is back`;
-        progress.terminal.print(how.json ? JSON.stringify({ type: state, address, why }) : `shoal: ${line}`);
+        progress.terminal.print(how.json ? JSON.stringify({ type: state, message: line, address, why }) : `shoal: ${line}`);
       },
       ...(options.logs === 'show' && !options.quiet && { onLog: logPrinter(progress, options) }),
     },
@@ -40,6 +40,7 @@ export async function submitProgram(file: string, args: readonly string[], optio
     progress: (title, views, asked) => {
       if (!options.quiet) return progress.follow(title, summary.watch(views), asked);
     },
+    tell: teller(progress, how),
     onEnd: (end) => {
       hasEnded = true;
       finish(end);

@@ -151,16 +151,21 @@ class Interruption {
     const count = runningJobs.length;
     if (count === 0) return;
     const jobs = count === 1 ? '1 job' : `${count} jobs`;
+    const tell = (type: 'interrupted' | 'detached', text: string): void => {
+      const hook = programHook();
+      if (hook?.tell) hook.tell(type, text, { jobs: runningJobs, address });
+      else process.stderr.write(`shoal: ${text}\n`);
+    };
     if (this.#cluster.isRemote) {
-      const watch = runningJobs.map((job) => `  shoal jobs watch ${job} --address ${address}\n`).join('');
-      process.stderr.write(`shoal: detached; ${jobs} ${count === 1 ? 'goes' : 'go'} on at ${address}\n${watch}`);
+      const watch = runningJobs.map((job) => `\n  shoal jobs watch ${job} --address ${address}`).join('');
+      tell('detached', `detached; ${jobs} ${count === 1 ? 'goes' : 'go'} on at ${address}${watch}`);
       this.#tooLate(interrupted);
     } else if (this.#cluster.isDurable) {
       // What is done is in the journal; the body would wait for the rest, so it is told that there is no more.
-      process.stderr.write(`shoal: interrupted; what is done is kept, run it again to go on (${jobs})\n`);
+      tell('interrupted', `interrupted; what is done is kept, run it again to go on (${jobs})`);
       this.#tooLate(interrupted);
     } else {
-      process.stderr.write(`shoal: interrupted, cancelling ${jobs}; once more to stop at once\n`);
+      tell('interrupted', `interrupted, cancelling ${jobs}; once more to stop at once`);
       void this.#cluster.cancelRunning(`interrupted by ${signal}`);
     }
   };

@@ -1,5 +1,5 @@
 /** What commands print with --json is what docs/reference/schemas promises, each command asked of a real cluster. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -76,7 +76,12 @@ describe('--json of', () => {
     const missing = leaves.filter((leaf) => !commands.some(([command]) => command === leaf || command.startsWith(`${leaf} `)));
     expect(missing).toEqual([]);
     const used = new Set(commands.map(([, schema]) => `${schema}.json`));
-    expect(readdirSync(folder).filter((file) => !used.has(file))).toEqual(['common.json', 'problem.json']);
+    expect(readdirSync(folder).filter((file) => !used.has(file))).toEqual([
+      'common.json',
+      'problem.json',
+      'program-event.json',
+      'server-event.json',
+    ]);
   });
 });
 
@@ -94,4 +99,60 @@ it.each([
   expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' });
   expect(JSON.parse(stderr)).toMatchObject({ code: problem });
   expect(problemsOf('problem', JSON.parse(stderr))).toEqual([]);
+});
+
+describe('lines on stderr with --json', () => {
+  const program = `
+    import { main, task } from 'shoal';
+    export const say = task('json.say', (n: number) => {
+      console.log('saying', n);
+      if (n === 3) throw new Error('no threes');
+      return n;
+    });
+    main(async ({ args }) => console.log((await say.map([1, 2, Number(args[0])]).toArray()).length));`;
+  let file: string;
+  beforeAll(() => {
+    file = join(setting.cluster.folder, 'json.ts');
+    writeFileSync(file, program);
+  });
+
+  const linesOf = (text: string): { type: string }[] =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string });
+  const expectEvents = (lines: readonly { type: string }[]): void => {
+    for (const line of lines) expect(problemsOf('title' in line && 'code' in line ? 'problem' : 'program-event', line)).toEqual([]);
+  };
+
+  it.each([
+    ['run', '4', 0],
+    ['run', '3', 1],
+    ['submit', '4', 0],
+    ['submit', '3', 1],
+  ])('of shoal %s … %s fit their schema', async (verb, argument, exitCode) => {
+    setting.cluster.addWorker({ args: ['--allow-bundles'], threads: 1 });
+    const where = verb === 'submit' ? ['--address', setting.cluster.address] : [];
+    const { code, stderr } = await setting.cluster.shoal(verb, ...where, '--json', '--progress', 'json', file, argument);
+    expect(code).toBe(exitCode);
+    const lines = linesOf(stderr);
+    expectEvents(lines);
+    const types = new Set(lines.map(({ type }) => type));
+    expect(types).toContain('job');
+    expect(types).toContain('progress');
+    if (exitCode === 0) expect(types).toContain('log');
+  });
+
+  it('of a coordinator and a worker fit theirs', async () => {
+    const coordinator = setting.cluster.run(['coordinator', '--listen', '127.0.0.1:0', '--journal', 'memory:', '--json']);
+    await coordinator.said(/"type":"started"/);
+    const { address } = JSON.parse(coordinator.stderr.split('\n')[0]!) as { address: string };
+    const worker = setting.cluster.run(['worker', '--address', address, '--allow-bundles', '--json']);
+    await worker.said(/"type":"started"/);
+    worker.kill('SIGTERM');
+    await worker.ended;
+    coordinator.kill('SIGTERM');
+    await coordinator.ended;
+    for (const line of [...linesOf(coordinator.stderr), ...linesOf(worker.stderr)]) expect(problemsOf('server-event', line)).toEqual([]);
+  });
 });
