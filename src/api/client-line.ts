@@ -107,6 +107,8 @@ class ClientLine {
         // A job that is kept until it was read is not to go because of who may only look: such a reader ends with the line.
         if (this.options.role === 'read-only' && this.readers.get(message.reader) === 'read') return;
         this.readers.delete(message.reader);
+        break;
+      default:
     }
     this.session.send(message);
   }

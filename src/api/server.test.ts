@@ -207,7 +207,7 @@ describe('tokens and roles', () => {
           if (status === 503) expect(headers).toContain('retry-after: 1');
         }
       }
-      return statuses.toSorted();
+      return statuses.toSorted((a, b) => a - b);
     };
     const expected = [...Array.from({ length: 300 }, () => 101), ...Array.from({ length: 10 }, () => 503)];
     expect(await storm()).toEqual(expected);

@@ -204,6 +204,8 @@ class Child {
         this.failed = new ShoalError(code, text, { why, hint });
         return;
       }
+      case 'started':
+        return;
       case 'ended':
         this.isClean = true;
         return;
