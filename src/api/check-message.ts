@@ -1,6 +1,6 @@
 /** Is it what a client may say? The core trusts its inputs, so whatever comes from a network is looked at here. */
 import { createHash } from 'node:crypto';
-import { payloadBytesMax } from '../core/limits.ts';
+import { payloadBytesMax, storedBytesMax } from '../core/limits.ts';
 import type { FromClient } from '../core/messages.ts';
 import { bool, type Check, chunks, column, fields, list, maybe, oneOf, text, whole } from './check.ts';
 import { jobSpec } from './check-spec.ts';
@@ -80,6 +80,7 @@ function checkInputs(message: Extract<FromClient, { kind: 'inputs' | 'submit' }>
     claimed += lengths[i]!;
   }
   const bytes = bytesOf(body);
+  if (bytes > storedBytesMax) return `body has more than ${storedBytesMax} bytes`;
   return bytes === claimed ? undefined : `lengths speak of ${claimed} bytes, the body has ${bytes}`;
 }
 

@@ -31,6 +31,12 @@ export const payloadBytesMax = 64 * 1024 * 1024;
 /** One message on a line: the largest value, with room for whatever travels beside it. */
 export const messageBytesMax = 256 * 1024 * 1024;
 
+/** Payload of one message that the coordinator stores: a batch of small values and a largest one. */
+export const storedBytesMax = 2 * payloadBytesMax;
+
+/** What a journal must take as one entry: the largest message, what a turn may hold beside it, and the facts of both. */
+export const entryBytesMin = storedBytesMax + 64 * 1024 * 1024;
+
 /** Bytes of input that one turn takes in before it commits; one larger message is taken alone. */
 export const turnBytesMax = 8 * 1024 * 1024;
 /** After a closed connection the same incarnation of a worker may return for this long. */
@@ -57,4 +63,6 @@ relation(closeGraceMs < leaseMs, 'a closed connection is judged sooner than sile
 relation(tickGapMs < leaseMs, 'a pause is noticed before leases are judged by it');
 relation(aheadTasksPerSlot > unknownTasksPerSlot, 'an assignment ahead holds several tasks');
 relation(messageBytesMax >= 2 * payloadBytesMax, 'a task of a large input may be delivered with a large result');
+relation(entryBytesMin >= storedBytesMax + 2 * turnBytesMax, 'any turn fits into one entry');
+relation(messageBytesMax > storedBytesMax, 'what is stored travels in one message');
 relation(payloadBytesMax >= assignBytesMax, 'a large value travels alone');

@@ -32,7 +32,7 @@ type Wanted = WorkRecord & { held: HeldAssignment };
 type About = Pick<NumberedMessage, 'number' | 'term' | 'serial' | 'job' | 'stage' | 'attempt' | 'worker' | 'incarnation'>;
 
 /** Frame header and small fields of a message, generously. */
-const messageHeaderBytes = 4096;
+export const messageHeaderBytes = 4096;
 
 export class Reports {
   readonly outbox = new Outbox();
@@ -228,7 +228,7 @@ export class Reports {
     const error: ErrorRecord = {
       name: 'MessageTooLargeError',
       code: 'SH3101',
-      message: `the result has ${bytes} bytes, more than the broker carries (${this.messageBytesMax})`,
+      message: `the result has ${bytes} bytes, more than the limit of one result (${this.messageBytesMax})`,
     };
     this.told(record, ranges);
     let task = 0;

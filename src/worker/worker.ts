@@ -6,12 +6,12 @@
  * All of it is synchronous, so that a message becomes a running task, and a result a message, within the same
  * microtask. An executor may report from within `run` (inline): that joins the round under way.
  */
-import { randomBytes, randomInt } from 'node:crypto';
 import { availableParallelism, hostname, totalmem } from 'node:os';
-import { performance } from 'node:perf_hooks';
 import type { Broker, Listener } from '../brokers/broker.ts';
+import { payloadBytesMax } from '../core/limits.ts';
 import type { FromWorker, MemoryReading, ToWorker } from '../core/messages.ts';
 import { concatBytes } from '../lib/bytes.ts';
+import { type Outside, realOutside, type Timer } from '../lib/outside.ts';
 import { ulid } from '../lib/ulid.ts';
 import { version } from '../lib/version.ts';
 import { identityDefinition } from '../tasks/internal.ts';
@@ -24,6 +24,7 @@ import { processExecutor } from './executors/process.ts';
 import { threadExecutor } from './executors/thread.ts';
 import { MemoryGuard } from './memory-guard.ts';
 import { type WorkerEffect, WorkerProtocol, workerAddress } from './protocol.ts';
+import { messageHeaderBytes } from './reports.ts';
 
 export type Isolation = 'thread' | 'process' | 'inline';
 
@@ -55,6 +56,8 @@ export interface WorkerOptions {
   onWarning?: (line: string) => void;
   /** Stands in for the executors of `isolation`; for tests. */
   executors?: (options: ExecutorOptions, slot: number) => Executor;
+  /** Time and chance; the simulator's, or those of this process. */
+  outside?: Outside;
 }
 
 export interface WorkerCodeOptions {
@@ -113,6 +116,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
 class WorkerShell {
   readonly drained: Promise<void>;
   private readonly options: WorkerOptions;
+  private readonly outside: Outside;
   private readonly protocol: WorkerProtocol;
   private readonly executors: (Executor | undefined)[] = [];
   /** Executors of tasks that ran alone, on their way out. */
@@ -120,7 +124,7 @@ class WorkerShell {
   /** Sends that are waited for before this worker ends. */
   private readonly lastSends: Promise<void>[] = [];
   private listener: Listener | undefined;
-  private timer: NodeJS.Timeout | undefined;
+  private timer: Timer | undefined;
   private readonly guard: MemoryGuard | undefined;
   private isInRound = false;
   private ending: Promise<void> | undefined;
@@ -129,6 +133,7 @@ class WorkerShell {
 
   constructor(options: WorkerOptions) {
     this.options = options;
+    this.outside = options.outside ?? realOutside;
     this.drained = new Promise((resolve, reject) => {
       this.resolveDrained = resolve;
       this.rejectDrained = reject;
@@ -153,9 +158,10 @@ class WorkerShell {
       pid: process.pid,
       version,
       code: options.code ? { kind: 'named', names: [...options.code.names], bundles: options.code.bundles !== undefined } : { kind: 'any' },
-      messageBytesMax: options.broker.maxMessageBytes,
+      // One value may have so much; several are cut into messages.
+      messageBytesMax: Math.min(options.broker.maxMessageBytes, payloadBytesMax + messageHeaderBytes),
       hasAloneSlot: options.isolation !== 'inline',
-      seed: randomInt(2 ** 31),
+      seed: this.outside.randomBelow(2 ** 31),
     });
   }
 
@@ -170,10 +176,10 @@ class WorkerShell {
   async start(): Promise<void> {
     this.protocol.memory = this.guard?.read();
     await this.listen();
-    this.timer = setInterval(() => setImmediate(this.tick), this.options.tickMs ?? tickMsDefault);
+    this.timer = this.outside.every(this.options.tickMs ?? tickMsDefault, this.tick);
     this.timer.unref();
     this.options.broker.onState((state) => {
-      if (state === 'up') this.round(() => this.protocol.onBrokerUp(performance.now()));
+      if (state === 'up') this.round(() => this.protocol.onBrokerUp(this.outside.nowMs()));
     });
   }
 
@@ -189,14 +195,14 @@ class WorkerShell {
   }
 
   drain(): Promise<void> {
-    this.round(() => this.protocol.drain(performance.now()));
+    this.round(() => this.protocol.drain(this.outside.nowMs()));
     return this.drained;
   }
 
   stop(): Promise<void> {
     if (!this.ending) {
       // Nothing more is started; what waits goes back at once, what runs when its slot is gone (W10: no overlap).
-      this.round(() => this.protocol.drain(performance.now()));
+      this.round(() => this.protocol.drain(this.outside.nowMs()));
       this.end();
     }
     return this.drained;
@@ -205,14 +211,14 @@ class WorkerShell {
   /** Once. After `drained` there is nothing left that `leave` could hand back. */
   private end(): void {
     if (this.ending) return;
-    clearInterval(this.timer);
+    this.timer?.cancel();
     this.ending = this.close().then(this.resolveDrained, this.rejectDrained);
   }
 
   private async close(): Promise<void> {
     const closed = await Promise.allSettled([...this.executors.map((executor) => executor?.close()), ...this.closing]);
     for (const result of closed) if (result.status === 'rejected') this.warn(`a slot did not close: ${textOf(result.reason)}`);
-    this.round(() => this.protocol.leave('the worker stops', performance.now()));
+    this.round(() => this.protocol.leave('the worker stops', this.outside.nowMs()));
     await Promise.all(this.lastSends);
     await this.listener?.close();
   }
@@ -225,7 +231,7 @@ class WorkerShell {
     this.isInRound = true;
     try {
       for (;;) {
-        this.protocol.fill(performance.now());
+        this.protocol.fill(this.outside.nowMs());
         const effects = this.protocol.takeEffects();
         if (effects.length === 0) return;
         for (const effect of effects) this.perform(effect);
@@ -239,7 +245,7 @@ class WorkerShell {
   private readonly tick = (): void => {
     if (this.ending) return;
     if (this.guard) this.protocol.memory = this.guard.look();
-    this.round(() => this.protocol.tick(performance.now()));
+    this.round(() => this.protocol.tick(this.outside.nowMs()));
   };
 
   private perform(effect: WorkerEffect): void {
@@ -268,7 +274,7 @@ class WorkerShell {
 
   private findBundle(hash: string): void {
     void this.options.code?.bundles?.has(hash).then((isHere) => {
-      this.round(() => (isHere ? this.protocol.onBundleHere(hash) : this.protocol.onBundleMissing(hash, performance.now())));
+      this.round(() => (isHere ? this.protocol.onBundleHere(hash) : this.protocol.onBundleMissing(hash, this.outside.nowMs())));
     });
   }
 
@@ -277,7 +283,7 @@ class WorkerShell {
       () => this.round(() => this.protocol.onBundleHere(hash)),
       (error: unknown) => {
         this.warn(textOf(error));
-        this.round(() => this.protocol.onBundleRefused(hash, textOf(error), performance.now()));
+        this.round(() => this.protocol.onBundleRefused(hash, textOf(error), this.outside.nowMs()));
       },
     );
   }
@@ -294,20 +300,20 @@ class WorkerShell {
 
   /** As a new incarnation, on an address of its own (rule 9): words for an older one are not heard any more. */
   private async listen(): Promise<void> {
-    const incarnation = ulid(Date.now(), randomBytes(10));
+    const incarnation = ulid(this.outside.wallMs(), this.outside.randomBytes(10));
     const address = workerAddress(this.options.worker, incarnation);
     const listener = await this.options.broker.listen(address, this.onMessages);
     const older = this.listener;
     this.listener = listener;
     this.options.onIncarnation?.(incarnation);
-    this.round(() => this.protocol.begin(incarnation, performance.now()));
+    this.round(() => this.protocol.begin(incarnation, this.outside.nowMs()));
     if (this.ending) await listener.close();
     await older?.close();
   }
 
   private readonly onMessages = (messages: readonly Uint8Array[]): void => {
     this.round(() => {
-      const nowMs = performance.now();
+      const nowMs = this.outside.nowMs();
       for (const bytes of messages) {
         const message = this.decode(bytes);
         if (message) this.protocol.onMessage(message, nowMs);
@@ -375,7 +381,7 @@ class WorkerShell {
   private eventsOf(slot: number): WorkEvents {
     const { protocol } = this;
     const { reports } = protocol;
-    const now = (): number => performance.now();
+    const now = (): number => this.outside.nowMs();
     return {
       results: (work, done) => this.round(() => reports.onResults(work.id, done, now())),
       partial: (work, done) => this.round(() => reports.onPartial(work.id, done, now())),

@@ -41,7 +41,7 @@ export interface FileJournal extends Journal {
 
 const MEBIBYTE = 1024 * 1024;
 const SEGMENT_BYTES_DEFAULT = 64 * MEBIBYTE;
-const ENTRY_BYTES_DEFAULT = 64 * MEBIBYTE;
+const ENTRY_BYTES_DEFAULT = 256 * MEBIBYTE;
 
 /** `disk` is for tests that stand between the journal and its files. */
 export async function openFileJournal(path: string, options: FileJournalOptions = {}, disk: Disk = nodeDisk): Promise<FileJournal> {
