@@ -143,6 +143,8 @@ export class Batch {
     this.reportTimer = undefined;
     this.reportedMs = this.groupStartMs;
     if (this.isStopped || (this.outbox.isEmpty && !finished)) return;
+    // What tasks printed goes before their results: with the last of these the job ends, and nobody listens any more.
+    this.surroundings.logs.flush();
     this.surroundings.port.send(this.outbox.take(this.surroundings.work.id, finished));
   }
 
