@@ -53,7 +53,7 @@ export class Connection {
     if (this.#over) return Promise.reject(this.#over);
     const request = this.#nextNumber++;
     const whole = { ...message, request } as FromClient;
-    if (this.#session.resets && whole.kind === 'submit') whole.submission = ulid(Date.now(), randomBytes(10));
+    if (this.#session.resets && whole.kind === 'submit') whole.submission ??= ulid(Date.now(), randomBytes(10));
     return new Promise<T>((resolve, reject) => {
       this.#waiting.set(request, { message: whole, isRepeated: false, resolve: resolve as (value: unknown) => void, reject });
       this.#session.send(whole);

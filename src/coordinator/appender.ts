@@ -2,8 +2,8 @@
  * Appends until the outcome is known (rule 3): an unknown outcome means the same bytes again, a full journal
  * means the same bytes again once there is room. What is beyond that (a conflict, damage) is the caller's end.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Entry, type Journal, JournalFullError, OutcomeUnknownError } from '../journals/journal.ts';
+import type { Outside } from '../lib/outside.ts';
 
 /** Deadlines that may pass without an answer before the leader gives up (S10). */
 const unknownTriesMax = 10;
@@ -15,10 +15,12 @@ export class Appender {
   /** The append under way, if any; never rejects. */
   settled: Promise<void> = Promise.resolve();
   private readonly journal: Journal;
+  private readonly outside: Outside;
   private isEnding = false;
 
-  constructor(journal: Journal) {
+  constructor(journal: Journal, outside: Outside) {
     this.journal = journal;
+    this.outside = outside;
   }
 
   /** Whoever closes does not wait for room: what was not stored was never confirmed either. */
@@ -46,7 +48,7 @@ export class Appender {
           this.isFull = true;
         } else if (!(error instanceof OutcomeUnknownError) || ++unknown >= unknownTriesMax) throw error;
       }
-      await sleep(retryMs);
+      await new Promise<void>((resolve) => void this.outside.after(retryMs, resolve));
     }
   }
 }

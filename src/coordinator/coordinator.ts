@@ -5,11 +5,9 @@
  *
  * Owns: the inbox, the clock, timers, sessions, ids, the bytes of recent entries. Decides nothing about jobs.
  */
-import { randomFillSync, randomInt } from 'node:crypto';
-import { performance } from 'node:perf_hooks';
 import type { Broker, Listener } from '../brokers/broker.ts';
 import type { Input } from '../core/inputs.ts';
-import { turnBytesMax } from '../core/limits.ts';
+import { entryBytesMin, turnBytesMax } from '../core/limits.ts';
 import type { FromClient, FromWorker, LogLine, Refusal } from '../core/messages.ts';
 import { createState, type State } from '../core/state.ts';
 import { endTurn, step } from '../core/step.ts';
@@ -17,6 +15,7 @@ import { advanceStreams, type Draft, type Effect, Turn } from '../core/turn.ts';
 import type { Election, Leadership } from '../elections/election.ts';
 import type { Entry, Journal } from '../journals/journal.ts';
 import { ShoalError } from '../lib/errors.ts';
+import { type Outside, realOutside, type Timer } from '../lib/outside.ts';
 import { ulid } from '../lib/ulid.ts';
 import { version } from '../lib/version.ts';
 import { decodeMessage, encodeHead } from '../wire/frame.ts';
@@ -37,6 +36,8 @@ export interface CoordinatorOptions {
   onWarning?: (line: string) => void;
   /** It has stopped by itself: its journal or its leadership is lost. */
   onFailed?: (error: unknown) => void;
+  /** Time and chance; the simulator's, or those of this process. */
+  outside?: Outside;
 }
 
 const noHead = new Uint8Array();
@@ -50,6 +51,7 @@ const idPoolBytes = 1_000;
 
 export class Coordinator {
   private readonly options: CoordinatorOptions;
+  private readonly outside: Outside;
   private readonly state: State;
   private readonly appender: Appender;
   private readonly effects: Effects;
@@ -64,29 +66,32 @@ export class Coordinator {
   private tookMs: number | undefined;
   private leadership: Leadership | undefined;
   private readonly listeners: Listener[] = [];
-  private ticker: NodeJS.Timeout | undefined;
-  private alarm: NodeJS.Timeout | undefined;
+  private ticker: Timer | undefined;
+  private alarm: Timer | undefined;
   private alarmAtMs = Number.POSITIVE_INFINITY;
   /** Hints wait for the next commit, but not longer than a tick. */
   private flushDue = false;
   /** A timer of the core is due. */
   private turnDue = false;
   private sessionCount = 0;
-  private readonly idPool = new Uint8Array(idPoolBytes);
+  private idPool: Uint8Array = new Uint8Array(0);
   private idAt = idPoolBytes;
   private readonly watchers = new Set<() => void>();
   private readonly drainedInbox: (() => void)[] = [];
 
   constructor(options: CoordinatorOptions) {
+    if (options.journal.maxEntryBytes < entryBytesMin)
+      throw new RangeError('the journal’s entries are too small for what may have to be stored');
     this.options = options;
+    this.outside = options.outside ?? realOutside;
     const writer = this.newId();
     this.state = createState({
       writer,
       registryStream: 'registry',
       isOneMachine: options.isOneMachine,
-      about: { version, durability: options.journal.durability, startedWallMs: Date.now() },
+      about: { version, durability: options.journal.durability, startedWallMs: this.outside.wallMs() },
     });
-    this.appender = new Appender(options.journal);
+    this.appender = new Appender(options.journal, this.outside);
     this.logs = new LogStore((session, message) => this.sessions.get(session)?.onMessage(message));
     this.effects = new Effects({
       broker: options.broker,
@@ -102,12 +107,11 @@ export class Coordinator {
     const { broker, election, journal } = this.options;
     const me = { id: this.state.writer, address: 'hello' };
     this.leadership = await election.campaign(me, new AbortController().signal);
-    const term = await takeOver(this.state, journal, { nowMs: () => performance.now(), wallMs: () => Date.now() });
+    const term = await takeOver(this.state, journal, this.outside);
     this.leadership.lost.addEventListener('abort', () => this.fail(new ShoalError('SH3003', 'the leadership was lost')));
     const handle = (messages: readonly Uint8Array[]): void | Promise<void> => this.hear(messages);
     this.listeners.push(await broker.listen('hello', handle), await broker.listen(`coordinator.${term}`, handle));
-    // Through the poll phase first, so that what has arrived is heard before leases are judged by it.
-    this.ticker = setInterval(() => setImmediate(() => this.tick()), tickMs);
+    this.ticker = this.outside.every(tickMs, () => this.tick());
     this.ticker.unref();
     this.push({ from: 'self', event: 'tookOver', term });
   }
@@ -142,13 +146,13 @@ export class Coordinator {
     const live = (): number => this.state.workers.filter((worker) => worker.status === 'live').length;
     if (live() >= count) return;
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const timer = this.outside.after(timeoutMs, () => {
         this.watchers.delete(look);
         reject(new ShoalError('SH1405', `${live()} of ${count} workers are there after ${timeoutMs} ms`));
-      }, timeoutMs);
+      });
       const look = (): void => {
         if (live() < count) return;
-        clearTimeout(timer);
+        timer.cancel();
         this.watchers.delete(look);
         resolve();
       };
@@ -160,8 +164,8 @@ export class Coordinator {
   async stop(): Promise<void> {
     if (this.isStopped) return;
     this.isStopped = true;
-    clearInterval(this.ticker);
-    clearTimeout(this.alarm);
+    this.ticker?.cancel();
+    this.alarm?.cancel();
     this.appender.end();
     // Nobody is held back any more: a listener closes once its last message was taken.
     for (const resolve of this.drainedInbox.splice(0)) resolve();
@@ -184,8 +188,8 @@ export class Coordinator {
   private fail(error: unknown): void {
     if (this.isStopped) return;
     this.isStopped = true;
-    clearInterval(this.ticker);
-    clearTimeout(this.alarm);
+    this.ticker?.cancel();
+    this.alarm?.cancel();
     const known = error instanceof ShoalError ? error : undefined;
     const message = error instanceof Error ? error.message : String(error);
     this.options.onWarning?.(`the coordinator stopped: ${message}`);
@@ -203,10 +207,10 @@ export class Coordinator {
 
   private newId(): string {
     if (this.idAt + 10 > idPoolBytes) {
-      randomFillSync(this.idPool);
+      this.idPool = this.outside.randomBytes(idPoolBytes);
       this.idAt = 0;
     }
-    const id = ulid(Date.now(), this.idPool.subarray(this.idAt, this.idAt + 10));
+    const id = ulid(this.outside.wallMs(), this.idPool.subarray(this.idAt, this.idAt + 10));
     this.idAt += 10;
     return id;
   }
@@ -285,7 +289,7 @@ export class Coordinator {
       while ((this.inbox.length > 0 || this.turnDue) && !this.isStopped) {
         const effects = this.turn();
         if (effects.mustWait) {
-          const startMs = performance.now();
+          const startMs = this.outside.nowMs();
           const entries = this.entries(this.carried);
           let wasFull = this.state.full;
           const onFull = (): void => {
@@ -293,7 +297,7 @@ export class Coordinator {
             this.refuseSubmits(effects.list);
           };
           if (entries.length > 0) await this.appender.append(entries, onFull);
-          this.tookMs = performance.now() - startMs;
+          this.tookMs = this.outside.nowMs() - startMs;
           // Behind the word that it is full, which the core has not heard yet if this very append waited for room.
           if (wasFull) this.inbox.push({ from: 'self', event: 'full', full: false });
           this.remember();
@@ -343,7 +347,7 @@ export class Coordinator {
 
   private turn(): { list: Effect[]; mustWait: boolean } {
     this.turnDue = false;
-    const moment = { nowMs: performance.now(), wallMs: Date.now(), seed: randomInt(2 ** 31) };
+    const moment = { nowMs: this.outside.nowMs(), wallMs: this.outside.wallMs(), seed: this.outside.randomBelow(2 ** 31) };
     const turn = new Turn(moment, this.carried);
     if (this.tookMs !== undefined) step(this.state, { from: 'self', event: 'committed', tookMs: this.tookMs }, turn);
     this.tookMs = undefined;
@@ -408,15 +412,15 @@ export class Coordinator {
       else this.ticker.unref();
     }
     if (dueMs === this.alarmAtMs) return;
-    clearTimeout(this.alarm);
+    this.alarm?.cancel();
     this.alarmAtMs = dueMs;
     if (dueMs === Number.POSITIVE_INFINITY) return;
-    const inMs = Math.min(timeoutMsMax, Math.max(1, Math.ceil(dueMs - performance.now())));
-    this.alarm = setTimeout(() => {
+    const inMs = Math.min(timeoutMsMax, Math.max(1, Math.ceil(dueMs - this.outside.nowMs())));
+    this.alarm = this.outside.after(inMs, () => {
       this.alarmAtMs = Number.POSITIVE_INFINITY;
       this.turnDue = true;
       this.wake();
-    }, inMs);
+    });
     this.alarm.unref();
   }
 }
