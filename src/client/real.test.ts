@@ -83,6 +83,15 @@ describe.each(['inline:', 'local:2'])('on %s', (address) => {
     expect(await job.reduce(fixtures.sum!)).toBe(328_350);
   });
 
+  it('T04: takes a result of 64 MiB less its frame, and refuses a larger one with the limit named', async () => {
+    const limit = 64 * 2 ** 20;
+    expect((await on('bytes').run(limit - 100)).length).toBe(limit - 100);
+    await expect(on('bytes').run(limit + 1)).rejects.toMatchObject({
+      code: 'SH2001',
+      message: expect.stringMatching(/bytes, more than the limit/),
+    });
+  });
+
   it('runs chains and graphs', async () => {
     expect(await on('square').pipe(fixtures.letter!).run(5)).toBe('z');
     expect(await on('square').pipe(fixtures.letter!).map(range(4)).toArray()).toEqual(['a', 'b', 'e', 'j']);
