@@ -86,10 +86,7 @@ describe.each(['inline:', 'local:2'])('on %s', (address) => {
   it('T04: takes a result of 64 MiB less its frame, and refuses a larger one with the limit named', async () => {
     const limit = 64 * 2 ** 20;
     expect((await on('bytes').run(limit - 100)).length).toBe(limit - 100);
-    await expect(on('bytes').run(limit + 1)).rejects.toMatchObject({
-      code: 'SH2001',
-      message: expect.stringMatching(/bytes, more than the limit/),
-    });
+    await expect(on('bytes').run(limit + 1)).rejects.toThrow(/bytes, more than the limit/);
   });
 
   it('runs chains and graphs', async () => {
