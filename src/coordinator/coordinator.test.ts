@@ -1,10 +1,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { memoryBroker } from '../brokers/memory.ts';
 import { jobSpec, stage } from '../core/drive.suite.ts';
-import type { FromClient, ToClient } from '../core/messages.ts';
+import type { FromClient, FromWorker, ToClient } from '../core/messages.ts';
 import { noElection } from '../elections/none.ts';
 import { type Journal, JournalFullError } from '../journals/journal.ts';
 import { memoryJournal } from '../journals/memory.ts';
+import { concatBytes } from '../lib/bytes.ts';
+import { encodeMessage } from '../wire/frame.ts';
 import { Bodies } from './bodies.ts';
 import { Coordinator } from './coordinator.ts';
 import type { LocalSession } from './sessions.ts';
@@ -15,8 +17,8 @@ afterEach(async () => {
   for (const coordinator of open.splice(0)) await coordinator.stop();
 });
 
-async function coordinatorOn(journal: Journal): Promise<Coordinator> {
-  const coordinator = new Coordinator({ broker: memoryBroker(), journal, election: noElection(), isOneMachine: true });
+async function coordinatorOn(journal: Journal, broker = memoryBroker()): Promise<Coordinator> {
+  const coordinator = new Coordinator({ broker, journal, election: noElection(), isOneMachine: true });
   open.push(coordinator);
   await coordinator.start();
   return coordinator;
@@ -88,6 +90,73 @@ describe('a journal without room (S02)', () => {
     await journal.tried;
     await coordinator.stop();
   });
+});
+
+/** A journal of which each append waits until it is let go. */
+class SlowJournal extends SmallJournal {
+  private readonly held: (() => void)[] = [];
+  private onHeld: () => void = () => {};
+  isSlow = false;
+
+  override async append(entries: Parameters<Journal['append']>[0]): Promise<void> {
+    if (this.isSlow) {
+      await new Promise<void>((resolve) => {
+        this.held.push(resolve);
+        this.onHeld();
+      });
+    }
+    return super.append(entries);
+  }
+  async nextHeld(): Promise<void> {
+    if (this.held.length === 0) await new Promise<void>((resolve) => (this.onHeld = resolve));
+  }
+  letGo(): void {
+    for (const resolve of this.held.splice(0)) resolve();
+  }
+}
+
+it('who asks for lines while the turn that ends the job is being stored gets what the turn brought', async () => {
+  const journal = new SlowJournal();
+  const broker = memoryBroker();
+  const session = (await coordinatorOn(journal, broker)).session();
+  const told: ToClient[] = [];
+  const { value } = (await ask(session, submit)) as { value: { job: string } };
+  const { job } = value;
+  const worker = { worker: 'w', incarnation: 'i' };
+  const say = (message: FromWorker): Promise<void> => broker.send('hello', [concatBytes(encodeMessage(message))]);
+  session.onMessage = (message) => void told.push(message);
+  const printed = (): ToClient[] => told.filter(({ kind }) => kind === 'printed');
+
+  await say({
+    ...worker,
+    kind: 'hello',
+    address: 'worker.w.i',
+    slots: 1,
+    labels: {},
+    resources: {},
+    queues: [],
+    host: 'h',
+    pid: 1,
+    version: '0',
+    code: { kind: 'any' },
+  });
+  await new Promise(setImmediate);
+  journal.isSlow = true;
+  session.send({ kind: 'setQueue', request: 2, queue: 'q', paused: true });
+  await journal.nextHeld();
+  const line = { wallMs: 1, job, stage: 0, index: 0, attempt: 1, task: 't', level: 'info' as const, message: 'last words' };
+  await say({ ...worker, kind: 'logs', lines: [line] });
+  await new Promise(setImmediate);
+  session.send({ kind: 'cancel', request: 3, job, reason: 'enough' });
+  journal.letGo();
+  await journal.nextHeld();
+  session.send({ kind: 'readLogs', reader: 4, job, follow: true });
+  journal.isSlow = false;
+  journal.letGo();
+  await expect.poll(() => printed().some((message) => message.kind === 'printed' && message.done)).toBe(true);
+  expect(printed().flatMap((message) => (message.kind === 'printed' ? message.lines.map((each) => each.message) : []))).toEqual([
+    'last words',
+  ]);
 });
 
 it('bodies of streams that are gone are forgotten, and their places with them (I14)', () => {

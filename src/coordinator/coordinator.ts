@@ -229,7 +229,11 @@ export class Coordinator {
       this.sessions.get(session)?.onMessage({ kind: 'refusal', request: message.request, error: fullRefusal(message.spec.name) });
       return;
     }
-    if (message.kind === 'readLogs') return this.logs.read(session, message.reader, message.job, message.follow, this.isOver(message.job));
+    if (message.kind === 'readLogs') {
+      // While a turn is under way, lines of it may not be told yet: who follows is told at its end that the job is over.
+      const isOver = !this.isPumping && this.isOver(message.job);
+      return this.logs.read(session, message.reader, message.job, message.follow, isOver);
+    }
     if (message.kind === 'unread') this.logs.unread(session, message.reader);
     const needsId = message.kind === 'submit' || message.kind === 'putBundle';
     const input: Input = { from: 'client', session, message, newId: needsId ? this.newId() : '' };
