@@ -63,7 +63,7 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
     dropAlarmMs: 0,
     reason: undefined,
     failure: undefined,
-    stages: spec.stages.map((stage, index) => newStage(spec.stages, stage, index)),
+    stages: newStages(spec.stages),
     stories: new Map(),
     hasDeadline: spec.deadlineWallMs !== undefined,
     notBeforeMs: spec.delayMs && spec.delayMs > ageMs ? at.nowMs + spec.delayMs - ageMs : 0,
@@ -89,7 +89,12 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
   }
 }
 
-function newStage(specs: readonly StageSpec[], spec: StageSpec, index: number): Stage {
+function newStages(specs: readonly StageSpec[]): Stage[] {
+  const links = linksOf(specs);
+  return specs.map((spec, index) => newStage(spec, index, links[index]!));
+}
+
+function newStage(spec: StageSpec, index: number, links: StageLinks): Stage {
   const waitsFor = new Set(spec.after ?? []);
   for (const arg of spec.args ?? []) if (arg.take !== 'same') waitsFor.add(arg.stage);
   return {
@@ -105,25 +110,25 @@ function newStage(specs: readonly StageSpec[], spec: StageSpec, index: number): 
     digest: undefined,
     retried: 0,
     purged: 0,
-    links: linksOf(specs, index),
+    links,
     fold: spec.feed.kind === 'fold' ? newFold() : undefined,
-    elements: specs.some((other) => other.feed.kind === 'spread' && other.feed.from === index) ? new Map() : undefined,
+    elements: links.spread.length > 0 ? new Map() : undefined,
     taskMs: undefined,
     flowTold: 0,
   };
 }
 
-function linksOf(specs: readonly StageSpec[], index: number): StageLinks {
-  const links: StageLinks = { each: [], spread: [], folds: [], gates: [], same: [] };
-  specs.forEach((other, at) => {
-    const same = sameOf(other);
-    if (same.includes(index)) links.each.push(at);
-    if (other.feed.kind === 'spread' && other.feed.from === index) links.spread.push(at);
-    if (other.feed.kind === 'fold' && other.feed.from === index) links.folds.push(at);
-    const waits = (other.args ?? []).some((arg) => arg.take !== 'same' && arg.stage === index) || (other.after ?? []).includes(index);
-    if (waits) links.gates.push(at);
+/** Of all stages in one pass: a graph of ten thousand costs ten thousand looks. */
+function linksOf(specs: readonly StageSpec[]): StageLinks[] {
+  const links = specs.map((spec): StageLinks => ({ each: [], spread: [], folds: [], gates: [], same: sameOf(spec) }));
+  specs.forEach(({ feed, args = [], after = [] }, at) => {
+    for (const from of links[at]!.same) links[from]!.each.push(at);
+    if (feed.kind === 'spread') links[feed.from]!.spread.push(at);
+    if (feed.kind === 'fold') links[feed.from]!.folds.push(at);
+    const gates = new Set(after);
+    for (const arg of args) if (arg.take !== 'same') gates.add(arg.stage);
+    for (const from of gates) links[from]!.gates.push(at);
   });
-  links.same = sameOf(specs[index]!);
   return links;
 }
 

@@ -15,12 +15,13 @@ export function schedule(state: State, turn: Turn): void {
   if (!state.leading || state.rings.length === 0) return;
   const workers = state.workers.filter((worker) => worker.status === 'live');
   if (workers.length === 0) return;
+  const hopeless = new Set<string>();
   for (let r = 0; r < state.rings.length; r++) {
     const ring = state.rings[r]!;
     let fruitless = 0;
     while (ring.jobs.length > 0 && fruitless < ring.jobs.length) {
       const job = ring.jobs.shift()!;
-      const gave = job.outcome === undefined && state.jobs.has(job.id) && giveBatch(state, job, workers, turn);
+      const gave = job.outcome === undefined && state.jobs.has(job.id) && giveBatch(state, job, workers, hopeless, turn);
       if (hasReady(job)) ring.jobs.push(job);
       else job.inRing = false;
       fruitless = gave ? 0 : fruitless + 1;
@@ -35,10 +36,11 @@ function hasReady(job: Job): boolean {
   return false;
 }
 
-function giveBatch(state: State, job: Job, workers: readonly Worker[], turn: Turn): boolean {
+function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless: Set<string>, turn: Turn): boolean {
   for (let s = job.stages.length - 1; s >= 0; s--) {
     const stage = job.stages[s]!;
     if (stage.counts[TaskState.ready] === 0 || state.pausedQueues.has(stage.spec.queue)) continue;
+    if (hopeless.size > 0 && hopeless.has(kindOf(stage))) continue;
     let best: Worker | undefined;
     let bestLoad = Number.POSITIVE_INFINITY;
     for (const worker of workers) {
@@ -49,7 +51,11 @@ function giveBatch(state: State, job: Job, workers: readonly Worker[], turn: Tur
         bestLoad = load;
       }
     }
-    if (!best) continue;
+    if (!best) {
+      const key = `${job.id}/${stage.index}`;
+      if (!workers.some((worker) => worker.refused.has(key))) hopeless.add(kindOf(stage));
+      continue;
+    }
     // Near the end every worker should get some: at most half of an even share at a time.
     const share = Math.ceil(stage.counts[TaskState.ready]! / (2 * workers.length));
     const count = Math.min(wants(state, best, stage), workers.length === 1 ? Number.POSITIVE_INFINITY : Math.max(share, best.slots));
@@ -68,6 +74,19 @@ function suspectGroup(state: State, stage: Stage, suspicion: number): number {
   const share = Math.ceil(stage.counts[TaskState.ready]! / Math.max(1, slots));
   const short = Math.floor(shortTaskMs / (stage.taskMs ?? shortTaskMs));
   return Math.max(1, Math.min(suspectGroupSizes[suspicion - 1]!, Math.max(share, short)));
+}
+
+/**
+ * Stages of one kind find the same workers willing or not, so that after one was turned away the others of this turn need not
+ * ask each worker again: a thousand jobs that wait cost a thousand looks, not a thousand times the workers. Times of tasks
+ * count as orders of magnitude; who is wronged by that gets its turn when any worker reports.
+ */
+function kindOf({ spec, taskMs }: Stage): string {
+  const { queue, resources, definition, concurrency = 1, chunkSize = 0 } = spec;
+  const code = definition?.bundle ?? definition?.name ?? '';
+  const time = taskMs === undefined ? '' : `${Math.round(Math.log2(taskMs))}${taskMs <= shortTaskMs ? 's' : ''}`;
+  const needs = Object.entries(resources).map(([name, amount]) => `${name}=${amount}`);
+  return `${queue} ${code} ${time} ${concurrency} ${chunkSize} ${needs.join()}`;
 }
 
 /** Takes tasks of one attempt and one degree of suspicion off the queue and gives them to the worker. */
