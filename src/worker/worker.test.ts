@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Broker, Listener } from '../brokers/broker.ts';
+import { type Broker, BrokerUnavailableError, type Listener } from '../brokers/broker.ts';
 import { faulty } from '../brokers/faulty.ts';
 import { memoryBroker } from '../brokers/memory.ts';
 import { msgpackCodec } from '../codecs/msgpack.ts';
@@ -357,6 +357,19 @@ test('a message that makes no sense is reported and passed over', async () => {
   await coordinator.until(() => coordinator.results.size === 1);
   expect(warnings).toHaveLength(1);
   expect(warnings[0]).toContain('w1');
+});
+
+test('a broker that is away is not reported once a message: it says so itself', async () => {
+  const warnings: string[] = [];
+  const { broker } = await start({ onWarning: (line) => warnings.push(line) });
+  const send = broker.send.bind(broker);
+  let refused = 0;
+  broker.send = (address, chunks) => {
+    if (address.startsWith('worker.')) return send(address, chunks);
+    return Promise.reject(++refused < 3 ? new BrokerUnavailableError('there is no line') : new Error('out of order'));
+  };
+  await expect.poll(() => warnings.length > 0, { timeout: 10_000 }).toBe(true);
+  expect(warnings[0]).toContain('out of order');
 });
 
 describe('ending (W10)', () => {

@@ -7,7 +7,7 @@
  * microtask. An executor may report from within `run` (inline): that joins the round under way.
  */
 import { availableParallelism, hostname, totalmem } from 'node:os';
-import type { Broker, Listener } from '../brokers/broker.ts';
+import { type Broker, BrokerUnavailableError, type Listener } from '../brokers/broker.ts';
 import { payloadBytesMax } from '../core/limits.ts';
 import type { FromWorker, MemoryReading, ToWorker } from '../core/messages.ts';
 import { concatBytes } from '../lib/bytes.ts';
@@ -290,10 +290,13 @@ class WorkerShell {
 
   private send(address: string, message: FromWorker): void {
     // What was not taken is said again: by the outbox, the next beat, the next hello.
-    const sent = this.options.broker
-      .send(address, encodeMessage(message))
-      .catch((error: unknown) => this.warn(`${message.kind} was not sent: ${textOf(error)}`));
+    const sent = this.options.broker.send(address, encodeMessage(message)).catch((error: unknown) => this.notSent(message, error));
     if (this.ending || message.kind === 'goodbye') this.lastSends.push(sent);
+  }
+
+  private notSent(message: FromWorker, error: unknown): void {
+    // That its line is down the broker tells by itself, once; here it would be a line a message.
+    if (!(error instanceof BrokerUnavailableError)) this.warn(`${message.kind} was not sent: ${textOf(error)}`);
   }
 
   // ---- listening ----------------------------------------------------------------

@@ -159,6 +159,7 @@ class WsBroker implements Broker {
     if (this.line !== line) throw new BrokerUnavailableError('the line broke');
     this.isUp = true;
     this.upSinceMs = performance.now();
+    if (this.warned.size > 0) this.options.onWarning?.('the coordinator is there again');
     this.warned.clear();
     for (const tell of this.tells) tell('up');
   }

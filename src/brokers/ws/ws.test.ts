@@ -239,7 +239,7 @@ describe('a coordinator that is away', () => {
     await new Promise((resolve) => refusing.close(resolve));
   });
 
-  test('is tried for ever, with one warning a reason', async () => {
+  test('is tried for ever, with one warning a reason and a word when it is back', async () => {
     const server = await socketServer();
     const coordinator = new WsBrokerServer();
     server.onAccept = (socket) => coordinator.accept(socket, 'test');
@@ -252,6 +252,7 @@ describe('a coordinator that is away', () => {
     again.onAccept = (socket) => coordinator.accept(socket, 'test');
     await up;
     expect(lines.filter((line) => line.includes('ECONNREFUSED'))).toHaveLength(1);
+    expect(lines.at(-1)).toBe('the coordinator is there again');
     await worker.close();
     await coordinator.close();
     await again.close();
