@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -75,6 +77,19 @@ describe('dial', () => {
       code: 'SH3001',
       why: expect.stringContaining('ECONNREFUSED'),
     });
+  });
+
+  test('a certificate that nobody vouches for, and the wrong one of http and https, come with what to try', async () => {
+    const fixture = (name: string): Buffer => readFileSync(new URL(`../api/fixtures/localhost.${name}.pem`, import.meta.url));
+    const secure = createTlsServer({ cert: fixture('cert'), key: fixture('key') });
+    const plain = createServer();
+    servers.push(secure, plain);
+    for (const server of [secure, plain]) await once(server.listen(0, '127.0.0.1'), 'listening');
+    const [securePort, plainPort] = [secure, plain].map((server) => (server.address() as AddressInfo).port);
+    const hintAt = async (address: string): Promise<string> => (await dial({ address, path: '/' }).catch((error) => error)).hint;
+    expect(await hintAt(`https://localhost:${securePort}`)).toContain('NODE_EXTRA_CA_CERTS');
+    expect(await hintAt(`http://localhost:${securePort}`)).toContain(`: https://localhost:${securePort}`);
+    expect(await hintAt(`https://localhost:${plainPort}`)).toContain(`: http://localhost:${plainPort}`);
   });
 
   test('somebody there who never answers: SH3001 by the deadline (S10)', async () => {

@@ -84,9 +84,21 @@ function unreachable(address: string, error: Error): ShoalError {
   const parts = (error as { errors?: Error[] }).errors?.map((each) => each.message).join(', ');
   return new ShoalError('SH3001', `cannot reach the coordinator at ${address}`, {
     why: parts || message || code,
-    hint: 'shoal doctor',
+    hint: tlsHint(address, code) ?? 'shoal doctor',
     cause: error,
   });
+}
+
+const untrusted = /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT)/;
+
+/** Node's words for what goes wrong with TLS say nothing of what to do. */
+function tlsHint(address: string, code: string | undefined): string | undefined {
+  if (code === undefined) return undefined;
+  if (untrusted.test(code)) return 'NODE_EXTRA_CA_CERTS=FILE in the environment, with the certificate of its authority, or its own';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'reach it by a name that its certificate was made for';
+  if (code !== 'ECONNRESET' && code !== 'EPROTO') return undefined;
+  if (address.startsWith('https:')) return `shoal doctor\nor, if it was started without --tls-cert: ${address.replace('https:', 'http:')}`;
+  return `shoal doctor\nor, if it was started with --tls-cert: ${address.replace('http:', 'https:')}`;
 }
 
 async function readAnswer(response: IncomingMessage): Promise<string | undefined> {

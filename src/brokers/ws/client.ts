@@ -228,7 +228,7 @@ class WsBroker implements Broker {
   private later(error: unknown): void {
     if (this.isClosed) return;
     const known = error instanceof ShoalError ? error : undefined;
-    if (error) this.warn(known ? `${known.message}${known.why ? ` (${known.why})` : ''}` : String(error));
+    if (error) this.warn(known ? textOf(known) : String(error));
     const atLeastMs = isRefusal(error) ? refusedPauseMs : (known as { retryAfterMs?: number } | undefined)?.retryAfterMs;
     this.retry = setTimeout(() => void this.again(), this.redial.nextMs(atLeastMs));
   }
@@ -247,4 +247,8 @@ class WsBroker implements Broker {
     this.warned.add(line);
     this.options.onWarning?.(printableLine(line));
   }
+}
+
+function textOf({ message, why, hint }: ShoalError): string {
+  return `${message}${why ? ` (${why})` : ''}${hint ? `; try ${hint.replaceAll('\n', ', ')}` : ''}`;
 }
