@@ -40,8 +40,10 @@ export class Credit {
   }
 
   open(message: Extract<FromClient, { kind: 'read' }>): void {
-    this.readers.set(message.reader, { owed: message.credit, out: 0, bytesPerTask: unknownBytesPerTask });
-    this.give({ ...message, credit: 0 });
+    const reader: Reader = { owed: message.credit, out: 0, bytesPerTask: unknownBytesPerTask };
+    this.readers.set(message.reader, reader);
+    const hasRoom = !this.isWaiting && this.link.queuedBytes < this.highWaterBytes;
+    this.give({ ...message, credit: hasRoom ? take(reader) : 0 });
     this.passOn();
   }
 
@@ -79,14 +81,19 @@ export class Credit {
   }
 
   private passOnTo(number: number, reader: Reader): void {
-    const window = Math.max(1, Math.floor(bytesMax / reader.bytesPerTask));
-    const credit = Math.min(reader.owed, window - reader.out);
-    // In good portions, not task by task.
-    if (credit <= 0 || credit < Math.min(reader.owed, window / 4)) return;
-    reader.owed -= credit;
-    reader.out += credit;
-    this.give({ kind: 'readCredit', reader: number, credit });
+    const credit = take(reader);
+    if (credit > 0) this.give({ kind: 'readCredit', reader: number, credit });
   }
+}
+
+/** In good portions, not task by task; 0 where there is nothing worth passing on. */
+function take(reader: Reader): number {
+  const window = Math.max(1, Math.floor(bytesMax / reader.bytesPerTask));
+  const credit = Math.min(reader.owed, window - reader.out);
+  if (credit <= 0 || credit < Math.min(reader.owed, window / 4)) return 0;
+  reader.owed -= credit;
+  reader.out += credit;
+  return credit;
 }
 
 function learn(reader: Reader, tasks: number, body: readonly Uint8Array[]): void {

@@ -31,7 +31,6 @@ export function onClient(state: State, session: string, message: FromClient, new
       const reader = state.readers.get(readerKey(session, message.reader));
       if (!reader) return;
       reader.credit += message.credit;
-      reader.windowBytes += message.bytes ?? 0;
       state.touched.add(reader.job);
       return;
     }

@@ -267,23 +267,13 @@ export type FromClient =
   | { kind: 'replay'; request: number; job: string; stage?: number; index?: number; expectedAttempt?: number }
   /**
    * Deliver the job's output; `credit` = tasks that may be on the way. `inputs`: with each task's input. `from`: of a reader that
-   * goes on after a break: in input order the first index wanted, in completion order how many tasks to pass over. `windowBytes`:
-   * set by a network line, which gives bytes back as they leave; so much may be under way whatever the credit.
+   * goes on after a break: in input order the first index wanted, in completion order how many tasks to pass over.
    */
-  | {
-      kind: 'read';
-      reader: number;
-      job: string;
-      order: 'input' | 'completion';
-      credit: number;
-      inputs: boolean;
-      from?: number;
-      windowBytes?: number;
-    }
+  | { kind: 'read'; reader: number; job: string; order: 'input' | 'completion'; credit: number; inputs: boolean; from?: number }
   /** What its tasks printed, as `printed` messages: what is kept, and with `follow` all that comes until the job ends. */
   | { kind: 'readLogs'; reader: number; job: string; follow: boolean }
   /** So many tasks more may be on the way. */
-  | { kind: 'readCredit'; reader: number; credit: number; bytes?: number }
+  | { kind: 'readCredit'; reader: number; credit: number }
   | { kind: 'unread'; reader: number }
   /** Reply: JobView. */
   | { kind: 'query'; request: number; job: string }

@@ -33,7 +33,6 @@ export function openReader(state: State, session: string, message: Extract<FromC
     order: message.order,
     inputs: message.inputs,
     credit: message.credit,
-    windowBytes: message.windowBytes ?? Number.POSITIVE_INFINITY,
     next: message.order === 'input' ? (message.from ?? 0) : 0,
     passOver: message.order === 'completion' ? (message.from ?? 0) : 0,
     pair: 0,
@@ -49,7 +48,7 @@ export function openReader(state: State, session: string, message: Extract<FromC
 export function deliver(state: State, reader: Reader, turn: Turn): void {
   const { job } = reader;
   const stage = job.stages[job.spec.output.stage]!;
-  while (!reader.done && reader.windowBytes > 0) {
+  while (!reader.done) {
     const delivery = new Delivery(state, reader, stage);
     if (stage.fold) {
       if (stage.fold.result && reader.next === 0 && reader.passOver === 0) delivery.addFolded(stage.fold.result);
@@ -60,7 +59,6 @@ export function deliver(state: State, reader: Reader, turn: Turn): void {
     }
     if (delivery.count === 0 && !reader.done) return;
     reader.credit -= delivery.count;
-    reader.windowBytes -= delivery.bytes;
     delivery.send(turn, reader.done);
   }
 }
@@ -127,12 +125,8 @@ class Delivery {
     this.stage = stage;
   }
 
-  get bytes(): number {
-    return this.values.bytes + this.inputs.bytes;
-  }
-
   get isFull(): boolean {
-    return this.count >= deliverTasksMax || this.bytes >= deliverBytesMax;
+    return this.count >= deliverTasksMax || this.values.bytes + this.inputs.bytes >= deliverBytesMax;
   }
 
   add(index: number): void {

@@ -277,8 +277,6 @@ export interface Reader {
   readonly order: 'input' | 'completion';
   readonly inputs: boolean;
   credit: number;
-  /** That may still be under way on its line. */
-  windowBytes: number;
   /** input order: next index. completion order: position in the completion log (pair, offset within it). */
   next: number;
   /** Shown tasks that the client has had already, before its connection broke. */
