@@ -16,8 +16,9 @@ export function defineSubmit(command: Command): void {
   command
     .summary('run a program on a cluster')
     .description(
-      'Bundles a TypeScript or JavaScript program with its packages, uploads it once, and runs its tasks on the workers of a\n' +
-        'cluster; its main() runs here. Ctrl-C detaches: the jobs go on.',
+      'Bundles a TypeScript or JavaScript program with its packages, uploads it once, and runs its tasks on the workers of a ' +
+        'cluster; its main() runs here. Ctrl-C detaches: the jobs go on.\n' +
+        'Flags stand before the file; everything after the file belongs to the program.',
     )
     .usage('[options] <file> [args...]')
     .argument('<file>', 'the program: .ts .mts .cts .tsx .js .mjs .cjs .jsx')

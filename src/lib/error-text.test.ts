@@ -115,3 +115,10 @@ describe('anything else that was thrown', () => {
     expect(() => JSON.stringify(problemJson(thrown))).not.toThrow();
   });
 });
+
+it('a program that has travelled is shown by the names of its sources, not by where its bundle lay', () => {
+  const bundles = '/home/me/my cache/shoal/bundles/28ba33fb2c6f';
+  const unmapped = `${bundles}/${'a'.repeat(64)}.mjs:9:8`;
+  const stack = ['Error: x', `inner (${bundles}/lib/deep.ts:5:17)`, `async ${bundles}/job.ts:1:2`, unmapped].join('\n    at ');
+  expect(userFrames(stack, '/somewhere')).toEqual(['inner (lib/deep.ts:5:17)', 'async job.ts:1:2', unmapped]);
+});

@@ -188,14 +188,21 @@ function framesOf(stack: string, folder: string): { own: string[]; foreign: stri
   return { own: shown(frames.filter((frame) => !isForeign(frame))), foreign: shown(frames.filter(isForeign)) };
 }
 
+/**
+ * A program that has travelled names its sources from its own folder on; in front of that stands where the bundle lies on
+ * whichever machine it was, and there is no such file.
+ */
+const inBundle = /^((?:.* \(|async )?).*?[\\/]bundles[\\/][0-9a-f]{12}[\\/](?![0-9a-f]{64}\.mjs)/;
+
 function shorten(frame: string, folder: string): string {
-  const path = frame.replace(/file:\/\/[^\s)]+?(?=:\d+:\d+\)?$)/, (url) => {
+  const place = frame.replace(/file:\/\/[^\s)]+?(?=:\d+:\d+\)?$)/, (url) => {
     try {
       return fileURLToPath(url);
     } catch {
       return url;
     }
   });
+  const path = place.replace(inBundle, '$1');
   const start = path.indexOf('(') + 1;
   return folder !== sep && path.startsWith(folder + sep, start) ? path.slice(0, start) + path.slice(start + folder.length + 1) : path;
 }
