@@ -1,0 +1,272 @@
+/** One simulated cluster: coordinators and workers as nodes, booted, killed and booted again, with the watch at every door. */
+import type { Broker } from '../src/brokers/broker.ts';
+import { Coordinator } from '../src/coordinator/coordinator.ts';
+import type { FromWorker, ToWorker } from '../src/core/messages.ts';
+import type { State } from '../src/core/state.ts';
+import { decodeMessage, encodeMessage } from '../src/wire/frame.ts';
+import { startWorker, type WorkerHandle } from '../src/worker/worker.ts';
+import { Dice } from './chance.ts';
+import { SimClient } from './client.ts';
+import { compareMemory } from './compare.ts';
+import { Disk } from './disk.ts';
+import { Elections } from './election.ts';
+import { drawJobs } from './jobs.ts';
+import { Network } from './network.ts';
+import type { Plan } from './plan.ts';
+import { reached } from './probes.ts';
+import type { Port } from './session.ts';
+import { SimSlot } from './slot.ts';
+import { Watch } from './watch.ts';
+import type { SimNode, World } from './world.ts';
+
+export interface CoordinatorNode {
+  node: SimNode;
+  coordinator: Coordinator | undefined;
+  isReady: boolean;
+}
+
+export interface WorkerNode {
+  node: SimNode;
+  handle: WorkerHandle | undefined;
+}
+
+/** What the compiler keeps from us and a checker has to see. */
+interface Inner {
+  state: State;
+  isPumping: boolean;
+  inbox: unknown[];
+}
+
+export class Cluster {
+  readonly world: World;
+  readonly plan: Plan;
+  readonly network: Network;
+  readonly disk: Disk;
+  readonly elections: Elections;
+  readonly watch: Watch;
+  readonly coordinators: CoordinatorNode[];
+  readonly workers: WorkerNode[];
+  readonly clients: SimClient[];
+  readonly dice: Dice;
+  private readonly byNode = new Map<SimNode, 'coordinator' | 'worker'>();
+
+  constructor(world: World, plan: Plan) {
+    this.world = world;
+    this.plan = plan;
+    this.dice = new Dice(plan.seed, 'cluster');
+    this.network = new Network(world, plan);
+    this.disk = new Disk(world, plan);
+    this.elections = new Elections(world, plan);
+    this.watch = new Watch(world, this.disk);
+    this.watch.isTimeKept = plan.rates.jump === 0 && plan.rates.drift === 0;
+    const drift = plan.rates.drift * 0.02;
+    const nodes = (prefix: string, count: number): SimNode[] =>
+      Array.from({ length: count }, (_, at) => world.node(`${prefix}${at + 1}`, drift));
+    this.coordinators = nodes('k', plan.coordinators).map((node) => ({ node, coordinator: undefined, isReady: false }));
+    this.workers = nodes('w', plan.workers).map((node) => ({ node, handle: undefined }));
+    for (const { node } of this.coordinators) this.byNode.set(node, 'coordinator');
+    for (const { node } of this.workers) this.byNode.set(node, 'worker');
+    const ports = this.coordinators.map((each) => this.portOf(each));
+    this.clients = nodes('c', plan.clients).map(
+      (node) =>
+        new SimClient({ world, network: this.network, watch: this.watch, node, ports: () => ports, jobs: drawJobs(plan, node.name) }),
+    );
+    this.network.onSend = (from, address, message) => this.watch.guard(() => this.onSend(from, address, message));
+  }
+
+  boot(): void {
+    for (const each of this.coordinators) this.bootCoordinator(each);
+    for (const each of this.workers) this.bootWorker(each);
+    for (const each of this.clients) each.boot();
+  }
+
+  // ---- coordinators ----
+
+  bootCoordinator(each: CoordinatorNode): void {
+    const { world, network, disk, elections } = this;
+    const { node } = each;
+    world.start(node);
+    const { life } = node;
+    const ended = (error: unknown): void => {
+      if (node.life !== life) return;
+      each.isReady = false;
+      world.log(`${node.name} ends: ${String(error)}`);
+      if (isDefect(error)) world.fail(error as Error);
+      // What it says in its last moments still goes out.
+      world.after(0.01, node, () => this.killCoordinator(each, this.dice.between(50, 1_000)));
+    };
+    const coordinator = new Coordinator({
+      broker: network.broker(node),
+      journal: disk.journal(node),
+      election: elections.election(node),
+      isOneMachine: false,
+      outside: world.outside(node),
+      onFailed: ended,
+    });
+    each.coordinator = coordinator;
+    coordinator.start().then(() => {
+      if (node.life !== life) return;
+      each.isReady = true;
+      reached('a coordinator takes over');
+      world.log(`${node.name} leads in term ${(coordinator as unknown as Inner).state.term}`);
+    }, ended);
+  }
+
+  killCoordinator(each: CoordinatorNode, downMs: number): void {
+    const { world } = this;
+    world.kill(each.node);
+    each.isReady = false;
+    each.coordinator = undefined;
+    for (const line of this.network.lines) if (line.touches(each.node)) line.break();
+    world.after(downMs, undefined, () => void (each.node.isUp || this.bootCoordinator(each)));
+  }
+
+  private portOf(each: CoordinatorNode): Port {
+    return {
+      node: each.node,
+      accept: () => (each.isReady && each.coordinator?.isServing ? each.coordinator.session() : undefined),
+      onTold: (message, about) => {
+        const isLost = this.isLost(each.node);
+        this.watch.guard(() => this.watch.onTold(each.node, isLost, message, about as { kind: string; job?: string }));
+      },
+    };
+  }
+
+  private isLost(node: SimNode): boolean {
+    return this.elections.lostLives.has(`${node.name}/${node.life}`);
+  }
+
+  /** The coordinator that the journal belongs to, if it is serving and at rest. */
+  leader(): { state: State; node: SimNode } | undefined {
+    for (const { coordinator, isReady, node } of this.coordinators) {
+      if (!coordinator || !isReady || !node.isUp) continue;
+      const { state, isPumping, inbox } = coordinator as unknown as Inner;
+      if (state.leading && state.term === this.watch.model.term && !isPumping && inbox.length === 0) return { state, node };
+    }
+    return undefined;
+  }
+
+  /** I8. */
+  compare(): void {
+    const leader = this.leader();
+    if (leader) this.watch.guard(() => compareMemory(leader.state, this.watch.model));
+  }
+
+  // ---- workers ----
+
+  bootWorker(each: WorkerNode): void {
+    const { world, plan } = this;
+    const { node } = each;
+    world.start(node);
+    const { life } = node;
+    const process = `${node.name}.${life}`;
+    startWorker({
+      worker: node.name,
+      broker: this.heard(this.network.broker(node), process),
+      slots: plan.slots,
+      isolation: 'thread',
+      resources: { cpu: plan.slots, memory: 1e9 },
+      outside: world.outside(node),
+      onWarning: (line) => void (line.includes('makes no sense') && reached('a garbled message is refused by a worker')),
+      executors: ({ events, name }, slot) =>
+        new SimSlot({
+          world,
+          plan,
+          node,
+          name: `${name}/${slot}`,
+          events,
+          isAlone: slot >= plan.slots,
+          onStart: (work, index) => this.watch.onStarted(process, work, index),
+          onKill: () => this.killWorker(each, this.dice.between(20, 1_500)),
+        }),
+    }).then(
+      (handle) => void (node.life === life && (each.handle = handle)),
+      (error: unknown) => world.fail(error as Error),
+    );
+  }
+
+  private heard(broker: Broker, process: string): Broker {
+    return {
+      ...broker,
+      listen: (address, handle) =>
+        broker.listen(address, (messages) => {
+          for (const message of messages) this.watch.onHeard(process, message);
+          return handle(messages);
+        }),
+    };
+  }
+
+  killWorker(each: WorkerNode, downMs: number): void {
+    const { world, network, dice } = this;
+    const { node } = each;
+    if (!node.isUp) return;
+    const addresses = network.addressesOf(node);
+    world.kill(node);
+    each.handle = undefined;
+    reached('a worker dies');
+    if (dice.chance(0.4)) this.tellClosed(addresses);
+    if (dice.chance(0.4)) this.tellDied(node, addresses);
+    world.after(downMs, undefined, () => void (node.isUp || this.bootWorker(each)));
+  }
+
+  /** Its line is closed, as a coordinator's own broker sees it. */
+  tellClosed(addresses: readonly string[]): void {
+    for (const { node, coordinator, isReady } of this.coordinators) {
+      if (isReady) this.world.after(this.dice.exponential(this.plan.linkMs), node, () => coordinator!.connectionsClosed(addresses));
+    }
+  }
+
+  /** Its supervisor, on the same machine, has seen its process end. */
+  private tellDied(node: SimNode, addresses: readonly string[]): void {
+    const incarnation = addresses.find((address) => address.startsWith('worker.'))?.split('.')[2];
+    if (incarnation === undefined) return;
+    const message: FromWorker = { kind: 'died', worker: node.name, incarnation, how: { isOutOfMemory: false, text: 'it was killed' } };
+    const broker = this.network.broker(node);
+    void broker.send('hello', encodeMessage(message)).catch(() => undefined);
+  }
+
+  drain(each: WorkerNode): void {
+    const { handle, node } = each;
+    if (!handle || !node.isUp) return;
+    const { life } = node;
+    each.handle = undefined;
+    reached('a worker is drained');
+    void handle.drain().then(() => {
+      if (node.life !== life) return;
+      reached('a drained worker ends');
+      this.world.kill(node);
+      this.world.after(this.dice.between(50, 1_000), undefined, () => void (node.isUp || this.bootWorker(each)));
+    });
+  }
+
+  // ---- the watch at the brokers' doors ----
+
+  private onSend(from: SimNode, address: string, bytes: Uint8Array): void {
+    const kind = kindOf(bytes);
+    if (this.byNode.get(from) === 'worker') {
+      if (kind === 'beat' || kind === 'hello' || kind === 'held') return;
+      this.watch.onReported(from.name, address, decodeMessage<FromWorker>(bytes));
+      return;
+    }
+    const message = decodeMessage<ToWorker>(bytes);
+    this.watch.onSent(from, this.world.wallMs(from), this.isLost(from), message);
+    if (message.kind !== 'ackResults') return;
+    const [, worker, incarnation] = address.split('.');
+    this.watch.onAcknowledged(`${worker}.${incarnation}`, message.term, message.number);
+  }
+}
+
+const kindAt = '........[[{"kind":"'.length;
+
+/** Most messages begin with their kind. */
+function kindOf(bytes: Uint8Array): string {
+  let end = kindAt;
+  while (end < bytes.length && bytes[end] !== 34) end++;
+  return Buffer.from(bytes.buffer, bytes.byteOffset + kindAt, end - kindAt).toString('latin1');
+}
+
+/** What the product throws on purpose has a code; all else is a bug, and so is a damaged journal: nobody has damaged it. */
+function isDefect(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === undefined || !code.startsWith('SH') || code === 'SH4004';
+}

@@ -1,0 +1,40 @@
+/** I8: what a leader has in memory is what the journal says, task by task. */
+import { TaskState } from '../src/core/columns.ts';
+import type { State } from '../src/core/state.ts';
+import { type Final, type Model, Violation } from './model.ts';
+import { reached } from './probes.ts';
+
+const finals: Partial<Record<number, Final>> = {
+  [TaskState.done]: 'done',
+  [TaskState.dead]: 'dead',
+  [TaskState.skipped]: 'skipped',
+  [TaskState.cancelled]: 'cancelled',
+  [TaskState.expired]: 'expired',
+};
+
+export function compareMemory(state: State, model: Model): void {
+  reached('memory is compared with the journal');
+  const differs = (what: string): never => {
+    throw new Violation('I8', what);
+  };
+  for (const job of model.jobs.values()) {
+    const own = state.jobs.get(job.id);
+    if (job.isDropped || job.isSealed) continue;
+    if (!own) return differs(`${job.id} is in the journal and not in memory`);
+    if (own.outcome !== job.outcome) differs(`${job.id} has ${own.outcome}, the journal says ${job.outcome}`);
+    job.stages.forEach((stage, at) => {
+      const { columns, spec } = own.stages[at]!;
+      if (spec.feed.kind !== 'fold' && spec.feed.kind !== 'each' && columns.length !== stage.added) {
+        differs(`${job.id}/${at} has ${columns.length} tasks, the journal says ${stage.added}`);
+      }
+      stage.tasks.forEach((task, index) => {
+        const where = `${job.id}/${at}/${index}`;
+        const final = finals[columns.state(index)];
+        if (final !== task.final) differs(`${where} is ${final ?? 'open'}, the journal says ${task.final ?? 'open'}`);
+        if (columns.attempt(index) !== task.attempt)
+          differs(`${where} is at attempt ${columns.attempt(index)}, the journal says ${task.attempt}`);
+      });
+    });
+  }
+  for (const id of state.jobs.keys()) if (!model.jobs.has(id)) differs(`${id} is in memory and not in the journal`);
+}

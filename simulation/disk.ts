@@ -1,0 +1,245 @@
+/**
+ * The journal's disk, shared by all coordinators, and the port to it that each start of one is given.
+ *
+ * 1. What an append stores is in `log`, in the order in which it was stored; `durable` of them survive the disk's host. An
+ *    append that is confirmed makes all before it durable. When the host dies any prefix of the rest stays.
+ * 2. Outcomes of an append: stored and confirmed; conflict, with some of the others stored; unknown, with all, some or
+ *    none stored, now or later; late; full.
+ * 3. Put-if-absent on (stream, seq); the same writer's entry counts as success; a dropped stream stays closed.
+ */
+import { type BodySlice, ConflictError, type Entry, type Journal, JournalFullError, OutcomeUnknownError } from '../src/journals/journal.ts';
+import { concatBytes } from '../src/lib/bytes.ts';
+import { Dice } from './chance.ts';
+import type { Plan } from './plan.ts';
+import { reached } from './probes.ts';
+import type { SimNode, World } from './world.ts';
+
+interface Stored {
+  stream: string;
+  seq: number;
+  writer: string;
+  head: Uint8Array;
+  body: Uint8Array;
+}
+
+type Log = ({ kind: 'entry' } & Stored) | { kind: 'drop'; stream: string };
+
+const entryBytesMax = 256 * 1024 * 1024;
+
+export class Disk {
+  readonly world: World;
+  readonly plan: Plan;
+  readonly log: Log[] = [];
+  durable = 0;
+  isCalm = false;
+  fullUntilMs = 0;
+  private epoch = 0;
+  private streams = new Map<string, Map<number, Stored>>();
+  private dropped = new Set<string>();
+  onStored: (entry: Stored, position: number) => void = () => undefined;
+  onDropped: (stream: string) => void = () => undefined;
+  /** A retry that is not the same bytes. */
+  onOtherBytes: (entry: Stored) => void = () => undefined;
+  onRolledBack: () => void = () => undefined;
+
+  constructor(world: World, plan: Plan) {
+    this.world = world;
+    this.plan = plan;
+  }
+
+  journal(node: SimNode): Journal {
+    return new SimJournal(this, node);
+  }
+
+  /** True if it is there now. */
+  store(entry: Stored): boolean {
+    const known = this.streams.get(entry.stream)?.get(entry.seq);
+    if (known) {
+      if (known.writer !== entry.writer) return false;
+      if (Buffer.compare(known.head, entry.head) !== 0 || Buffer.compare(known.body, entry.body) !== 0) this.onOtherBytes(entry);
+      return true;
+    }
+    if (this.dropped.has(entry.stream)) return false;
+    this.put(entry);
+    this.log.push({ kind: 'entry', ...entry });
+    this.onStored(entry, this.log.length - 1);
+    return true;
+  }
+
+  private put(entry: Stored): void {
+    let stream = this.streams.get(entry.stream);
+    if (!stream) this.streams.set(entry.stream, (stream = new Map()));
+    stream.set(entry.seq, entry);
+  }
+
+  confirm(): void {
+    this.durable = this.log.length;
+  }
+
+  drop(stream: string): void {
+    if (this.dropped.has(stream)) return;
+    this.dropped.add(stream);
+    this.streams.delete(stream);
+    this.log.push({ kind: 'drop', stream });
+    this.onDropped(stream);
+  }
+
+  at(stream: string, seq: number): Stored | undefined {
+    return this.streams.get(stream)?.get(seq);
+  }
+
+  /** Its host dies: what was not durable may be gone, from the end. Nothing that was under way is stored any more. */
+  crash(dice: Dice): void {
+    this.epoch++;
+    const kept = this.durable + dice.below(this.log.length - this.durable + 1);
+    if (kept < this.log.length) reached('what was not durable is lost with the host');
+    this.log.length = kept;
+    this.durable = kept;
+    this.streams = new Map();
+    this.dropped = new Set();
+    for (const entry of this.log) {
+      if (entry.kind === 'entry') this.put(entry);
+      else {
+        this.dropped.add(entry.stream);
+        this.streams.delete(entry.stream);
+      }
+    }
+    this.onRolledBack();
+  }
+
+  /** Later, unless the host dies first. */
+  later(ms: number, act: () => void): void {
+    const { epoch } = this;
+    this.world.after(ms, undefined, () => void (epoch === this.epoch && act()));
+  }
+}
+
+class SimJournal implements Journal {
+  readonly maxEntryBytes = entryBytesMax;
+  readonly durability = 'host';
+  private readonly disk: Disk;
+  private readonly node: SimNode;
+  private readonly life: number;
+  private readonly dice: Dice;
+
+  constructor(disk: Disk, node: SimNode) {
+    this.disk = disk;
+    this.node = node;
+    this.life = node.life;
+    this.dice = new Dice(disk.plan.seed, `journal/${node.name}/${node.life}`);
+  }
+
+  private latencyMs(): number {
+    return 0.1 + this.dice.exponential(this.disk.isCalm ? 2 : this.disk.plan.diskMs);
+  }
+
+  /** The answer reaches the process that asked, if that still lives. */
+  private answer(atMs: number, act: () => void): void {
+    const { world } = this.disk;
+    if (this.node.life === this.life && this.node.isUp) world.at(atMs, this.node, act);
+  }
+
+  append(entries: readonly Entry[]): Promise<void> {
+    const stored = entries.map(({ stream, seq, writer, head, body }) => ({
+      stream,
+      seq,
+      writer,
+      head: head.slice(),
+      body: concatBytes(body).slice(),
+    }));
+    return new Promise((resolve, reject) => {
+      const { disk, dice } = this;
+      const { rates } = disk.plan;
+      let tookMs = this.latencyMs();
+      if (disk.world.nowMs < disk.fullUntilMs) {
+        reached('the journal is full');
+        this.answer(disk.world.nowMs + tookMs, () => reject(new JournalFullError('the simulated disk has no room')));
+        return;
+      }
+      if (!disk.isCalm && dice.chance(rates.stall * 0.03)) tookMs += dice.between(500, 6_000);
+      const isUnknown = !disk.isCalm && dice.chance(rates.unknown * 0.12);
+      const fate = dice.next();
+      let answered = false;
+      const conflict = (entry: Stored): void => {
+        if (answered || isUnknown) return;
+        answered = true;
+        reached('an append conflicts');
+        this.answer(disk.world.nowMs + 0.1, () => reject(new ConflictError(entry.stream, entry.seq)));
+      };
+      for (const entry of stored) {
+        let atMs = dice.next() * tookMs * 0.9;
+        if (isUnknown) {
+          // A third: nothing is stored. A third: all or some of it. A third: some of it, and later than anybody thinks.
+          if (fate < 0.33 || (fate < 0.66 && stored.length > 1 && dice.chance(0.3))) continue;
+          if (fate >= 0.66) {
+            if (dice.chance(0.3)) continue;
+            atMs += tookMs + dice.exponential(2_000);
+          }
+        }
+        disk.later(atMs, () => {
+          if (!disk.store(entry)) conflict(entry);
+          else if (atMs > tookMs) reached('a write that was reported as unknown shows up later');
+        });
+      }
+      disk.later(tookMs, () => {
+        if (answered) return;
+        answered = true;
+        if (isUnknown) {
+          reached('an append has an unknown outcome');
+          this.answer(disk.world.nowMs, () => reject(new OutcomeUnknownError('the simulated disk did not answer')));
+          return;
+        }
+        disk.confirm();
+        this.answer(disk.world.nowMs, resolve);
+      });
+    });
+  }
+
+  async *read(stream: string, range: { from: number; to?: number; part: 'head' | 'all' }): AsyncGenerator<readonly Entry[]> {
+    const { disk, dice } = this;
+    const to = range.to ?? Number.POSITIVE_INFINITY;
+    for (let at = range.from; at < to; ) {
+      await new Promise<void>((resolve) => this.answer(disk.world.nowMs + this.latencyMs(), resolve));
+      const entries: Entry[] = [];
+      for (let count = 1 + dice.below(20); count > 0 && at < to; count--) {
+        const found = disk.at(stream, at);
+        if (!found) break;
+        entries.push({ ...found, body: range.part === 'all' ? [found.body] : [] });
+        at++;
+      }
+      if (entries.length === 0) return;
+      yield entries;
+    }
+  }
+
+  readBodies(stream: string, slices: readonly BodySlice[]): Promise<Uint8Array[]> {
+    reached('bytes are read back from the journal');
+    return new Promise((resolve, reject) => {
+      this.answer(this.disk.world.nowMs + this.latencyMs(), () => {
+        const out: Uint8Array[] = [];
+        for (const { seq, offset, length } of slices) {
+          const found = this.disk.at(stream, seq);
+          if (!found || found.body.length < offset + length) {
+            reject(new Error(`${stream}/${seq} has no bytes ${offset}+${length}`));
+            return;
+          }
+          out.push(found.body.slice(offset, offset + length));
+        }
+        resolve(out);
+      });
+    });
+  }
+
+  drop(stream: string): Promise<void> {
+    return new Promise((resolve) => {
+      this.disk.later(this.latencyMs(), () => {
+        this.disk.drop(stream);
+        this.answer(this.disk.world.nowMs, resolve);
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}

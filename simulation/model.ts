@@ -1,0 +1,456 @@
+/**
+ * The checker's own fold of the journal, written from the specification (facts.ts, DESIGN.md's rules) and from nothing of
+ * the product but the layout of an entry's head. Each fact is judged when it is stored:
+ *
+ * I1 one outcome a task and life · I2 streams without holes, writers that change by barriers of growing terms only ·
+ * I4 what is done was done by the attempt that was open · I9 attempts and crashes within their limits ·
+ * I10 one job a key and a submission · I11 nothing after a job's end · I12 a job succeeds when all of it is accounted for.
+ */
+import type { Fact, JobFact, JobOutcome, RegistryFact } from '../src/core/facts.ts';
+import type { JobSpec } from '../src/core/spec.ts';
+import { decodeHead } from '../src/wire/frame.ts';
+import { reached } from './probes.ts';
+import { each } from './slot.ts';
+import { decodeValue, elementsOf, type Value } from './values.ts';
+
+export type Final = 'done' | 'dead' | 'skipped' | 'cancelled' | 'expired';
+
+export interface TaskModel {
+  attempt: number;
+  final: Final | undefined;
+  failures: number;
+  crashes: number;
+  notBeforeWallMs: number;
+  /** Undefined while not done, or where it went into a partial. */
+  value: Value | undefined;
+  values: Value[];
+  /** Log position of the fact that made it final. */
+  position: number;
+  startedPosition: number;
+  lost: number;
+}
+
+export interface StageModel {
+  added: number;
+  addedPosition: number;
+  isSealed: boolean;
+  tasks: TaskModel[];
+  /** What each input brings along; a fold's own tasks are not predicted. */
+  atoms: (readonly number[] | undefined)[];
+}
+
+export interface JobModel {
+  id: string;
+  spec: JobSpec;
+  writer: string;
+  submission: string | undefined;
+  position: number;
+  outcome: JobOutcome | undefined;
+  outcomePosition: number;
+  isSealed: boolean;
+  isDropped: boolean;
+  stages: StageModel[];
+  replays: number;
+}
+
+export interface StoredEntry {
+  stream: string;
+  seq: number;
+  writer: string;
+  head: Uint8Array;
+  body: Uint8Array;
+}
+
+export class Violation extends Error {
+  readonly invariant: string;
+  constructor(invariant: string, message: string) {
+    super(`${invariant}: ${message}`);
+    this.invariant = invariant;
+  }
+}
+
+function check(holds: boolean, invariant: string, message: () => string): void {
+  if (!holds) throw new Violation(invariant, message());
+}
+
+interface StreamModel {
+  nextSeq: number;
+  term: number;
+  writer: string | undefined;
+}
+
+export class Model {
+  readonly jobs = new Map<string, JobModel>();
+  readonly streams = new Map<string, StreamModel>();
+  readonly workers: { worker: string; incarnation: string; isIn: boolean }[] = [];
+  term = 0;
+  /** Of the registry's last barrier. */
+  writer: string | undefined;
+  /** Entries of jobs whose opening is not stored (yet). */
+  private readonly early = new Map<string, { entry: StoredEntry; position: number }[]>();
+
+  store(entry: StoredEntry, position: number): void {
+    const facts = decodeHead<Fact>(entry.head);
+    const stream = this.streamOf(entry.stream);
+    check(entry.seq === stream.nextSeq, 'I2', () => `${entry.stream} has entry ${entry.seq} where ${stream.nextSeq} comes next`);
+    stream.nextSeq++;
+    this.judgeWriter(entry, stream, facts[0]);
+    if (entry.stream === 'registry') for (const fact of facts as RegistryFact[]) this.onRegistry(fact, entry, position);
+    else if (entry.stream.startsWith('job.')) this.onJobEntry(entry, facts as JobFact[], position);
+  }
+
+  drop(name: string): void {
+    const job = this.jobs.get(name.slice('job.'.length));
+    if (job) check(job.isDropped, 'I2', () => `${name} is dropped before the registry says so`);
+  }
+
+  private streamOf(name: string): StreamModel {
+    let stream = this.streams.get(name);
+    if (!stream) this.streams.set(name, (stream = { nextSeq: 0, term: 0, writer: undefined }));
+    return stream;
+  }
+
+  private judgeWriter(entry: StoredEntry, stream: StreamModel, first: Fact | undefined): void {
+    if (first?.fact === 'term') {
+      check(first.term > stream.term, 'I2', () => `${entry.stream}/${entry.seq}: term ${first.term} after ${stream.term}`);
+      check(first.writer === entry.writer, 'I2', () => `${entry.stream}/${entry.seq}: a barrier in another's name`);
+      stream.term = first.term;
+      stream.writer = entry.writer;
+      return;
+    }
+    const expected = stream.writer ?? this.jobs.get(entry.stream.slice('job.'.length))?.writer;
+    if (entry.stream === 'registry' || expected !== undefined) {
+      check(entry.writer === expected, 'I13', () => `${entry.stream}/${entry.seq} is by ${entry.writer}, not by ${expected}`);
+    }
+  }
+
+  // ---- the registry ----
+
+  private onRegistry(fact: RegistryFact, entry: StoredEntry, position: number): void {
+    switch (fact.fact) {
+      case 'term':
+        this.term = fact.term;
+        this.writer = entry.writer;
+        return;
+      case 'job-opened':
+        return this.onOpened(fact, entry, position);
+      case 'job-dropped': {
+        const job = this.jobs.get(fact.job);
+        check(job !== undefined && !job.isDropped, 'I2', () => `${fact.job} is dropped, but not there`);
+        job!.isDropped = true;
+        return;
+      }
+      case 'worker-joined':
+        this.workers[fact.index] = { worker: fact.worker, incarnation: fact.incarnation, isIn: true };
+        return;
+      case 'worker-left': {
+        const known = this.workers.find(({ worker }) => worker === fact.worker);
+        if (known && known.incarnation === fact.incarnation) known.isIn = false;
+        return;
+      }
+      default:
+    }
+  }
+
+  private onOpened(fact: Extract<RegistryFact, { fact: 'job-opened' }>, entry: StoredEntry, position: number): void {
+    check(!this.jobs.has(fact.job), 'I10', () => `${fact.job} is opened twice`);
+    for (const other of this.jobs.values()) {
+      if (other.isDropped) continue;
+      const { key } = fact.spec;
+      check(key === undefined || other.spec.key !== key, 'I10', () => `key ${key} stands for ${other.id} and ${fact.job}`);
+      const isTwice = fact.submission !== undefined && other.submission === fact.submission;
+      check(!isTwice, 'I10', () => `submission ${fact.submission} has opened ${other.id} and ${fact.job}`);
+    }
+    const job: JobModel = {
+      id: fact.job,
+      spec: fact.spec,
+      writer: entry.writer,
+      submission: fact.submission,
+      position,
+      outcome: undefined,
+      outcomePosition: 0,
+      isSealed: false,
+      isDropped: false,
+      stages: fact.spec.stages.map(() => ({ added: 0, addedPosition: 0, isSealed: false, tasks: [], atoms: [] })),
+      replays: 0,
+    };
+    this.jobs.set(job.id, job);
+    for (const early of this.early.get(job.id) ?? []) {
+      check(early.entry.writer === job.writer, 'I13', () => `${job.id} was begun by ${early.entry.writer}`);
+      this.foldEntry(job, early.entry, decodeHead<JobFact>(early.entry.head), early.position);
+    }
+    this.early.delete(job.id);
+  }
+
+  // ---- jobs ----
+
+  private onJobEntry(entry: StoredEntry, facts: readonly JobFact[], position: number): void {
+    const id = entry.stream.slice('job.'.length);
+    const job = this.jobs.get(id);
+    if (job) return this.foldEntry(job, entry, facts, position);
+    const early = this.early.get(id) ?? [];
+    early.push({ entry, position });
+    this.early.set(id, early);
+  }
+
+  private foldEntry(job: JobModel, entry: StoredEntry, facts: readonly JobFact[], position: number): void {
+    for (const fact of facts) {
+      check(!job.isSealed, 'I2', () => `${job.id}: ${fact.fact} after its end is sealed`);
+      this.onJob(job, fact, entry, position);
+    }
+  }
+
+  task(job: JobModel, stage: number, index: number): TaskModel {
+    const { tasks } = job.stages[stage]!;
+    return (tasks[index] ??= {
+      attempt: 1,
+      final: undefined,
+      failures: 0,
+      crashes: 0,
+      notBeforeWallMs: 0,
+      value: undefined,
+      values: [],
+      position: 0,
+      startedPosition: -1,
+      lost: 0,
+    });
+  }
+
+  private open(job: JobModel, stage: number, index: number, fact: JobFact): TaskModel {
+    const where = (): string => `${job.id}/${stage}/${index}: ${fact.fact}`;
+    check(job.outcome === undefined, 'I11', () => `${where()} after the job has ${job.outcome}`);
+    check(this.exists(job, stage, index), 'I5', () => `${where()}, but there is no such task`);
+    const task = this.task(job, stage, index);
+    check(task.final === undefined, 'I1', () => `${where()}, but it is ${task.final}`);
+    return task;
+  }
+
+  exists(job: JobModel, stage: number, index: number): boolean {
+    const { feed } = job.spec.stages[stage]!;
+    if (feed.kind === 'inputs' || feed.kind === 'spread') return index < job.stages[stage]!.added;
+    if (feed.kind === 'each') return job.stages[feed.from]!.tasks[index]?.final === 'done';
+    return true;
+  }
+
+  private onJob(job: JobModel, fact: JobFact, entry: StoredEntry, position: number): void {
+    switch (fact.fact) {
+      case 'inputs-added':
+        return this.onInputs(job, fact, entry, position);
+      case 'inputs-sealed': {
+        const stage = job.stages[fact.stage]!;
+        check(stage.added === fact.total && !stage.isSealed, 'I12', () => `${job.id}: sealed at ${fact.total} of ${stage.added}`);
+        stage.isSealed = true;
+        return;
+      }
+      case 'tasks-started':
+        for (const index of each(fact.ranges)) this.task(job, fact.stage, index).startedPosition = position;
+        return;
+      case 'tasks-done':
+        return this.onDone(job, fact, entry, position);
+      case 'partial-done':
+        return this.onPartial(job, fact, entry, position);
+      case 'task-failed':
+      case 'task-crashed':
+        return this.onClosed(job, fact);
+      case 'tasks-lost':
+        for (const index of each(fact.ranges)) this.open(job, fact.stage, index, fact).lost++;
+        return;
+      case 'task-dead':
+        return this.onDead(job, fact, position);
+      case 'tasks-expired':
+        for (const index of each(fact.ranges)) {
+          this.end(this.open(job, fact.stage, index, fact), 'expired', position);
+          this.skipBehind(job, fact.stage, index, position);
+        }
+        return;
+      case 'tasks-replayed':
+        return this.onReplayed(job, fact);
+      case 'job-ended':
+        return this.onEnded(job, fact, position);
+      case 'stream-sealed':
+        job.isSealed = true;
+        return;
+      default:
+    }
+  }
+
+  private end(task: TaskModel, final: Final, position: number): void {
+    task.final = final;
+    task.position = position;
+  }
+
+  private onInputs(job: JobModel, fact: Extract<JobFact, { fact: 'inputs-added' }>, entry: StoredEntry, position: number): void {
+    const stage = job.stages[fact.stage]!;
+    check(job.outcome === undefined && !stage.isSealed, 'I11', () => `${job.id}: inputs after its end`);
+    check(fact.from === stage.added, 'I12', () => `${job.id}: inputs from ${fact.from}, ${stage.added} are there`);
+    let { offset } = fact;
+    for (const length of fact.lengths) {
+      const { atoms } = decodeValue(entry.body.subarray(offset, offset + length));
+      stage.atoms[stage.added++] = atoms;
+      offset += length;
+    }
+    stage.addedPosition = position;
+  }
+
+  private judgeValue(job: JobModel, stage: number, index: number, task: TaskModel, value: Value): void {
+    const where = (): string => `${job.id}/${stage}/${index}, attempt ${task.attempt}, has the result of ${value.by.join('/')}`;
+    check(value.by[0] === stage && value.by[1] === index, 'I4', where);
+    check(value.by[2] === task.attempt, 'I4', where);
+  }
+
+  private onDone(job: JobModel, fact: Extract<JobFact, { fact: 'tasks-done' }>, entry: StoredEntry, position: number): void {
+    const { feed } = job.spec.stages[fact.stage]!;
+    const stage = job.stages[fact.stage]!;
+    let { offset } = fact;
+    let frame = 0;
+    let at = 0;
+    for (const index of each(fact.ranges)) {
+      const task = this.open(job, fact.stage, index, fact);
+      const atoms: number[] = [];
+      task.values = [];
+      for (let count = fact.counts ? fact.counts[at]! : 1; count > 0; count--) {
+        const length = fact.lengths[frame++]!;
+        const value = decodeValue(entry.body.subarray(offset, offset + length));
+        offset += length;
+        this.judgeValue(job, fact.stage, index, task, value);
+        task.values.push(value);
+        atoms.push(...value.atoms);
+      }
+      task.value = task.values[0];
+      const given = feed.kind === 'fold' ? atoms : stage.atoms[index]!;
+      const wanted = fact.counts ? given.flatMap(elementsOf) : given;
+      check(
+        wanted.join() === atoms.join(),
+        'I4',
+        () => `${job.id}/${fact.stage}/${index} was given ${given.join()} and made ${atoms.join()}`,
+      );
+      this.end(task, 'done', position);
+      this.arrive(job, fact.stage, index, task);
+      at++;
+    }
+  }
+
+  /** What the stages behind it get to do. */
+  private arrive(job: JobModel, from: number, index: number, task: TaskModel): void {
+    job.spec.stages.forEach(({ feed }, at) => {
+      const stage = job.stages[at]!;
+      if (feed.kind === 'each' && feed.from === from) stage.atoms[index] = task.values.flatMap(({ atoms }) => atoms);
+      if (feed.kind === 'spread' && feed.from === from) for (const { atoms } of task.values) stage.atoms[stage.added++] = atoms;
+    });
+  }
+
+  private onPartial(job: JobModel, fact: Extract<JobFact, { fact: 'partial-done' }>, entry: StoredEntry, position: number): void {
+    const stage = job.stages[fact.stage]!;
+    const value = decodeValue(entry.body.subarray(fact.offset, fact.offset + fact.length));
+    const wanted: number[] = [];
+    for (const index of each(fact.ranges)) {
+      const task = this.open(job, fact.stage, index, fact);
+      check(
+        value.by[2] === task.attempt,
+        'I4',
+        () => `${job.id}/${fact.stage}/${index}: a partial of attempt ${value.by[2]}, not ${task.attempt}`,
+      );
+      wanted.push(...(stage.atoms[index] ?? []));
+      this.end(task, 'done', position);
+    }
+    check(wanted.join() === value.atoms.join(), 'I4', () => `${job.id}: a partial of ${wanted.join()} holds ${value.atoms.join()}`);
+    reached('a partial is counted');
+  }
+
+  private onClosed(job: JobModel, fact: Extract<JobFact, { fact: 'task-failed' | 'task-crashed' }>): void {
+    const task = this.open(job, fact.stage, fact.index, fact);
+    const where = (): string => `${job.id}/${fact.stage}/${fact.index}`;
+    check(fact.attempt === task.attempt, 'I4', () => `${where()}: ${fact.fact} of attempt ${fact.attempt}, ${task.attempt} is open`);
+    const { retry, crashLimit } = job.spec.stages[fact.stage]!;
+    task.attempt++;
+    if (fact.fact === 'task-failed') {
+      task.failures++;
+      task.notBeforeWallMs = fact.notBeforeWallMs;
+      check(task.failures <= retry.retries + 1, 'I9', () => `${where()} has failed ${task.failures} times`);
+    } else {
+      task.crashes++;
+      task.notBeforeWallMs = 0;
+      check(task.crashes <= crashLimit + 1, 'I9', () => `${where()} has crashed ${task.crashes} times`);
+      if (fact.how === 'worker lost') reached('a task is blamed for the loss of its worker');
+    }
+  }
+
+  private onDead(job: JobModel, fact: Extract<JobFact, { fact: 'task-dead' }>, position: number): void {
+    const task = this.open(job, fact.stage, fact.index, fact);
+    check(task.failures + task.crashes > 0, 'I9', () => `${job.id}/${fact.stage}/${fact.index} is dead without a failure`);
+    reached('a task is dead');
+    this.end(task, 'dead', position);
+    this.skipBehind(job, fact.stage, fact.index, position);
+  }
+
+  /** What needs the result of a task that will have none is skipped; no fact says so. */
+  private skipBehind(job: JobModel, from: number, index: number, position: number): void {
+    job.spec.stages.forEach(({ feed }, at) => {
+      if (feed.kind !== 'each' || feed.from !== from) return;
+      this.end(this.task(job, at, index), 'skipped', position);
+      this.skipBehind(job, at, index, position);
+    });
+  }
+
+  private onReplayed(job: JobModel, fact: Extract<JobFact, { fact: 'tasks-replayed' }>): void {
+    job.outcome = undefined;
+    job.replays++;
+    for (const index of each(fact.ranges)) {
+      const task = this.task(job, fact.stage, index);
+      // A fold's combine tasks appear by no fact, and so may some that the model has not met.
+      const isUnmet = task.final === undefined && job.spec.stages[fact.stage]!.feed.kind === 'fold';
+      const isBack = isUnmet || (task.final !== undefined && task.final !== 'done');
+      check(isBack, 'I1', () => `${job.id}/${fact.stage}/${index} is replayed, it is ${task.final ?? 'open'}`);
+      // A dead one's attempt is closed already.
+      if (task.final !== 'dead') task.attempt++;
+      task.final = undefined;
+      task.failures = 0;
+      task.crashes = 0;
+      task.notBeforeWallMs = 0;
+    }
+    reached('tasks are replayed');
+  }
+
+  private onEnded(job: JobModel, fact: Extract<JobFact, { fact: 'job-ended' }>, position: number): void {
+    check(job.outcome === undefined, 'I12', () => `${job.id} has ${fact.outcome} and had ${job.outcome}`);
+    if (fact.outcome === 'succeeded') this.judgeSuccess(job);
+    job.outcome = fact.outcome;
+    job.outcomePosition = position;
+    reached(`a job has ${fact.outcome}`);
+    const final = fact.outcome === 'cancelled' || fact.outcome === 'expired' ? fact.outcome : 'skipped';
+    job.spec.stages.forEach(({ feed }, at) => {
+      const stage = job.stages[at]!;
+      // What waits for another stage's results is there as soon as those were there to be awaited.
+      const length =
+        feed.kind === 'each' ? Math.max(stage.tasks.length, this.lengthOf(job, at)) : Math.max(stage.tasks.length, stage.added);
+      for (let index = 0; index < length; index++) {
+        if (feed.kind === 'fold' && !stage.tasks[index]) continue;
+        const task = this.task(job, at, index);
+        if (task.final === undefined) this.end(task, final, position);
+      }
+    });
+  }
+
+  /** As many as the stage that feeds it. */
+  private lengthOf(job: JobModel, at: number): number {
+    const { feed } = job.spec.stages[at]!;
+    return feed.kind === 'each' ? this.lengthOf(job, feed.from) : job.stages[at]!.added;
+  }
+
+  private judgeSuccess(job: JobModel): void {
+    job.spec.stages.forEach(({ feed, failuresMax }, at) => {
+      const stage = job.stages[at]!;
+      if (feed.kind === 'inputs') check(stage.isSealed, 'I12', () => `${job.id} succeeds before its inputs are sealed`);
+      let failed = 0;
+      const length = feed.kind === 'fold' ? stage.tasks.length : this.lengthOf(job, at);
+      for (let index = 0; index < length; index++) {
+        const final = stage.tasks[index]?.final;
+        const isHole = feed.kind === 'each' && job.stages[feed.from]!.tasks[index]?.final !== 'done';
+        check(final !== undefined || isHole, 'I12', () => `${job.id} succeeds, but ${at}/${index} is open`);
+        if (final === 'dead' || final === 'expired') failed++;
+      }
+      const most = 'count' in failuresMax ? failuresMax.count : failuresMax.share * length;
+      check(failed <= most, 'I12', () => `${job.id} succeeds with ${failed} failures in stage ${at}`);
+    });
+  }
+}

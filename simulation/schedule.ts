@@ -1,0 +1,85 @@
+/** One schedule: a seed's cluster in its storm and in the quiet after it, until all clients have what they came for. */
+import { Cluster } from './cluster.ts';
+import { Violation } from './model.ts';
+import { drawPlan, type Limits, type Plan } from './plan.ts';
+import { Weather } from './weather.ts';
+import { World } from './world.ts';
+
+/** After the storm everything has to come to its end within this (I15). */
+const quietMs = 240_000;
+/** After the last client has left: acknowledgements, beats, reclaimed streams. */
+const restMs = 9_000;
+const compareEveryEvents = 400;
+
+export interface Outcome {
+  seed: number;
+  plan: Plan;
+  error: Error | undefined;
+  /** The violated invariant, or what kind of error it was. */
+  invariant: string | undefined;
+  events: number;
+  virtualMs: number;
+  hash: number;
+  tasks: number;
+}
+
+export async function runSchedule(seed: number, limits: Limits = {}, onStep?: (line: string) => void): Promise<Outcome> {
+  const plan = drawPlan(seed, limits);
+  const world = new World(seed);
+  world.onStep = onStep;
+  const cluster = new Cluster(world, plan);
+  const weather = new Weather(cluster);
+  let error: Error | undefined;
+  try {
+    cluster.boot();
+    weather.begin();
+    world.onEvent = () => {
+      if (world.events % compareEveryEvents === 0) cluster.compare();
+    };
+    const untilMs = plan.stormMs + quietMs;
+    const isOver = (): boolean => world.nowMs >= plan.stormMs && cluster.clients.every((client) => client.isDone);
+    if ((await world.run(isOver, untilMs)) === 'late') throw new Violation('I15', unfinished(cluster));
+    const atMs = world.nowMs + restMs;
+    await world.run(() => false, atMs);
+    judgeEnd(cluster);
+    cluster.compare();
+    await world.run(() => false, atMs + 1);
+  } catch (caught) {
+    error = caught as Error;
+  }
+  world.mix(cluster.disk.log.length);
+  let tasks = 0;
+  for (const { stages } of cluster.watch.model.jobs.values()) for (const stage of stages) tasks += stage.tasks.length;
+  const invariant = error instanceof Violation ? error.invariant : error?.name;
+  return { seed, plan, error, invariant, events: world.events, virtualMs: world.nowMs, hash: world.hash >>> 0, tasks };
+}
+
+function unfinished({ clients, watch }: Cluster): string {
+  const open = [...watch.model.jobs.values()].filter((job) => job.outcome === undefined && !job.isDropped);
+  const lines = open.map((job) => {
+    const stages = job.stages.map(({ tasks, added }) => `${tasks.filter((task) => task.final).length} of ${Math.max(added, tasks.length)}`);
+    return `${job.id} (${stages.join(', ')} final)`;
+  });
+  const waiting = clients.filter((client) => !client.isDone).map(({ node }) => node.name);
+  return `no end: ${waiting.join(', ')} still waits; open: ${lines.join('; ') || 'no job'}`;
+}
+
+/** I3 and I14, at the end of all. */
+function judgeEnd(cluster: Cluster): void {
+  const { model } = cluster.watch;
+  for (const client of cluster.clients) {
+    for (const { id } of client.jobs) {
+      if (id !== undefined && !model.jobs.has(id)) throw new Violation('I3', `${id} was confirmed and is gone`);
+    }
+  }
+  const leader = cluster.leader();
+  if (!leader) throw new Violation('I15', 'nobody leads in the end');
+  const { assignments, jobs } = leader.state;
+  for (const { job, worker } of assignments.values()) throw new Violation('I14', `${job.id} is over and still assigned to ${worker.name}`);
+  for (const job of jobs.values())
+    if (job.outcome === undefined && model.jobs.get(job.id)?.outcome !== undefined) throw new Violation('I8', job.id);
+  for (const { handle, node } of cluster.workers) {
+    if (handle && handle.heldTasks > 0)
+      throw new Violation('I14', `${node.name} still holds ${handle.heldTasks} tasks of jobs that are over`);
+  }
+}

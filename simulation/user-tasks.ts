@@ -1,0 +1,34 @@
+/** What the users' tasks do: nearly all give a result; some throw, end their thread, end the whole worker, hang, or take long. */
+import { Dice } from './chance.ts';
+import type { Plan } from './plan.ts';
+
+export type Act = 'ok' | 'throw' | 'throw for good' | 'die' | 'kill' | 'hang';
+
+export interface Deed {
+  act: Act;
+  durationMs: number;
+}
+
+/** `attempt` of the task, `runs`: how often it was started before, whatever became of it. */
+export function deedOf(plan: Plan, job: string, stage: number, index: number, attempt: number, runs: number): Deed {
+  const { rates } = plan;
+  const dice = new Dice(plan.seed, `task/${job}/${stage}/${index}`);
+  const durationMs = dice.chance(rates.slowTasks * 0.15) ? dice.between(300, 7_000) : dice.exponential(15);
+  const isPoison = dice.chance(0.15);
+  const times = isPoison ? Number.POSITIVE_INFINITY : 1 + dice.below(3);
+  const kind = dice.next();
+  const list: [Act, number][] = [
+    [isPoison ? 'throw for good' : 'throw', rates.throws * 0.25],
+    ['die', rates.dies * 0.12],
+    ['hang', rates.hangs * 0.08],
+    ['kill', rates.kills * 0.04],
+  ];
+  let edge = 0;
+  for (const [act, share] of list) {
+    edge += share;
+    if (kind >= edge) continue;
+    const isOver = act === 'kill' ? runs >= times : attempt > times;
+    return { act: isOver ? 'ok' : act, durationMs };
+  }
+  return { act: 'ok', durationMs };
+}

@@ -1,0 +1,240 @@
+/**
+ * The checker of what is said: every word of a coordinator to a worker or a client, and every start of a task, is held
+ * against the model of what the journal has.
+ *
+ * I3 what was confirmed is durable, and stays · I5 nothing is handed out that is not durable · I6 nothing starts twice
+ * under one assignment, nor under a lower term than the worker knows · I9 no attempt before its time · I11 nothing is handed
+ * out after a cancellation was confirmed · I13 no word of a leader after its leadership was lost.
+ */
+import type { AssignMessage, FromWorker, JobView, SubmitReply, ToClient, ToWorker } from '../src/core/messages.ts';
+import { decodeMessage } from '../src/wire/frame.ts';
+import type { Work } from '../src/worker/executors/executor.ts';
+import type { Disk } from './disk.ts';
+import { type JobModel, Model, Violation } from './model.ts';
+import { reached } from './probes.ts';
+import { each } from './slot.ts';
+import { decodeValue, type Value } from './values.ts';
+import type { SimNode, World } from './world.ts';
+
+function check(holds: boolean, invariant: string, message: () => string): void {
+  if (!holds) throw new Violation(invariant, message());
+}
+
+export class Watch {
+  model = new Model();
+  private readonly world: World;
+  private readonly disk: Disk;
+  /** Of each worker's process: the highest term heard, assignments by what they hand out, and starts. */
+  private readonly terms = new Map<string, number>();
+  private readonly handed = new Map<string, Set<string>>();
+  private readonly starts = new Map<string, number>();
+  private readonly reports = new Map<string, FromWorker>();
+  private readonly runs = new Map<string, number>();
+  private runCount = 0;
+  readonly cancelled = new Set<string>();
+  /** Wall clocks jump or differ: times of two leaders cannot be compared. */
+  isTimeKept = true;
+
+  constructor(world: World, disk: Disk) {
+    this.world = world;
+    this.disk = disk;
+    disk.onStored = (entry, position) => this.guard(() => this.model.store(entry, position));
+    disk.onDropped = (stream) => this.guard(() => this.model.drop(stream));
+    disk.onOtherBytes = ({ stream, seq, writer }) =>
+      this.guard(() => check(false, 'I2', () => `${writer} writes other bytes to ${stream}/${seq} than before`));
+    disk.onRolledBack = () => this.guard(() => this.refold());
+  }
+
+  /** A violation ends the run, wherever in somebody's call it shows. */
+  guard(look: () => void): void {
+    try {
+      look();
+    } catch (error) {
+      this.world.fail(error as Error);
+    }
+  }
+
+  /** After the host's death: all from the beginning. What was confirmed is checked again at the end. */
+  private refold(): void {
+    this.model = new Model();
+    this.disk.log.forEach((entry, position) => {
+      if (entry.kind === 'entry') this.model.store(entry, position);
+      else this.model.drop(entry.stream);
+    });
+  }
+
+  private isDurable(position: number): boolean {
+    return position < this.disk.durable;
+  }
+
+  // ---- a coordinator speaks to a worker ----
+
+  onSent(from: SimNode, wallMs: number, isLost: boolean, message: ToWorker): void {
+    check(!isLost, 'I13', () => `${from.name} says ${message.kind} after its leadership was lost`);
+    if (message.kind === 'assign') this.onAssigned(message, wallMs);
+  }
+
+  private onAssigned(message: AssignMessage, wallMs: number): void {
+    const { model } = this;
+    const job = model.jobs.get(message.job);
+    const where = (): string => `${message.job}/${message.stage}, assignment ${message.term}:${message.serial}`;
+    check(job !== undefined && this.isDurable(job.position), 'I5', () => `${where()}: its job is not durable`);
+    const spec = job!.spec.stages[message.stage]!;
+    // A leader that was replaced speaks of an older state; workers refuse it.
+    if (message.term !== model.term) {
+      reached('a replaced leader still hands out');
+      return;
+    }
+    check(job!.replays > 0 || !this.cancelled.has(job!.id), 'I11', () => `${where()} is handed out after ${job!.id} was cancelled`);
+    const needsStarted = spec.crashLimit === 0 || message.alone;
+    for (const index of each(message.ranges)) {
+      const task = model.task(job!, message.stage, index);
+      const one = (): string => `${where()}, task ${index}`;
+      const isThere = task.final !== undefined || model.exists(job!, message.stage, index);
+      check(isThere, 'I5', () => `${one()} does not exist`);
+      check(message.attempt <= task.attempt, 'I5', () => `${one()}: attempt ${message.attempt}, open is ${task.attempt}`);
+      check(
+        spec.feed.kind === 'fold' || message.attempt <= spec.retry.retries + spec.crashLimit + 2 + 4 * job!.replays,
+        'I9',
+        () => `${one()}: attempt ${message.attempt}`,
+      );
+      if (needsStarted) {
+        check(
+          task.startedPosition >= 0 && this.isDurable(task.startedPosition),
+          'I5',
+          () => `${one()} may kill, and that it starts is not durable`,
+        );
+      }
+      if (this.isTimeKept && task.attempt === message.attempt && task.final === undefined) {
+        check(wallMs >= task.notBeforeWallMs - 2, 'I9', () => `${one()} comes ${task.notBeforeWallMs - wallMs} ms too early`);
+      }
+    }
+  }
+
+  /** Acknowledged: what it reported has been counted or will never count. */
+  onAcknowledged(worker: string, term: number, number: number): void {
+    for (let n = number; n > 0; n--) {
+      const key = `${worker}/${term}/${n}`;
+      const report = this.reports.get(key);
+      if (!report) return;
+      this.reports.delete(key);
+      if (report.kind !== 'results') continue;
+      const job = this.model.jobs.get(report.job);
+      if (!job || job.outcome !== undefined || term !== this.model.term) continue;
+      for (const index of each(report.ranges)) {
+        const task = this.model.task(job, report.stage, index);
+        const isOpen = task.final === undefined && task.attempt === report.attempt;
+        check(!isOpen, 'I3', () => `${worker}'s result ${n} of ${job.id}/${report.stage}/${index} is acknowledged and not stored`);
+      }
+    }
+  }
+
+  // ---- a worker ----
+
+  /** What a worker says to coordinator.<term>. */
+  onReported(worker: string, address: string, message: FromWorker): void {
+    if (!('number' in message) || message.kind === 'beat') return;
+    this.reports.set(`${worker}.${message.incarnation}/${Number(address.split('.')[1])}/${message.number}`, message);
+  }
+
+  /** `worker`: a process's name and life. */
+  onHeard(worker: string, bytes: Uint8Array): void {
+    let message: ToWorker;
+    try {
+      message = decodeMessage<ToWorker>(bytes);
+    } catch {
+      return;
+    }
+    const known = this.terms.get(worker) ?? 0;
+    this.terms.set(worker, Math.max(known, message.term));
+    if (message.kind !== 'assign' || message.term < known) return;
+    for (const index of each(message.ranges)) {
+      const key = `${worker}/${message.job}/${message.stage}/${index}/${message.attempt}`;
+      const handed = this.handed.get(key) ?? new Set();
+      handed.add(`${message.term}:${message.serial}`);
+      this.handed.set(key, handed);
+    }
+  }
+
+  onStarted(worker: string, work: Work, index: number): { run: number; before: number } {
+    const key = `${worker}/${work.job}/${work.stage}/${index}/${work.attempt}`;
+    const count = (this.starts.get(key) ?? 0) + 1;
+    this.starts.set(key, count);
+    const handed = this.handed.get(key)?.size ?? 0;
+    this.guard(() => check(count <= handed, 'I6', () => `${key} starts ${count} times for ${handed} assignments`));
+    const task = `${work.job}/${work.stage}/${index}`;
+    const before = this.runs.get(task) ?? 0;
+    this.runs.set(task, before + 1);
+    if (before > 0) reached('a task runs again');
+    return { run: ++this.runCount, before };
+  }
+
+  // ---- a coordinator speaks to a client ----
+
+  onTold(from: SimNode, isLost: boolean, message: ToClient, about: { kind: string; job?: string } | undefined): void {
+    check(!isLost, 'I13', () => `${from.name} tells ${message.kind} after its leadership was lost`);
+    if (message.kind === 'flow') {
+      const job = this.model.jobs.get(message.job);
+      const stage = job?.stages[message.stage];
+      check(
+        stage !== undefined && stage.added >= message.added,
+        'I3',
+        () => `${message.job}: ${message.added} inputs are confirmed, ${stage?.added ?? 0} are stored`,
+      );
+      check(
+        stage!.added > message.added || message.added === 0 || this.isDurable(stage!.addedPosition),
+        'I3',
+        () => `${message.job}: inputs are confirmed that are not durable`,
+      );
+    }
+    if (message.kind === 'deliver') return;
+    if (message.kind !== 'reply' || !about) return;
+    if (about.kind === 'submit') this.onSubmitted(message.value as SubmitReply);
+    if (about.kind === 'wait') this.onEnded(message.value as JobView);
+    if (about.kind === 'cancel' && about.job !== undefined) this.onCancelled(about.job, message.value as { cancelled: boolean });
+  }
+
+  private onSubmitted(reply: SubmitReply): void {
+    const job = this.model.jobs.get(reply.job);
+    check(job !== undefined && this.isDurable(job.position), 'I3', () => `${reply.job} is confirmed and not durable`);
+  }
+
+  private onEnded(view: JobView): void {
+    const job = this.model.jobs.get(view.job);
+    if (!job || job.isDropped || job.replays > 0) return;
+    check(
+      job.outcome === view.state && this.isDurable(job.outcomePosition),
+      'I3',
+      () => `${view.job} is said to have ${view.state}; stored is ${job.outcome ?? 'no end'}`,
+    );
+  }
+
+  private onCancelled(id: string, { cancelled }: { cancelled: boolean }): void {
+    const job = this.model.jobs.get(id);
+    if (!cancelled || !job || job.replays > 0) return;
+    check(
+      job.outcome === 'cancelled' && this.isDurable(job.outcomePosition),
+      'I11',
+      () => `${id} is said to be cancelled; stored is ${job.outcome ?? 'no end'}`,
+    );
+    this.cancelled.add(id);
+  }
+
+  /** One delivered result is the one that the journal has. */
+  onDelivered(job: JobModel, index: number, status: number, frames: readonly Uint8Array[]): readonly number[] {
+    const { output, stages } = job.spec;
+    const stage = stages[output.stage]!;
+    const values: Value[] = frames.map((frame) => decodeValue(frame));
+    if (output.take === 'all' && stage.feed.kind !== 'fold') {
+      const task = this.model.task(job, output.stage, index);
+      const where = (): string => `${job.id}/${output.stage}/${index} is delivered with status ${status}; it is ${task.final ?? 'open'}`;
+      if (status === 0 || job.replays === 0) check((status === 0) === (task.final === 'done'), 'I1', where);
+      if (status === 0) {
+        check(this.isDurable(task.position), 'I3', () => `${where()}, and that is not durable`);
+        const runs = values.map(({ by }) => by[3]).join();
+        check(runs === task.values.map(({ by }) => by[3]).join(), 'I1', () => `${where()}: run ${runs} instead of ${task.value?.by[3]}`);
+      }
+    }
+    return values.flatMap(({ atoms }) => atoms);
+  }
+}
