@@ -181,6 +181,17 @@ export class TestCluster {
     return child;
   }
 
+  /** As `childOf`, when it has been started (again). */
+  async startedChildOf(worker: Running): Promise<number> {
+    for (;;) {
+      try {
+        return this.childOf(worker);
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  }
+
   async close(): Promise<void> {
     await Promise.allSettled(this.clients.map((client) => client.close()));
     // Children as well: one that was stopped does not notice that its parent is gone.

@@ -46,7 +46,7 @@ describe('kill -9', () => {
     for (let kill = 0; kill < 4; kill++) {
       await new Promise((resolve) => setTimeout(resolve, 400));
       const worker = cluster.workers[kill % 2]!;
-      if (kill % 2 === 0) process.kill(cluster.childOf(worker), 'SIGKILL');
+      if (kill % 2 === 0) process.kill(await cluster.startedChildOf(worker), 'SIGKILL');
       else {
         worker.kill('SIGKILL');
         cluster.workers[1] = cluster.addWorker();

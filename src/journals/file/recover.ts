@@ -140,9 +140,7 @@ async function findLast(context: OpenContext, numbers: readonly number[]): Promi
     const path = join(context.directory, segmentFileName(number));
     // A file may have gone since: its opener had no room for the header, or a later opener has no use for it.
     const header = await withFileIfThere(path, async (file) => {
-      const found = await readHeader(file, path, number);
-      if (found === undefined) await refuseUnlessUnbegun(file, path);
-      return found;
+      return (await readHeader(file, path, number)) ?? refuseUnlessUnbegun(file, path, number);
     });
     if (header !== undefined) return header;
   }
@@ -166,10 +164,15 @@ async function readStart(file: FileHandle, bytes: number): Promise<Buffer> {
   return buffer.subarray(0, bytesRead);
 }
 
-/** A header is durable before the first record is written behind it: records behind a broken one mean damage. */
-async function refuseUnlessUnbegun(file: FileHandle, path: string): Promise<void> {
+/**
+ * A header is durable before the first record is written behind it: records behind a broken one mean damage. Unless the
+ * header came after we looked for it: another opener, who has not seen yet that we came after it, was writing just then (S13).
+ */
+async function refuseUnlessUnbegun(file: FileHandle, path: string, number: number): Promise<SegmentHeader | undefined> {
   const at = await findRecordWithoutHeader(file);
   if (at !== undefined) {
+    const late = await readHeader(file, path, number);
+    if (late !== undefined) return late;
     throw new JournalCorruptError(`${path} is damaged at offset 0: its header is broken, but records follow (at offset ${at})`, RESTORE);
   }
   const start = await readStart(file, HEADER_BYTES);
@@ -181,6 +184,7 @@ async function refuseUnlessUnbegun(file: FileHandle, path: string): Promise<void
       `give the journal a directory of its own; ${basename(path)} may be somebody else's`,
     );
   }
+  return undefined;
 }
 
 async function readSealed(ledger: Ledger, file: FileHandle, path: string, seal: { number: number; bytes: number }): Promise<void> {
