@@ -106,7 +106,9 @@ export class SimClient {
     try {
       reply = await this.submit(job);
     } catch (error) {
-      if (job.isConflicting && (error as { code?: string }).code === 'SH1402') {
+      const { key } = job.spec;
+      const isTaken = [...watch.model.jobs.values()].some((other) => other.spec.key === key && other.digest !== job.digest);
+      if (key !== undefined && isTaken && (error as { code?: string }).code === 'SH1402') {
         reached('a key with other inputs is refused');
         return;
       }
@@ -169,6 +171,8 @@ export class SimClient {
       job.replays--;
       await this.sleep(this.dice.between(0, 1_500));
       const { replayed } = await this.connection.request<{ replayed: number }>({ kind: 'replay', job: id });
+      // It may have ended before all its inputs were in: whoever replays it feeds it again.
+      this.feed(job, await this.submit(job));
       if (replayed === 0) break;
       view = await this.connection.ended(id);
     }

@@ -15,8 +15,6 @@ export interface JobScript {
   isSpread: boolean;
   /** Its inputs come along with the submission. */
   isSmall: boolean;
-  /** Its key belongs to another job: it has to be refused. */
-  isConflicting: boolean;
   startMs: number;
   reads: boolean;
   cancelAfterMs: number | undefined;
@@ -55,7 +53,6 @@ function drawJob(plan: Plan, client: string, at: number): JobScript {
     expected: new Set(isSpread ? inputs.flatMap(elementsOf) : inputs),
     isSpread,
     isSmall: key === undefined && own.chance(0.4),
-    isConflicting,
     startMs: own.chance(0.5) ? 0 : own.between(0, plan.stormMs * 0.6),
     reads: own.chance(0.6),
     cancelAfterMs: own.chance(plan.rates.cancel * 0.4) ? own.exponential(plan.stormMs / 2) : undefined,

@@ -43,6 +43,7 @@ export interface JobModel {
   id: string;
   spec: JobSpec;
   writer: string;
+  digest: string;
   submission: string | undefined;
   position: number;
   outcome: JobOutcome | undefined;
@@ -112,7 +113,9 @@ export class Model {
 
   private judgeWriter(entry: StoredEntry, stream: StreamModel, first: Fact | undefined): void {
     if (first?.fact === 'term') {
-      check(first.term > stream.term, 'I2', () => `${entry.stream}/${entry.seq}: term ${first.term} after ${stream.term}`);
+      // Another stream's conflict makes a new leader try again, and put its barrier on this one a second time.
+      const isAgain = first.term === stream.term && entry.writer === stream.writer && entry.stream !== 'registry';
+      check(first.term > stream.term || isAgain, 'I2', () => `${entry.stream}/${entry.seq}: term ${first.term} after ${stream.term}`);
       check(first.writer === entry.writer, 'I2', () => `${entry.stream}/${entry.seq}: a barrier in another's name`);
       stream.term = first.term;
       stream.writer = entry.writer;
@@ -165,6 +168,7 @@ export class Model {
       id: fact.job,
       spec: fact.spec,
       writer: entry.writer,
+      digest: fact.digest,
       submission: fact.submission,
       position,
       outcome: undefined,

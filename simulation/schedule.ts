@@ -40,10 +40,10 @@ export async function runSchedule(seed: number, limits: Limits = {}, onStep?: (l
     const isOver = (): boolean => world.nowMs >= plan.stormMs && cluster.clients.every((client) => client.isDone);
     if ((await world.run(isOver, untilMs)) === 'late') throw new Violation('I15', unfinished(cluster));
     const atMs = world.nowMs + restMs;
-    await world.run(() => false, atMs);
+    await world.run(() => world.nowMs >= atMs && cluster.leader() !== undefined, atMs + quietMs);
     judgeEnd(cluster);
     cluster.compare();
-    await world.run(() => false, atMs + 1);
+    await world.run(() => false, world.nowMs + 1);
   } catch (caught) {
     error = caught as Error;
   }

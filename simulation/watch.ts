@@ -7,7 +7,7 @@
  * out after a cancellation was confirmed · I13 no word of a leader after its leadership was lost.
  */
 import type { AssignMessage, FromWorker, JobView, SubmitReply, ToClient, ToWorker } from '../src/core/messages.ts';
-import { decodeMessage } from '../src/wire/frame.ts';
+import { decodeHead, decodeMessage } from '../src/wire/frame.ts';
 import type { Work } from '../src/worker/executors/executor.ts';
 import type { Disk } from './disk.ts';
 import { type JobModel, Model, Violation } from './model.ts';
@@ -38,7 +38,10 @@ export class Watch {
   constructor(world: World, disk: Disk) {
     this.world = world;
     this.disk = disk;
-    disk.onStored = (entry, position) => this.guard(() => this.model.store(entry, position));
+    disk.onStored = (entry, position) => {
+      if (world.onStep) world.log(`${entry.stream}/${entry.seq}  ${factsOf(entry.head)}`);
+      this.guard(() => this.model.store(entry, position));
+    };
     disk.onDropped = (stream) => this.guard(() => this.model.drop(stream));
     disk.onOtherBytes = ({ stream, seq, writer }) =>
       this.guard(() => check(false, 'I2', () => `${writer} writes other bytes to ${stream}/${seq} than before`));
@@ -237,4 +240,13 @@ export class Watch {
     }
     return values.flatMap(({ atoms }) => atoms);
   }
+}
+
+/** For people: what an entry says. */
+function factsOf(head: Uint8Array): string {
+  const brief = ({ fact, wallMs: _, spec: __, error: ___, ...rest }: Record<string, unknown>): string =>
+    `${fact as string} ${JSON.stringify(rest, (_key, value: unknown) => (value instanceof Uint32Array ? [...value].join(' ') : value))}`;
+  return decodeHead<{ fact: string }>(head)
+    .map((fact) => brief(fact as unknown as Record<string, unknown>))
+    .join(' · ');
 }

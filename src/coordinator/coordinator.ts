@@ -16,12 +16,14 @@ import type { Election, Leadership } from '../elections/election.ts';
 import type { Entry, Journal } from '../journals/journal.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { type Outside, realOutside, type Timer } from '../lib/outside.ts';
-import { ulid } from '../lib/ulid.ts';
 import { version } from '../lib/version.ts';
 import { decodeMessage, encodeHead } from '../wire/frame.ts';
 import { Appender } from './appender.ts';
 import { Effects } from './effects.ts';
+import { Ids } from './ids.ts';
+import { bytesOf } from './input-bytes.ts';
 import { LogStore } from './log-store.ts';
+import { Proof } from './proof.ts';
 import { LocalSession } from './sessions.ts';
 import { takeOver } from './takeover.ts';
 
@@ -44,10 +46,7 @@ const noHead = new Uint8Array();
 const tickMs = 1_000;
 /** More than this waits for its turn: whoever brings more has to wait. */
 const inboxBytesMax = 4 * turnBytesMax;
-/** What an input takes beside its payload, about: many small ones fill an inbox, too. */
-const inputBytes = 512;
 const timeoutMsMax = 2 ** 31 - 1;
-const idPoolBytes = 1_000;
 
 export class Coordinator {
   private readonly options: CoordinatorOptions;
@@ -65,6 +64,7 @@ export class Coordinator {
   private isStopped = false;
   private tookMs: number | undefined;
   private leadership: Leadership | undefined;
+  private proof: Proof | undefined;
   private readonly listeners: Listener[] = [];
   private ticker: Timer | undefined;
   private alarm: Timer | undefined;
@@ -74,8 +74,7 @@ export class Coordinator {
   /** A timer of the core is due. */
   private turnDue = false;
   private sessionCount = 0;
-  private idPool: Uint8Array = new Uint8Array(0);
-  private idAt = idPoolBytes;
+  private readonly ids: Ids;
   private readonly watchers = new Set<() => void>();
   private readonly drainedInbox: (() => void)[] = [];
 
@@ -84,7 +83,8 @@ export class Coordinator {
       throw new RangeError('the journal’s entries are too small for what may have to be stored');
     this.options = options;
     this.outside = options.outside ?? realOutside;
-    const writer = this.newId();
+    this.ids = new Ids(this.outside);
+    const writer = this.ids.next();
     this.state = createState({
       writer,
       registryStream: 'registry',
@@ -108,12 +108,22 @@ export class Coordinator {
     const me = { id: this.state.writer, address: 'hello' };
     this.leadership = await election.campaign(me, new AbortController().signal);
     const term = await takeOver(this.state, journal, this.outside);
-    this.leadership.lost.addEventListener('abort', () => this.fail(new ShoalError('SH3003', 'the leadership was lost')));
+    this.proof = new Proof(this.leadership.ttlMs, this.outside.nowMs());
+    // Before anything that is heard from now on.
+    this.inbox.push({ from: 'self', event: 'tookOver', term });
     const handle = (messages: readonly Uint8Array[]): void | Promise<void> => this.hear(messages);
     this.listeners.push(await broker.listen('hello', handle), await broker.listen(`coordinator.${term}`, handle));
+    const { lost } = this.leadership;
+    const why = new ShoalError('SH3003', 'the leadership was lost');
+    // While the journal was read, perhaps: then nobody calls.
+    if (lost.aborted) {
+      await this.stop();
+      throw why;
+    }
+    lost.addEventListener('abort', () => this.fail(why));
     this.ticker = this.outside.every(tickMs, () => this.tick());
     this.ticker.unref();
-    this.push({ from: 'self', event: 'tookOver', term });
+    this.wake();
   }
 
   session(): LocalSession {
@@ -205,16 +215,6 @@ export class Coordinator {
     this.leadership?.resign().catch(() => undefined);
   }
 
-  private newId(): string {
-    if (this.idAt + 10 > idPoolBytes) {
-      this.idPool = this.outside.randomBytes(idPoolBytes);
-      this.idAt = 0;
-    }
-    const id = ulid(this.outside.wallMs(), this.idPool.subarray(this.idAt, this.idAt + 10));
-    this.idAt += 10;
-    return id;
-  }
-
   // ---- what arrives ----
 
   private receive(session: string, message: FromClient | 'closed'): void {
@@ -236,7 +236,7 @@ export class Coordinator {
     }
     if (message.kind === 'unread') this.logs.unread(session, message.reader);
     const needsId = message.kind === 'submit' || message.kind === 'putBundle';
-    const input: Input = { from: 'client', session, message, newId: needsId ? this.newId() : '' };
+    const input: Input = { from: 'client', session, message, newId: needsId ? this.ids.next() : '' };
     this.inboxBytes += bytesOf(input);
     this.push(input);
   }
@@ -302,6 +302,7 @@ export class Coordinator {
           };
           if (entries.length > 0) await this.appender.append(entries, onFull);
           this.tookMs = this.outside.nowMs() - startMs;
+          if (entries.length > 0) this.proof?.confirmed(startMs);
           // Behind the word that it is full, which the core has not heard yet if this very append waited for room.
           if (wasFull) this.inbox.push({ from: 'self', event: 'full', full: false });
           this.remember();
@@ -357,6 +358,7 @@ export class Coordinator {
     this.tookMs = undefined;
     for (const input of this.takeInbox()) step(this.state, input, turn);
     endTurn(this.state, turn);
+    if (!turn.gating && this.proof?.isDue(turn.nowMs)) step(this.state, { from: 'self', event: 'lease' }, turn);
     const mustWait = turn.gating || (this.flushDue && this.carried.size > 0);
     this.flushDue = false;
     return { list: turn.effects, mustWait };
@@ -437,13 +439,4 @@ function fullRefusal(name: string): Refusal {
     message: `${name} was not submitted: the journal has no room left`,
     hint: 'free some space; running jobs are kept and go on by themselves',
   };
-}
-
-function bytesOf(input: Input): number {
-  if (input.from === 'self' || input.message === 'closed') return 0;
-  const { message } = input;
-  let bytes = inputBytes;
-  if (!('body' in message)) return bytes;
-  for (const chunk of message.body ?? []) bytes += chunk.length;
-  return bytes;
 }

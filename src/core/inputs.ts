@@ -6,6 +6,8 @@ export type Input =
   | { from: 'client'; session: string; message: 'closed' }
   | { from: 'worker'; message: FromWorker }
   | { from: 'self'; event: 'tick' }
+  /** Nothing was appended for long: an entry shows whether it still leads. */
+  | { from: 'self'; event: 'lease' }
   /** An append was confirmed after this long. */
   | { from: 'self'; event: 'committed'; tookMs: number }
   /** The journal has no room (true) or has taken something again (false). */

@@ -52,6 +52,9 @@ function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Tur
       if (state.leading) judgeLeases(state, turn, stoodStill);
       return;
     }
+    case 'lease':
+      if (state.leading) turn.registryFact(state, { fact: 'lease', term: state.term });
+      return;
     case 'committed':
       state.commitMs += (input.tookMs - state.commitMs) / 8;
       return;

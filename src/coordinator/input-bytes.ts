@@ -1,0 +1,14 @@
+/** How much room an input takes in the inbox. */
+import type { Input } from '../core/inputs.ts';
+
+/** What an input takes beside its payload, about: many small ones fill an inbox, too. */
+const inputBytes = 512;
+
+export function bytesOf(input: Input): number {
+  if (input.from === 'self' || input.message === 'closed') return 0;
+  const { message } = input;
+  let bytes = inputBytes;
+  if (!('body' in message)) return bytes;
+  for (const chunk of message.body ?? []) bytes += chunk.length;
+  return bytes;
+}
