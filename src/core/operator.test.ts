@@ -156,7 +156,25 @@ describe('lists', () => {
 
 describe('why a job waits', () => {
   const cases: [string, (d: Driver) => string, RegExp, RegExp | undefined][] = [
-    ['no worker', (d) => d.submit(jobSpec([stage()]), texts(1)), /there is no worker/, /shoal worker/],
+    ['no worker', (d) => d.submit(jobSpec([stage()]), texts(1)), /there is no worker/, /shoal worker .*--tasks FILE$/],
+    [
+      'no worker for a bundle',
+      (d) => {
+        d.ask({ kind: 'putBundle', hash: 'abc', name: 'p', body: [] });
+        return d.submit(jobSpec([stage(undefined, { definition: { name: 'inputs', bundle: 'abc' } })]), texts(1));
+      },
+      /there is no worker/,
+      /shoal worker .*--allow-bundles$/,
+    ],
+    [
+      'nobody has the code of what a run has left',
+      (d) => {
+        d.hello('w1', { code: { kind: 'named', names: [], bundles: true } });
+        return d.submit(jobSpec([stage()], { key: 'run:1:inputs:0' }), texts(1));
+      },
+      /no worker has the code/,
+      /run it again, or shoal jobs cancel/,
+    ],
     [
       'its queue is paused',
       (d) => {

@@ -81,17 +81,22 @@ export function whyNobodyStarts(state: State, job: Job, stage: Stage): Cause | u
 function whyNoWorker(state: State, job: Job, stage: Stage): Reason {
   const { queue } = stage.spec;
   const live = state.workers.filter(({ status }) => status === 'live');
-  if (live.length === 0) return nobodyThere(state);
+  if (live.length === 0) return nobodyThere(state, stage);
   const inQueue = live.filter((worker) => servesQueue(worker, queue));
   if (inQueue.length === 0) {
-    return { what: `no worker serves the queue "${queue}"`, try: `start one that does: shoal worker --address URL --queues ${queue}` };
+    return { what: `no worker serves the queue "${queue}"`, try: `start one that does: ${startFor(stage)} --queues ${queue}` };
   }
   const withCode = inQueue.filter((worker) => !worker.refused.has(`${job.id}/${stage.index}`) && hasCode(worker, stage));
-  return withCode.length === 0 ? noCode(inQueue, stage) : noResources(withCode, stage.spec.resources);
+  return withCode.length === 0 ? noCode(inQueue, job, stage) : noResources(withCode, stage);
 }
 
-function nobodyThere({ workers }: State): Reason {
-  const advice = 'start one: shoal worker --address URL';
+/** A worker that is told neither does not start: it would have nothing to run. */
+function startFor({ spec: { definition } }: Stage): string {
+  return `shoal worker --address URL ${definition && definition.bundle === undefined ? '--tasks FILE' : '--allow-bundles'}`;
+}
+
+function nobodyThere({ workers }: State, stage: Stage): Reason {
+  const advice = `start one: ${startFor(stage)}`;
   const count = (status: Worker['status']): number => workers.filter((worker) => worker.status === status).length;
   const draining = count('draining');
   const silent = count('silent');
@@ -102,13 +107,19 @@ function nobodyThere({ workers }: State): Reason {
   return { what: `there is no worker that takes work: ${others.join(', ')}`, try: advice };
 }
 
-function noCode(workers: readonly Worker[], { spec: { definition } }: Stage): Reason {
+function noCode(workers: readonly Worker[], job: Job, stage: Stage): Reason {
+  const { definition } = stage.spec;
   const name = definition?.name ?? '';
   if (definition?.bundle === undefined) {
-    return { what: `no worker has the code of "${name}"`, try: 'start one that has it: shoal worker --address URL --tasks FILE' };
+    // `shoal run` makes such keys: the job was left in a journal that a coordinator has now.
+    const isOfRun = job.spec.key?.startsWith('run:') === true;
+    const others = isOfRun
+      ? `\nor, as it was begun by shoal run: stop the coordinator and run it again, or shoal jobs cancel ${job.id}`
+      : '';
+    return { what: `no worker has the code of "${name}"`, try: `start one that has it: ${startFor(stage)}${others}` };
   }
   if (!workers.some(({ code }) => code?.kind === 'named' && code.bundles)) {
-    const advice = 'start one that does: shoal worker --address URL --allow-bundles';
+    const advice = `start one that does: ${startFor(stage)}`;
     return { what: `no worker accepts bundles, so none has the code of "${name}"`, try: advice };
   }
   const advice = 'read in the log of a worker why it refused it: shoal workers list';
@@ -116,16 +127,16 @@ function noCode(workers: readonly Worker[], { spec: { definition } }: Stage): Re
 }
 
 /** Names what nobody has enough of; where each is to be had, but not all in one place, all of them. */
-function noResources(workers: readonly Worker[], resources: Record<string, number>): Reason {
+function noResources(workers: readonly Worker[], stage: Stage): Reason {
   const bestOf = (name: string): number => Math.max(0, ...workers.map((worker) => worker.resources[name] ?? 0));
-  const wanted = Object.entries(resources);
+  const wanted = Object.entries(stage.spec.resources);
   const lacking = wanted.filter(([name, amount]) => bestOf(name) < amount && name !== 'cpu' && name !== 'memory');
   const told = lacking.length > 0 ? lacking : wanted;
   const amounts = told.map(([name, amount]) => `${amount} ${name} (the best worker has ${bestOf(name)})`);
   const advice = told.map(([name, amount]) => `--resource ${name}:${amount}`);
   return {
     what: `${lacking.length > 0 ? 'no worker has' : 'no single worker has all of'} ${amounts.join(', ')}`,
-    try: `start one that has: shoal worker --address URL ${advice.join(' ')}`,
+    try: `start one that has: ${startFor(stage)} ${advice.join(' ')}`,
   };
 }
 
