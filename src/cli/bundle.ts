@@ -57,7 +57,7 @@ export function findProgram(file: string, folder = process.cwd()): string {
   }
   throw new ShoalError('SH1313', `there is no file ${file}`, {
     why: `looked in ${dirname(path)}`,
-    hint: suggestion(dirname(path), basename(path), folder) ?? 'the program comes first, its own arguments behind it',
+    hint: suggestion(dirname(path), basename(path), folder) ?? 'name a .ts or .js file as it is seen from this folder',
   });
 }
 

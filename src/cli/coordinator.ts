@@ -1,4 +1,5 @@
 /** `shoal coordinator`: a coordinator in this process, until a signal ends it. */
+import { hostname } from 'node:os';
 import { type Command, Option } from 'commander';
 import { ShoalError } from '../lib/errors.ts';
 import { type LogOptions, log } from './log.ts';
@@ -86,9 +87,11 @@ const survives = {
 
 function welcome(address: string, tokenFile: string, flags: CoordinatorFlags, durability: keyof typeof survives): string {
   const open = flags.insecurePlaintext ? '  WARNING  tokens and data cross the network in the clear (--insecure-plaintext)\n' : '';
+  // It listens everywhere; who dials has to say where.
+  const reach = address.replace(/\/\/(0\.0\.0\.0|\[::\]):/, `//${hostname()}:`);
   return `${open}  journal  ${flags.journal}: ${survives[durability]}
   tokens   ${tokenFile}
-  next     shoal worker --address ${address} --allow-bundles
-           shoal submit --address ${address} program.ts
+  next     shoal worker --address ${reach} --allow-bundles
+           shoal submit --address ${reach} program.ts
 `;
 }

@@ -2,7 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type Command, Option } from 'commander';
 import { ShoalError } from '../lib/errors.ts';
 import {
@@ -118,7 +118,9 @@ async function runWorker(flags: WorkerFlags): Promise<void> {
   const code = [...tasks, ...(allowBundles ? ['uploaded programs'] : [])].join(', ');
   say('started', `worker ${name}: ${slots} ${flags.isolation === 'thread' ? 'threads' : 'processes'} for ${address}, running ${code}`);
   void untilSignal(() => supervisor.signal()).then(() => supervisor.signal());
-  await supervisor.run();
+  await supervisor.run().catch((error: unknown) => {
+    throw withSources(error, modules, tasks);
+  });
   say('ended', 'ended');
   process.exit(0);
 }
@@ -126,6 +128,13 @@ async function runWorker(flags: WorkerFlags): Promise<void> {
 async function stopCompiler(): Promise<void> {
   const { stop } = await import('esbuild');
   await stop();
+}
+
+/** The worker knows what was compiled; who started it knows their own files. */
+function withSources(error: unknown, modules: readonly string[], files: readonly string[]): unknown {
+  if (!(error instanceof ShoalError)) return error;
+  const named = modules.reduce((text, url, index) => text.replaceAll(fileURLToPath(url), files[index]!), error.message);
+  return new ShoalError(error.code, named, { why: error.why, hint: error.hint, from: error.from, cause: error.cause });
 }
 
 /** TypeScript is compiled here; its packages stay where they are. */

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { ErrorRecord } from '../core/messages.ts';
 import { entryUrl } from '../lib/entry.ts';
+import { userFrames } from '../lib/error-text.ts';
 import { ShoalError } from '../lib/errors.ts';
 
 export type NamesAnswer = { names: string[] } | { module: string; error: ErrorRecord };
@@ -36,7 +37,12 @@ export async function discoverTasks(modules: readonly string[]): Promise<string[
 }
 
 function notLoadable(module: string, error: ErrorRecord): ShoalError {
-  return new ShoalError('SH5012', `${pathOf(module)} could not be loaded: ${error.message}`, { why: error.stack });
+  return new ShoalError('SH5012', `${pathOf(module)} could not be loaded: ${error.message}`, {
+    // Frames of the loader say nothing of the module.
+    why: userFrames(error.stack ?? '', process.cwd())
+      .map((frame) => `at ${frame}`)
+      .join('\n'),
+  });
 }
 
 function pathOf(module: string): string {
