@@ -146,6 +146,11 @@ export class Cluster {
     return undefined;
   }
 
+  /** No worker holds anything. */
+  get isIdle(): boolean {
+    return this.workers.every(({ handle }) => (handle?.heldTasks ?? 0) === 0);
+  }
+
   /** I8. */
   compare(): void {
     const leader = this.leader();

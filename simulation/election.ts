@@ -40,9 +40,12 @@ export class Elections {
   /** A round trip to the service; `act` decides there, `then` hears here. */
   private ask<T>(node: SimNode, act: () => T, then: (answer: T) => void): void {
     const { world } = this;
+    const { life } = node;
     world.after(this.dice.exponential(this.plan.linkMs), undefined, () => {
       if (world.nowMs < this.downUntilMs) return;
       const answer = act();
+      // Whoever asked may be gone, and its successor has asked nothing.
+      if (node.life !== life) return;
       world.after(this.dice.exponential(this.plan.linkMs), node, () => then(answer));
     });
   }
@@ -55,6 +58,7 @@ export class Elections {
       reached('two leaders are granted at once');
     } else if (isRenewal && this.holder !== id) return false;
     this.holder = id;
+    if (!isRenewal) world.log(`${id} is elected`);
     this.untilMs = world.nowMs + ttlMs;
     return true;
   }

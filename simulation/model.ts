@@ -26,7 +26,9 @@ export interface TaskModel {
   values: Value[];
   /** Log position of the fact that made it final. */
   position: number;
+  /** The first time in this attempt. */
   startedPosition: number;
+  startedAttempt: number;
   lost: number;
 }
 
@@ -216,6 +218,7 @@ export class Model {
       values: [],
       position: 0,
       startedPosition: -1,
+      startedAttempt: 0,
       lost: 0,
     });
   }
@@ -247,7 +250,12 @@ export class Model {
         return;
       }
       case 'tasks-started':
-        for (const index of each(fact.ranges)) this.task(job, fact.stage, index).startedPosition = position;
+        for (const index of each(fact.ranges)) {
+          const task = this.task(job, fact.stage, index);
+          if (task.startedAttempt === task.attempt) continue;
+          task.startedAttempt = task.attempt;
+          task.startedPosition = position;
+        }
         return;
       case 'tasks-done':
         return this.onDone(job, fact, entry, position);

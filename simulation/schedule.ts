@@ -8,7 +8,8 @@ import { World } from './world.ts';
 /** After the storm everything has to come to its end within this (I15). */
 const quietMs = 240_000;
 /** After the last client has left: acknowledgements, beats, reclaimed streams. */
-const restMs = 9_000;
+const restMs = 3_000;
+const restMsMax = 60_000;
 const compareEveryEvents = 400;
 
 export interface Outcome {
@@ -40,7 +41,7 @@ export async function runSchedule(seed: number, limits: Limits = {}, onStep?: (l
     const isOver = (): boolean => world.nowMs >= plan.stormMs && cluster.clients.every((client) => client.isDone);
     if ((await world.run(isOver, untilMs)) === 'late') throw new Violation('I15', unfinished(cluster));
     const atMs = world.nowMs + restMs;
-    await world.run(() => world.nowMs >= atMs && cluster.leader() !== undefined, atMs + quietMs);
+    await world.run(() => world.nowMs >= atMs && cluster.leader() !== undefined && cluster.isIdle, atMs + restMsMax);
     judgeEnd(cluster);
     cluster.compare();
     await world.run(() => false, world.nowMs + 1);
@@ -54,14 +55,20 @@ export async function runSchedule(seed: number, limits: Limits = {}, onStep?: (l
   return { seed, plan, error, invariant, events: world.events, virtualMs: world.nowMs, hash: world.hash >>> 0, tasks };
 }
 
-function unfinished({ clients, watch }: Cluster): string {
+function unfinished(cluster: Cluster): string {
+  const { clients, watch, workers } = cluster;
   const open = [...watch.model.jobs.values()].filter((job) => job.outcome === undefined && !job.isDropped);
   const lines = open.map((job) => {
     const stages = job.stages.map(({ tasks, added }) => `${tasks.filter((task) => task.final).length} of ${Math.max(added, tasks.length)}`);
     return `${job.id} (${stages.join(', ')} final)`;
   });
   const waiting = clients.filter((client) => !client.isDone).map(({ node }) => node.name);
-  return `no end: ${waiting.join(', ')} still waits; open: ${lines.join('; ') || 'no job'}`;
+  const holds = workers.map(({ handle, node }) => `${node.name} holds ${handle?.heldTasks ?? 'nothing, it is down'}`);
+  const leader = cluster.leader();
+  const assigned = [...(leader?.state.assignments.values() ?? [])].map(
+    ({ term, serial, worker, ranges, open }) => `${term}:${serial} of ${worker.name}, ${open} of [${ranges.join(' ')}] open`,
+  );
+  return `no end: ${waiting.join(', ')} still waits; open: ${lines.join('; ') || 'no job'}; ${holds.join(', ')}; ${leader?.node.name ?? 'nobody'} leads; assigned: ${assigned.join('; ') || 'nothing'}`;
 }
 
 /** I3 and I14, at the end of all. */

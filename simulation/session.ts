@@ -27,12 +27,14 @@ export class SimSession implements Session {
   private line: Line | undefined;
   private isOver = false;
   private isFirst = true;
+  private readonly life: number;
 
   constructor(network: Network, node: SimNode, outside: Outside, ports: () => readonly Port[]) {
     this.network = network;
     this.node = node;
     this.outside = outside;
     this.ports = ports;
+    this.life = node.life;
     this.dial();
   }
 
@@ -70,7 +72,8 @@ export class SimSession implements Session {
         serve(session, port, () => line),
       );
       world.after(this.network.plan.linkMs, this.node, () => {
-        if (this.isOver || this.line || !line.isOpen) return line.break();
+        const isGone = this.isOver || this.node.life !== this.life;
+        if (isGone || this.line || !line.isOpen) return line.break();
         this.line = line;
         if (!this.isFirst) reached('a client comes back on another line');
         this.isFirst = false;

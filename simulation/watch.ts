@@ -103,7 +103,7 @@ export class Watch {
       );
       if (needsStarted) {
         check(
-          task.startedPosition >= 0 && this.isDurable(task.startedPosition),
+          task.startedAttempt >= message.attempt && this.isDurable(task.startedPosition),
           'I5',
           () => `${one()} may kill, and that it starts is not durable`,
         );

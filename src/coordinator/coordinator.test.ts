@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { memoryBroker } from '../brokers/memory.ts';
 import { jobSpec, stage } from '../core/drive.suite.ts';
-import type { FromClient, FromWorker, ToClient } from '../core/messages.ts';
+import type { FromClient, FromWorker, Refusal, ToClient } from '../core/messages.ts';
+import type { Election } from '../elections/election.ts';
 import { noElection } from '../elections/none.ts';
 import { type Journal, JournalFullError } from '../journals/journal.ts';
 import { memoryJournal } from '../journals/memory.ts';
@@ -168,4 +169,53 @@ it('bodies of streams that are gone are forgotten, and their places with them (I
   bodies.put('job.kept', 0, [Uint8Array.of(1, 2, 3)], 3);
   expect(bodies.places).toBeLessThan(3_000);
   expect(bodies.read('job.kept', [{ seq: 0, offset: 1, length: 2 }])).toEqual([Uint8Array.of(2, 3)]);
+});
+
+describe('under an election', () => {
+  const ttlMs = 60;
+
+  /** Leads for whoever asks; `lose` takes it away. */
+  function election(): { election: Election; lose: () => void } {
+    const lost = new AbortController();
+    const leadership = { lost: lost.signal, ttlMs, resign: async () => undefined };
+    return {
+      election: { campaign: async () => leadership, leader: async () => undefined, close: async () => undefined },
+      lose: () => lost.abort(),
+    };
+  }
+
+  it('notices that another has taken over before it answers, though it has nothing to write (H18)', async () => {
+    const journal = new SmallJournal();
+    const failed: unknown[] = [];
+    const options = { broker: memoryBroker(), journal, isOneMachine: false, election: election().election };
+    const first = new Coordinator({ ...options, onFailed: (error) => failed.push(error) });
+    open.push(first);
+    await first.start();
+    const second = new Coordinator({ ...options, broker: memoryBroker(), election: election().election });
+    open.push(second);
+    await second.start();
+    await new Promise((resolve) => setTimeout(resolve, ttlMs));
+    const session = first.session();
+    const ended = new Promise<Refusal>((resolve) => void (session.onClose = resolve));
+    const told: ToClient[] = [];
+    session.onMessage = (message) => told.push(message);
+    session.send({ kind: 'status', request: 1 });
+    expect((await ended).code).toBe('SH4001');
+    expect(told).toEqual([]);
+    expect(failed).toHaveLength(1);
+  });
+
+  it('does not serve what it has read when its leadership was lost meanwhile (found by the simulator, seed 5)', async () => {
+    const { election: own, lose } = election();
+    const journal = new SmallJournal();
+    const append = journal.append.bind(journal);
+    journal.append = (entries) => {
+      lose();
+      return append(entries);
+    };
+    const coordinator = new Coordinator({ broker: memoryBroker(), journal, isOneMachine: false, election: own });
+    open.push(coordinator);
+    await expect(coordinator.start()).rejects.toMatchObject({ code: 'SH3003' });
+    expect(coordinator.isServing).toBe(false);
+  });
 });

@@ -301,7 +301,8 @@ function taskFailed(state: State, job: Job, fact: Extract<JobFact, { fact: 'task
   remember(state, story, fact, fact.code === 'SH2002' ? 'timed out' : 'failed', fact.error);
   stage.columns.setDuration(fact.index, fact.durationUs);
   nextAttempt(state, stage, fact.index, fact.attempt);
-  const delayMs = fact.notBeforeWallMs - at.wallMs;
+  // After a takeover by another machine's clock, or one that was set back: never longer than it was meant to be (K01, K04).
+  const delayMs = fact.notBeforeWallMs - Math.max(at.wallMs, fact.wallMs);
   if (delayMs <= 0) {
     makeReady(state, job, stage, fact.index, 1);
     return;

@@ -161,6 +161,40 @@ describe('takeover', () => {
     expect(d.read(job)).toEqual(['adopted']);
   });
 
+  it('asks again for the list of what is held where the first one was lost (rule 8)', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 1 });
+    const job = d.submit(jobSpec([stage()]), texts(1));
+    // Of the assignment nothing arrives, and of the list after the welcome neither: beats agree that nothing is held.
+    d.take();
+    d.takeOver();
+    expect(d.view(job).state).toBe('running');
+    d.hello('w1', { slots: 1 });
+    d.sent.length = 0;
+    d.worker({ kind: 'beat', number: 1, term: 2, lastSerial: 0, load: 0, count: 0, hash: 0 });
+    expect(d.sent.map(({ message }) => message.kind)).toContain('report');
+    d.worker({ kind: 'held', term: 2, lastSerial: 0, held: [] });
+    d.work(upper);
+    expect(d.view(job).state).toBe('succeeded');
+    d.sent.length = 0;
+    d.worker({ kind: 'beat', number: 2, term: 2, lastSerial: 1, load: 0, count: 0, hash: 0 });
+    expect(d.sent.map(({ message }) => message.kind)).not.toContain('report');
+  });
+
+  it('waits for a retry no longer than was meant, whatever its clock says (K01, K04)', () => {
+    const d = new Driver();
+    d.hello();
+    const job = d.submit(
+      jobSpec([stage(undefined, { retry: { retries: 1, backoff: 'fixed', delayMs: 500, delayMsMax: 500, jitter: false } })]),
+      texts(1),
+    );
+    d.fail(d.take(), 0);
+    d.wallMs -= 3_600_000;
+    d.takeOver();
+    expect(d.state.timers.nextMs - d.nowMs).toBe(500);
+    expect(d.view(job).state).toBe('running');
+  });
+
   it('finishes what the last leader left between two lines', () => {
     const d = new Driver();
     d.hello();

@@ -132,7 +132,9 @@ function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, 
   const agrees = message.count === held.length && message.hash === hash;
   // What is on the way either way makes one beat differ; two in a row mean that something was lost.
   worker.doubts = agrees ? 0 : worker.doubts + 1;
-  if (worker.doubts >= 2) turn.send(worker.address, { kind: 'report', term: state.term });
+  // So does its first list to this leader, without which nobody runs what it may have started before: it was lost.
+  const isListOwed = worker.inherited.length > 0;
+  if (worker.doubts >= 2 || isListOwed) turn.send(worker.address, { kind: 'report', term: state.term });
 }
 
 /** The full list (rule 8): missing only if the worker has seen the serial; not seen for a grace: sent again; unknown: adopted or aborted. */

@@ -437,7 +437,8 @@ describe('leaving (W10)', () => {
     w.take();
     w.do(() => w.protocol.drain(w.nowMs));
     w.expect('→ hello: hello w1.i1 slots 0', '→ coordinator.1: 1 released 1/1 1-2 (draining)', 'slot 0: revoke #1 0 (draining)');
-    w.tell(assignMessage(1, 2, [7, 1])).expect('→ coordinator.1: 2 released 1/2 7 (draining)');
+    // Its hello may be lost: then it would be given the same task back for ever (found by the simulator, seed 1561).
+    w.tell(assignMessage(1, 2, [7, 1])).expect('→ hello: hello w1.i1 slots 0', '→ coordinator.1: 2 released 1/2 7 (draining)');
     w.done(1).expect('→ coordinator.1: 3 results 1/1 0 [0]');
     w.pass(1000).expect('→ coordinator.1: beat 1 last 2 load 0 held 2');
     w.tell({ kind: 'ackResults', term: 1, number: 3 }).expect('→ coordinator.1: goodbye', 'drained');

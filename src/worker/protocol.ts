@@ -193,8 +193,11 @@ export class WorkerProtocol {
     const held = new HeldAssignment(message, this.paces.of(message.job, message.stage, message.concurrency ?? 1));
     this.held.set(key, held);
     for (const what of this.tombstones.take(key)) this.takeBack(key, held, what, nowMs);
-    if (this.state !== 'working') this.reports.release(held, held.takePending(held.ranges), 'draining', nowMs);
-    else if (held.pending > 0) this.enqueue(held, message.definition.bundle, nowMs);
+    if (this.state !== 'working') {
+      // Whoever still gives it work has not heard that it drains, and would give this back to it at once, for ever (W10).
+      this.hello(nowMs);
+      this.reports.release(held, held.takePending(held.ranges), 'draining', nowMs);
+    } else if (held.pending > 0) this.enqueue(held, message.definition.bundle, nowMs);
   }
 
   private enqueue(held: HeldAssignment, bundle: string | undefined, nowMs: number): void {
