@@ -65,7 +65,10 @@ export class Cluster {
     this.coordinators = nodes('k', plan.coordinators).map((node) => ({ node, coordinator: undefined, isReady: false }));
     this.workers = nodes('w', plan.workers).map((node) => ({ node, handle: undefined }));
     for (const { node } of this.coordinators) this.byNode.set(node, 'coordinator');
-    for (const { node } of this.workers) this.byNode.set(node, 'worker');
+    for (const { node } of this.workers) {
+      this.byNode.set(node, 'worker');
+      node.drainTurns = workerTurns;
+    }
     const ports = this.coordinators.map((each) => this.portOf(each));
     this.clients = nodes('c', plan.clients).map(
       (node) =>
@@ -261,6 +264,8 @@ export class Cluster {
   }
 }
 
+/** A worker does all at once; only its start and its end are promises. */
+const workerTurns = 4;
 const kindAt = '........[[{"kind":"'.length;
 
 /** Most messages begin with their kind. */

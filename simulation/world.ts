@@ -32,6 +32,8 @@ export class SimNode {
   /** Its messages take this many times as long. */
   slowness = 1;
   wallSkewMs = 0;
+  /** Fewer for a node whose code awaits nothing. */
+  drainTurns = drainTurns;
   readonly rate: number;
   readonly offsetMs: number;
 
@@ -118,7 +120,7 @@ export class World {
       this.hash = Math.imul(this.hash ^ Math.round(this.nowMs * 1_000), 0x01000193);
       if (node) for (let i = 0; i < node.name.length; i++) this.hash = Math.imul(this.hash ^ node.name.charCodeAt(i), 0x01000193);
       event.act();
-      for (let turn = 0; turn < drainTurns; turn++) await undefined;
+      for (let turns = node?.drainTurns ?? drainTurns; turns > 0; turns--) await undefined;
       this.onEvent();
       if (this.failure) throw this.failure;
     }
