@@ -11,6 +11,7 @@
 import type { WebSocket } from 'ws';
 import { messageBytesMax } from '../core/limits.ts';
 import type { FromClient, Refusal, Session, ToClient } from '../core/messages.ts';
+import { bundlesOf } from '../core/spec.ts';
 import type { Role } from '../lib/tokens.ts';
 import { decodeMessage, encodeMessage } from '../wire/frame.ts';
 import { type Link, openLink } from '../wire/link.ts';
@@ -126,5 +127,13 @@ function refusalOf(message: FromClient, role: Role): Refusal | undefined {
     };
   }
   const wrong = checkMessage(message);
+  if (wrong === undefined && message.kind === 'submit' && !mayDo(role, 'putBundle') && bundlesOf(message.spec).size > 0) {
+    return {
+      code: 'SH3002',
+      message: `a ${role} token may not run uploaded programs`,
+      why: 'it may submit tasks that workers have of their own',
+      hint: 'use a client+bundles or admin token',
+    };
+  }
   return wrong === undefined ? undefined : { code: 'SH1330', message: `the coordinator does not understand this request`, why: wrong };
 }

@@ -72,6 +72,7 @@ async function buildProgram(verb: string | undefined): Promise<Command> {
   if (!startsPrograms.has(verb ?? '')) (await import('./admin/define.ts')).defineAdmin(program);
   for (const leaf of leavesOf(program)) addCommonOptions(leaf, startsPrograms.has(leaf.name()));
   for (const command of everyCommand(program)) {
+    if (command.description() === '') command.description(command.summary());
     command
       .exitOverride()
       // Wrong usage is told in four parts, by the one who catches it.

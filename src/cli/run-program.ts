@@ -51,7 +51,7 @@ export async function runProgram(file: string, args: readonly string[], options:
     progress: (title, views, asked) => {
       if (!options.quiet) return progress.follow(title, summary.watch(views), asked);
     },
-    tell: teller(progress, how),
+    tell: teller(progress, { ...how, quiet: options.quiet === true }),
     onEnd: async (end) => {
       hasEnded = true;
       finish(end);
@@ -108,8 +108,10 @@ export function logPrinter(progress: Progress, options: Pick<RunOptions, 'json' 
 }
 
 /** What the client says in between, as text or as a line of JSON. */
-export function teller({ terminal }: Progress, { json }: { json: boolean }): NonNullable<ProgramHook['tell']> {
-  return (type, text, data) => terminal.print(json ? JSON.stringify({ type, message: text, ...data }) : `shoal: ${text}`);
+export function teller({ terminal }: Progress, { json, quiet }: { json: boolean; quiet: boolean }): NonNullable<ProgramHook['tell']> {
+  return (type, text, data) => {
+    if (!(quiet && type === 'waiting')) terminal.print(json ? JSON.stringify({ type, message: text, ...data }) : `shoal: ${text}`);
+  };
 }
 
 const pipeClosedCode = 128 + constants.signals.SIGPIPE;

@@ -40,7 +40,7 @@ export async function submitProgram(file: string, args: readonly string[], optio
     progress: (title, views, asked) => {
       if (!options.quiet) return progress.follow(title, summary.watch(views), asked);
     },
-    tell: teller(progress, how),
+    tell: teller(progress, { ...how, quiet: options.quiet === true }),
     onEnd: (end) => {
       hasEnded = true;
       finish(end);

@@ -12,6 +12,7 @@ import { type Opened, type OpenOptions, open } from './opener.ts';
 import { durationOption, optionError } from './options.ts';
 import { programHook } from './program.ts';
 import type { Cluster, Duration, Job } from './types.ts';
+import { WaitingWatch } from './waiting.ts';
 
 /** Jobs whose end is told to a tool that runs the program. */
 const startedJobsMax = 1_000;
@@ -26,6 +27,7 @@ export class ClusterHandle implements Cluster {
   #opened: Opened | undefined;
   #opening: Promise<Connection> | undefined;
   #closing: Promise<void> | undefined;
+  #waiting: WaitingWatch | undefined;
   readonly #running = new Set<string>();
   readonly #startedJobs: string[] = [];
   /** Jobs that only their handles can reach. */
@@ -138,6 +140,7 @@ export class ClusterHandle implements Cluster {
     this.#opened = opened;
     const connection = new Connection(opened.session());
     this.connection = connection;
+    if (opened.isRemote) this.#waiting = new WaitingWatch(connection, this.#running, tellWaiting(opened.address));
     this.#onOpen?.(opened.address);
     return connection;
   }
@@ -145,6 +148,7 @@ export class ClusterHandle implements Cluster {
   async #close(): Promise<void> {
     // What is just being opened is closed as well; what could not be opened has nothing to close.
     await this.#opening?.catch(() => undefined);
+    this.#waiting?.end();
     this.connection?.close();
     this.#running.clear();
     await this.#opened?.close();
@@ -191,6 +195,15 @@ async function pollForWorkers(connection: Connection, count: number, timeoutMs: 
     if (leftMs <= 0) throw new ShoalError('SH1405', `${live} of ${count} workers are there after ${timeoutMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, Math.min(workersPollMs, leftMs)));
   }
+}
+
+function tellWaiting(address: string): (view: JobView, why: string) => void {
+  return ({ job, name }, why) => {
+    const text = `${name} waits: ${why}\n  shoal explain ${job} --address ${address}`;
+    const hook = programHook();
+    if (hook?.tell) hook.tell('waiting', text, { jobs: [job], address });
+    else if (process.env.SHOAL_QUIET !== '1') process.stderr.write(`shoal: ${text}\n`);
+  };
 }
 
 /** Nothing waits in silence. */

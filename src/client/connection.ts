@@ -105,6 +105,11 @@ export class Connection {
     if (number !== undefined && !this.#over) this.#session.send({ kind: 'unread', reader: number });
   }
 
+  /** Inputs of the job are being sent, or are not known to be durable. Only on lines that may break. */
+  isFeeding(job: string): boolean {
+    return this.#unconfirmed.has(job);
+  }
+
   onFlow(job: string, sink: FlowSink): void {
     this.#flows.set(job, sink);
   }

@@ -158,7 +158,10 @@ class Interruption {
     };
     if (this.#cluster.isRemote) {
       const watch = runningJobs.map((job) => `\n  shoal jobs watch ${job} --address ${address}`).join('');
-      tell('detached', `detached; ${jobs} ${count === 1 ? 'goes' : 'go'} on at ${address}${watch}`);
+      const unfed = runningJobs.filter((job) => this.#cluster.connection?.isFeeding(job));
+      const missing =
+        unfed.length === 0 ? '' : `\n  not all inputs were sent: submit again with the same --key to send the rest, or cancel it`;
+      tell('detached', `detached; ${jobs} ${count === 1 ? 'goes' : 'go'} on at ${address}${watch}${missing}`);
       this.#tooLate(interrupted);
     } else if (this.#cluster.isDurable) {
       // What is done is in the journal; the body would wait for the rest, so it is told that there is no more.

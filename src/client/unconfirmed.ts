@@ -29,6 +29,12 @@ export class UnconfirmedInputs {
     return count;
   }
 
+  /** Of the job there is something that is not durable, or not sealed. */
+  has(job: string): boolean {
+    for (const feed of this.#feeds.values()) if (feed.job === job) return true;
+    return false;
+  }
+
   /** Keeps it; gives it as it is to be sent. */
   sent(message: Inputs | Seal): Inputs | Seal {
     const key = keyOf(message);

@@ -118,6 +118,20 @@ describe('a program', () => {
     expect(again.stdout).toBe(first.stdout);
   });
 
+  test('needs a token that may send it; another may not run what somebody else has sent', async () => {
+    for (const file of [
+      primes,
+      program(
+        'unseen.ts',
+        "import { main, task } from 'shoal';\nexport const t = task('submit.unseen', (n: number) => n);\nmain(async () => console.log(await t.run(1)));",
+      ),
+    ]) {
+      const running = cluster.run(['submit', '--address', cluster.address, file, '1000'], { SHOAL_TOKEN: cluster.token('client') });
+      expect((await running.ended).code).toBe(3);
+      expect(running.stderr).toMatch(/SH3002.*a client token may not/);
+    }
+  });
+
   test('that cannot travel says why, before anything is sent', async () => {
     const native = program('node_modules/native/package.json', JSON.stringify({ name: 'native', version: '1.0.0', main: 'index.js' }));
     writeFileSync(join(dirname(native), 'index.js'), "module.exports = require('./build/addon.node');");
@@ -142,6 +156,7 @@ describe('a worker that takes no bundles', () => {
       let jobs: { job: string; waiting?: string }[] = [];
       while (!jobs[0]?.waiting) jobs = (JSON.parse((await strict.shoal('jobs', 'list', '--json')).stdout) as { jobs: typeof jobs }).jobs;
       expect(jobs[0].waiting).toMatch(/no worker accepts bundles/);
+      await running.said(/shoal: primes\.\w+ waits: no worker accepts bundles/);
       strict.addWorker({ args: ['--allow-bundles'] });
       expect((await running.ended).code).toBe(0);
       expect(running.stdout).toBe('168\n');

@@ -28,9 +28,9 @@ async function open(options: WsBrokerServerOptions = {}): Promise<Ends> {
   const road = await tcpProxy(server.port);
   const warnings: string[] = [];
   const onWarning = (line: string): void => void warnings.push(line);
-  const coordinator = new WsBrokerServer({ onWarning, pingMs: 100, ...options });
+  const coordinator = new WsBrokerServer({ onWarning, pingMs: 500, ...options });
   server.onAccept = (socket) => coordinator.accept(socket, 'test');
-  const worker = await dialWsBroker({ address: road.address, pingMs: 100, onWarning });
+  const worker = await dialWsBroker({ address: road.address, pingMs: 500, onWarning });
   return {
     server,
     coordinator,

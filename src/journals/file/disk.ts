@@ -2,15 +2,14 @@
  * The few acts by which the file journal changes the disk, each named, so that tests can stand between:
  * look at the directory before each act (a crash there), or let one fail as a dying disk would.
  */
-import { fdatasyncSync, writevSync } from 'node:fs';
 import { constants, type FileHandle, open, unlink } from 'node:fs/promises';
 
 export interface Disk {
   /** Creates a file that must not exist; EEXIST if it does. */
   create(path: string): Promise<FileHandle>;
-  /** Writes all of `chunks` at `position`, or throws. Done on return where no promise is given; so is `sync`. */
-  write(file: FileHandle, chunks: readonly Uint8Array[], position: number): Promise<void> | void;
-  sync(file: FileHandle): Promise<void> | void;
+  /** Writes all of `chunks` at `position`, or throws. */
+  write(file: FileHandle, chunks: readonly Uint8Array[], position: number): Promise<void>;
+  sync(file: FileHandle): Promise<void>;
   truncate(file: FileHandle, bytes: number): Promise<void>;
   unlink(path: string): Promise<void>;
   /** Makes the names in a directory durable. */
@@ -19,52 +18,12 @@ export interface Disk {
 
 export const nodeDisk: Disk = {
   create: (path) => open(path, 'wx+', 0o600),
-  write: (file, chunks, position) => (isQuick(chunks) ? writeAllNow(file, chunks, position) : writeAll(file, chunks, position)),
-  sync: (file) => (quick.left > 0 ? syncNow(file) : syncLater(file)),
+  write: writeAll,
+  sync: (file) => file.datasync(),
   truncate: (file, bytes) => file.truncate(bytes),
   unlink,
   syncDirectory,
 };
-
-/**
- * A disk that answers faster than a thread is woken is waited for on the spot: a small commit then costs what the disk costs
- * and no more. One slow answer, and for a while everything goes by the thread pool, so that the event loop is never held up
- * twice in a row.
- */
-const quickMs = 0.5;
-const quickBytesMax = 32 * 1024;
-const slowSyncs = 256;
-const quick = {
-  /** Positive: so many syncs may be waited for on the spot, without end while they are quick. Else: so many more go the other way. */
-  left: 1,
-};
-
-function isQuick(chunks: readonly Uint8Array[]): boolean {
-  let bytes = 0;
-  for (const chunk of chunks) bytes += chunk.length;
-  return quick.left > 0 && bytes <= quickBytesMax;
-}
-
-function syncNow(file: FileHandle): void {
-  const startMs = performance.now();
-  fdatasyncSync(file.fd);
-  if (performance.now() - startMs > quickMs) quick.left = -slowSyncs;
-}
-
-function syncLater(file: FileHandle): Promise<void> {
-  quick.left++;
-  return file.datasync();
-}
-
-function writeAllNow({ fd }: FileHandle, chunks: readonly Uint8Array[], position: number): void {
-  let rest = chunks;
-  let at = position;
-  while (rest.length > 0) {
-    const bytesWritten = writevSync(fd, rest, at);
-    at += bytesWritten;
-    rest = after(rest, bytesWritten);
-  }
-}
 
 async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], position: number): Promise<void> {
   let rest = chunks;
