@@ -257,8 +257,9 @@ export class Coordinator {
     if (this.isStopped) return;
     for (const frame of frames) {
       try {
-        this.inboxBytes += frame.length;
-        this.inbox.push({ from: 'worker', message: decodeMessage<FromWorker>(frame) });
+        const input: Input = { from: 'worker', message: decodeMessage<FromWorker>(frame) };
+        this.inboxBytes += bytesOf(input);
+        this.inbox.push(input);
       } catch (error) {
         this.options.onWarning?.(`a message makes no sense and is dropped: ${(error as Error).message}`);
       }
