@@ -95,7 +95,7 @@ const helpEnd = `
 Examples:
   shoal run primes.ts 1000000                  on all cores
   shoal run --threads 4 primes.ts 1000000      on four
-  shoal run --journal file:.shoal primes.ts    stop it whenever you like; run it again and it goes on
+  shoal run --journal file:.runs primes.ts     stop it whenever you like; run it again and it goes on
   shoal coordinator                            a cluster begins with this ...
   shoal worker --allow-bundles                 ... and any number of these,
   shoal submit primes.ts 1000000               then the same program runs on all of them

@@ -91,7 +91,7 @@ export class TestCluster {
     this.port = port;
     this.host = host;
     this.journal = journal ?? `file:${join(this.folder, 'journal')}`;
-    this.env = { ...process.env, SHOAL_HOME: join(this.folder, 'home'), NO_COLOR: '1' };
+    this.env = { ...process.env, SHOAL_HOME: join(this.folder, 'home'), SHOAL_CACHE: join(this.folder, 'cache'), NO_COLOR: '1' };
     delete this.env.SHOAL_ADDRESS;
     delete this.env.SHOAL_TOKEN;
   }

@@ -88,7 +88,7 @@ async function get({ connection, output }: Admin, name: string): Promise<void> {
     output.pairs([
       ['worker', worker.worker],
       ['status', worker.why === undefined ? worker.status : `${worker.status}: ${worker.why}`],
-      ['host', `${worker.host}, process ${worker.pid}, shoal ${worker.version}`],
+      ['host', worker.host === '' ? undefined : `${worker.host}, process ${worker.pid}, shoal ${worker.version}`],
       ['slots', `${worker.slots}, with ${worker.heldTasks} tasks`],
       ['memory', worker.memory && `${size(worker.memory.bytes)} of ${size(worker.memory.bytesMax)}`],
       ['queues', worker.queues.join(', ')],
