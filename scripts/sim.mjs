@@ -1,15 +1,23 @@
 // @ts-check
-/** Bundles the simulator with the sources that it tests, and runs it: `npm run sim -- --seed 7`. */
+/**
+ * Bundles the simulator with the sources that it tests, and runs it: `npm run sim -- --seed 7`.
+ * `--mutants [id,id]`: bundles it once more for each planted mutant, with that one rule switched off, and expects it to fail.
+ */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { mutants } from '../simulation/mutants.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), 'shoal-sim-'));
-try {
+
+/**
+ * @param {string} folder
+ * @param {import('../simulation/mutants.mjs').Mutant} [mutant]
+ */
+async function bundle(folder, mutant) {
   // As deep in it as the sources are in the repository, whose package.json says which version this is.
   const outfile = join(folder, 'bundle/simulation/sim.mjs');
   copyFileSync(join(root, 'package.json'), join(folder, 'package.json'));
@@ -22,9 +30,68 @@ try {
     target: 'node20',
     sourcemap: 'inline',
     logLevel: 'error',
+    plugins: mutant ? [plant(mutant)] : [],
   });
-  const ran = spawnSync(process.execPath, ['--enable-source-maps', outfile, ...process.argv.slice(2)], { stdio: 'inherit' });
-  process.exitCode = ran.status ?? 1;
-} finally {
-  rmSync(folder, { recursive: true, force: true });
+  return outfile;
 }
+
+/**
+ * @param {import('../simulation/mutants.mjs').Mutant} mutant
+ * @returns {import('esbuild').Plugin}
+ */
+function plant({ id, file, find, replace }) {
+  return {
+    name: id,
+    setup(plugin) {
+      const path = join(root, file);
+      plugin.onLoad({ filter: /\.ts$/ }, ({ path: asked }) => {
+        if (asked !== path) return undefined;
+        const parts = readFileSync(path, 'utf8').split(find);
+        if (parts.length !== 2) throw new Error(`mutant ${id}: its text occurs ${parts.length - 1} times in ${file}`);
+        return { contents: parts.join(replace), loader: 'ts' };
+      });
+    },
+  };
+}
+
+/** @param {string | undefined} only */
+async function killMutants(only) {
+  const chosen = mutants.filter(({ id }) => !only || only.split(',').includes(id));
+  const alive = [];
+  for (const mutant of chosen) {
+    const { id, budget } = mutant;
+    const ran = await inFolder(async (folder) =>
+      spawnSync(process.execPath, [await bundle(folder, mutant), '--from', '1', '--count', `${budget}`, '--once'], { encoding: 'utf8' }),
+    );
+    const caught = /^seed (\d+) violates (\S+)/m.exec(ran.stdout);
+    const after = /^(\d+) schedules/m.exec(ran.stdout)?.[1];
+    if (!caught) alive.push(id);
+    console.log(
+      `${caught ? '  dead  ' : ' ALIVE  '}${id.padEnd(26)}${caught ? `${caught[2]} after ${after} of ${budget} schedules` : ran.stderr.slice(0, 500)}`,
+    );
+  }
+  console.log(`${chosen.length - alive.length} of ${chosen.length} mutants were caught`);
+  return alive.length === 0 ? 0 : 1;
+}
+
+/**
+ * @template T
+ * @param {(folder: string) => Promise<T>} act
+ */
+async function inFolder(act) {
+  const folder = mkdtempSync(join(tmpdir(), 'shoal-sim-'));
+  try {
+    return await act(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const args = process.argv.slice(2);
+process.exitCode =
+  args[0] === '--mutants'
+    ? await killMutants(args[1])
+    : await inFolder(async (folder) => {
+        const outfile = await bundle(folder);
+        return spawnSync(process.execPath, ['--enable-source-maps', outfile, ...args], { stdio: 'inherit' }).status ?? 1;
+      });

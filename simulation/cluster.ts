@@ -214,6 +214,8 @@ export class Cluster {
     reached('a worker dies');
     if (dice.chance(0.4)) this.tellClosed(addresses);
     if (dice.chance(0.4)) this.tellDied(node, addresses);
+    // Some machines never come back; the first one always does, or there would be nobody to finish the work.
+    if (each !== this.workers[0] && dice.chance(0.15)) return reached('a worker dies for good');
     world.after(downMs, undefined, () => void (node.isUp || this.bootWorker(each)));
   }
 

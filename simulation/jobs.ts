@@ -80,7 +80,7 @@ function drawSpec(plan: Plan, dice: Dice, shape: Shape, key: string | undefined)
     stages,
     output: { stage: stages.length - 1, take: isFold ? 'one' : 'all' },
     priority: dice.below(3) - 1,
-    keepMs: 86_400_000,
+    keepMs: dice.chance(0.2) ? 0 : 86_400_000,
     ...(key === undefined ? {} : { key }),
   };
 }

@@ -145,8 +145,9 @@ export class SimSlot implements Executor {
       case 'die':
         return this.wait(durationMs, () => this.die(running, item));
       case 'kill':
+      case 'kill all':
         return this.wait(durationMs, () => {
-          if (isAlone) return this.die(running, item);
+          if (isAlone && deed.act === 'kill') return this.die(running, item);
           reached('a task kills its worker');
           onKill();
         });

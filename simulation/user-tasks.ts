@@ -2,7 +2,7 @@
 import { Dice } from './chance.ts';
 import type { Plan } from './plan.ts';
 
-export type Act = 'ok' | 'throw' | 'throw for good' | 'die' | 'kill' | 'hang';
+export type Act = 'ok' | 'throw' | 'throw for good' | 'die' | 'kill' | 'kill all' | 'hang';
 
 export interface Deed {
   act: Act;
@@ -21,13 +21,14 @@ export function deedOf(plan: Plan, job: string, stage: number, index: number, at
     [isPoison ? 'throw for good' : 'throw', rates.throws * 0.25],
     ['die', rates.dies * 0.12],
     ['hang', rates.hangs * 0.08],
-    ['kill', rates.kills * 0.04],
+    // Even in a process of its own, as by using up the machine's memory.
+    [isPoison ? 'kill all' : 'kill', rates.kills * 0.04],
   ];
   let edge = 0;
   for (const [act, share] of list) {
     edge += share;
     if (kind >= edge) continue;
-    const isOver = act === 'kill' ? runs >= times : attempt > times;
+    const isOver = act === 'kill' || act === 'kill all' ? runs >= times : attempt > times;
     return { act: isOver ? 'ok' : act, durationMs };
   }
   return { act: 'ok', durationMs };

@@ -16,6 +16,9 @@ import { each } from './slot.ts';
 import { decodeValue, type Value } from './values.ts';
 import type { SimNode, World } from './world.ts';
 
+/** A worker remembers for 10 s what was taken back before it came; clocks drift, and rounds take time. */
+const tombstoneMs = 8_000;
+
 function check(holds: boolean, invariant: string, message: () => string): void {
   if (!holds) throw new Violation(invariant, message());
 }
@@ -27,6 +30,7 @@ export class Watch {
   /** Of each worker's process: the highest term heard, assignments by what they hand out, and starts. */
   private readonly terms = new Map<string, number>();
   private readonly handed = new Map<string, Set<string>>();
+  private readonly takenBack = new Map<string, number>();
   private readonly starts = new Map<string, number>();
   private readonly reports = new Map<string, FromWorker>();
   private readonly runs = new Map<string, number>();
@@ -150,13 +154,25 @@ export class Watch {
     }
     const known = this.terms.get(worker) ?? 0;
     this.terms.set(worker, Math.max(known, message.term));
-    if (message.kind !== 'assign' || message.term < known) return;
+    if (message.term < known) return;
+    if (message.kind === 'abort' || message.kind === 'revoke') this.onTakenBack(worker, message);
+    if (message.kind !== 'assign') return;
     for (const index of each(message.ranges)) {
+      const takenBackMs = this.takenBack.get(`${worker}/${message.term}:${message.serial}/${index}`);
+      // It came before what it takes back, and is remembered for a while (N04).
+      if (takenBackMs !== undefined && this.world.nowMs - takenBackMs < tombstoneMs) {
+        reached('a dispatch comes after its cancellation');
+        continue;
+      }
       const key = `${worker}/${message.job}/${message.stage}/${index}/${message.attempt}`;
       const handed = this.handed.get(key) ?? new Set();
       handed.add(`${message.term}:${message.serial}`);
       this.handed.set(key, handed);
     }
+  }
+
+  private onTakenBack(worker: string, { term, serial, ranges }: Extract<ToWorker, { kind: 'abort' | 'revoke' }>): void {
+    for (const index of each(ranges)) this.takenBack.set(`${worker}/${term}:${serial}/${index}`, this.world.nowMs);
   }
 
   onStarted(worker: string, work: Work, index: number): { run: number; before: number } {
