@@ -1,0 +1,102 @@
+/**
+ * The simulator's own budget in `npm test`: fresh seeds, those that once failed, and that a seed is repeatable. What it can
+ * see at all is shown by its mutants (`npm run sim -- --mutants`).
+ */
+import crypto from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { corpus } from './corpus.ts';
+import { faultKinds } from './plan.ts';
+import { probeCounts } from './probes.ts';
+import { type Outcome, runSchedule } from './schedule.ts';
+
+const freshCount = 250;
+const fresh = Math.floor(Date.now() / 1000);
+const leaks = { now: Date.now, random: Math.random, randomBytes: crypto.randomBytes, randomInt: crypto.randomInt };
+const mono = performance.now.bind(performance);
+
+/** While a schedule runs, whoever asks the real world for time or chance fails. */
+function closeWorld(): void {
+  const leak = (what: string) => (): never => {
+    throw new Error(`${what} leaks into the simulation`);
+  };
+  Date.now = leak('Date.now');
+  Math.random = leak('Math.random');
+  performance.now = leak('performance.now');
+  crypto.randomBytes = leak('randomBytes') as unknown as typeof crypto.randomBytes;
+  crypto.randomInt = leak('randomInt') as unknown as typeof crypto.randomInt;
+  syncBuiltinESMExports();
+}
+
+function openWorld(): void {
+  Date.now = leaks.now;
+  Math.random = leaks.random;
+  performance.now = mono;
+  crypto.randomBytes = leaks.randomBytes;
+  crypto.randomInt = leaks.randomInt;
+  syncBuiltinESMExports();
+}
+
+async function run(seed: number, ...limits: Parameters<typeof runSchedule> extends [number, ...infer R] ? R : never): Promise<Outcome> {
+  closeWorld();
+  try {
+    return await runSchedule(seed, ...limits);
+  } finally {
+    openWorld();
+  }
+}
+
+async function expectGood(seed: number): Promise<void> {
+  const { error, invariant } = await run(seed);
+  if (error) throw new Error(`${invariant}: npm run sim -- --seed ${seed}`, { cause: error });
+}
+
+const { stackTraceLimit } = Error;
+beforeAll(() => void (Error.stackTraceLimit = 0));
+afterAll(() => void (Error.stackTraceLimit = stackTraceLimit));
+
+test(`${freshCount} fresh schedules keep all invariants, from seed ${fresh}`, async () => {
+  for (let seed = fresh; seed < fresh + freshCount; seed++) await expectGood(seed);
+});
+
+test('fresh schedules come by the places where rules matter', () => {
+  const places = [
+    'a coordinator takes over',
+    'a leadership is lost',
+    'a node stands still',
+    'a partial is counted',
+    'a task is blamed for the loss of its worker',
+    'a task runs again',
+    'a worker dies',
+    'an append has an unknown outcome',
+    'an append conflicts',
+    'bytes are read back from the journal',
+    'tasks are replayed',
+  ];
+  expect(places.filter((place) => !probeCounts().has(place))).toEqual([]);
+});
+
+test.each(corpus)('seed $seed: $showed', async ({ seed }) => {
+  await expectGood(seed);
+});
+
+test('a seed is repeatable, step by step', async () => {
+  for (const seed of [3, 77, 4_711]) {
+    const steps: string[] = [];
+    const first = await run(seed, {}, (line) => steps.push(line));
+    const again: string[] = [];
+    const second = await run(seed, {}, (line) => again.push(line));
+    expect(again).toEqual(steps);
+    expect(second.hash).toBe(first.hash);
+    expect(second.events).toBe(first.events);
+  }
+});
+
+test('without faults each schedule is short, and all its jobs end well', async () => {
+  const off = new Set(faultKinds);
+  for (let seed = 1; seed <= 20; seed++) {
+    const { error, virtualMs, plan } = await run(seed, { off });
+    expect(error).toBeUndefined();
+    expect(virtualMs).toBeLessThan(plan.stormMs + 20_000);
+  }
+});
