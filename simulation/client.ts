@@ -7,12 +7,12 @@ import type { DeliverMessage, JobView, SubmitReply } from '../src/core/messages.
 import type { Outside } from '../src/lib/outside.ts';
 import { Dice } from './chance.ts';
 import type { JobScript } from './jobs.ts';
-import { Violation } from './model.ts';
 import type { Network } from './network.ts';
 import { reached } from './probes.ts';
 import { type Port, SimSession } from './session.ts';
 import { each } from './slot.ts';
 import { inputValue, packValues } from './values.ts';
+import { Violation } from './violation.ts';
 import type { Watch } from './watch.ts';
 import type { SimNode, World } from './world.ts';
 

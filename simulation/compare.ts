@@ -1,8 +1,10 @@
 /** I8: what a leader has in memory is what the journal says, task by task. */
 import { TaskState } from '../src/core/columns.ts';
 import type { State } from '../src/core/state.ts';
-import { type Final, type Model, Violation } from './model.ts';
+import type { Final } from './job-model.ts';
+import type { Model } from './model.ts';
 import { reached } from './probes.ts';
+import { Violation } from './violation.ts';
 
 const finals: Partial<Record<number, Final>> = {
   [TaskState.done]: 'done',

@@ -6,55 +6,13 @@
  * I4 what is done was done by the attempt that was open · I9 attempts and crashes within their limits ·
  * I10 one job a key and a submission · I11 nothing after a job's end · I12 a job succeeds when all of it is accounted for.
  */
-import type { Fact, JobFact, JobOutcome, RegistryFact } from '../src/core/facts.ts';
-import type { JobSpec } from '../src/core/spec.ts';
+import type { Fact, JobFact, RegistryFact } from '../src/core/facts.ts';
 import { decodeHead } from '../src/wire/frame.ts';
+import { type Final, type JobModel, newTask, type TaskModel } from './job-model.ts';
 import { reached } from './probes.ts';
 import { each } from './slot.ts';
 import { decodeValue, elementsOf, type Value } from './values.ts';
-
-export type Final = 'done' | 'dead' | 'skipped' | 'cancelled' | 'expired';
-
-export interface TaskModel {
-  attempt: number;
-  final: Final | undefined;
-  failures: number;
-  crashes: number;
-  notBeforeWallMs: number;
-  /** Undefined while not done, or where it went into a partial. */
-  value: Value | undefined;
-  values: Value[];
-  /** Log position of the fact that made it final. */
-  position: number;
-  /** The first time in this attempt. */
-  startedPosition: number;
-  startedAttempt: number;
-  lost: number;
-}
-
-export interface StageModel {
-  added: number;
-  addedPosition: number;
-  isSealed: boolean;
-  tasks: TaskModel[];
-  /** What each input brings along; a fold's own tasks are not predicted. */
-  atoms: (readonly number[] | undefined)[];
-}
-
-export interface JobModel {
-  id: string;
-  spec: JobSpec;
-  writer: string;
-  digest: string;
-  submission: string | undefined;
-  position: number;
-  outcome: JobOutcome | undefined;
-  outcomePosition: number;
-  isSealed: boolean;
-  isDropped: boolean;
-  stages: StageModel[];
-  replays: number;
-}
+import { check } from './violation.ts';
 
 export interface StoredEntry {
   stream: string;
@@ -62,18 +20,6 @@ export interface StoredEntry {
   writer: string;
   head: Uint8Array;
   body: Uint8Array;
-}
-
-export class Violation extends Error {
-  readonly invariant: string;
-  constructor(invariant: string, message: string) {
-    super(`${invariant}: ${message}`);
-    this.invariant = invariant;
-  }
-}
-
-function check(holds: boolean, invariant: string, message: () => string): void {
-  if (!holds) throw new Violation(invariant, message());
 }
 
 interface StreamModel {
@@ -208,19 +154,7 @@ export class Model {
 
   task(job: JobModel, stage: number, index: number): TaskModel {
     const { tasks } = job.stages[stage]!;
-    return (tasks[index] ??= {
-      attempt: 1,
-      final: undefined,
-      failures: 0,
-      crashes: 0,
-      notBeforeWallMs: 0,
-      value: undefined,
-      values: [],
-      position: 0,
-      startedPosition: -1,
-      startedAttempt: 0,
-      lost: 0,
-    });
+    return (tasks[index] ??= newTask());
   }
 
   private open(job: JobModel, stage: number, index: number, fact: JobFact): TaskModel {

@@ -1,7 +1,7 @@
 /** One schedule: a seed's cluster in its storm and in the quiet after it, until all clients have what they came for. */
 import { Cluster } from './cluster.ts';
-import { Violation } from './model.ts';
 import { drawPlan, type Limits, type Plan } from './plan.ts';
+import { Violation } from './violation.ts';
 import { Weather } from './weather.ts';
 import { World } from './world.ts';
 

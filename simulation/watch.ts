@@ -10,18 +10,16 @@ import type { AssignMessage, FromWorker, JobView, SubmitReply, ToClient, ToWorke
 import { decodeHead, decodeMessage } from '../src/wire/frame.ts';
 import type { Work } from '../src/worker/executors/executor.ts';
 import type { Disk } from './disk.ts';
-import { type JobModel, Model, Violation } from './model.ts';
+import type { JobModel } from './job-model.ts';
+import { Model } from './model.ts';
 import { reached } from './probes.ts';
 import { each } from './slot.ts';
 import { decodeValue, type Value } from './values.ts';
+import { check } from './violation.ts';
 import type { SimNode, World } from './world.ts';
 
 /** A worker remembers for 10 s what was taken back before it came; clocks drift, and rounds take time. */
 const tombstoneMs = 8_000;
-
-function check(holds: boolean, invariant: string, message: () => string): void {
-  if (!holds) throw new Violation(invariant, message());
-}
 
 export class Watch {
   model = new Model();

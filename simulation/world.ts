@@ -12,6 +12,8 @@ import { Dice } from './chance.ts';
 
 /** Turns of the microtask queue after each event: more than any chain of promises between two events of ours is long. */
 const drainTurns = 24;
+/** One promise for all turns: awaiting it is one turn. */
+const turn = Promise.resolve();
 const wallStartMs = 1_700_000_000_000;
 const lastTie = 2;
 
@@ -120,7 +122,7 @@ export class World {
       this.hash = Math.imul(this.hash ^ Math.round(this.nowMs * 1_000), 0x01000193);
       if (node) for (let i = 0; i < node.name.length; i++) this.hash = Math.imul(this.hash ^ node.name.charCodeAt(i), 0x01000193);
       event.act();
-      for (let turns = node?.drainTurns ?? drainTurns; turns > 0; turns--) await undefined;
+      for (let turns = node?.drainTurns ?? drainTurns; turns > 0; turns--) await turn;
       this.onEvent();
       if (this.failure) throw this.failure;
     }

@@ -1,0 +1,63 @@
+/** What the checker knows of a job: tasks by index, as the facts have left them. */
+import type { JobOutcome } from '../src/core/facts.ts';
+import type { JobSpec } from '../src/core/spec.ts';
+import type { Value } from './values.ts';
+
+export type Final = 'done' | 'dead' | 'skipped' | 'cancelled' | 'expired';
+
+export interface TaskModel {
+  attempt: number;
+  final: Final | undefined;
+  failures: number;
+  crashes: number;
+  notBeforeWallMs: number;
+  /** Undefined while not done, or where it went into a partial. */
+  value: Value | undefined;
+  values: Value[];
+  /** Log position of the fact that made it final. */
+  position: number;
+  /** The first time in this attempt. */
+  startedPosition: number;
+  startedAttempt: number;
+  lost: number;
+}
+
+export interface StageModel {
+  added: number;
+  addedPosition: number;
+  isSealed: boolean;
+  tasks: TaskModel[];
+  /** What each input brings along; a fold's own tasks are not predicted. */
+  atoms: (readonly number[] | undefined)[];
+}
+
+export interface JobModel {
+  id: string;
+  spec: JobSpec;
+  writer: string;
+  digest: string;
+  submission: string | undefined;
+  position: number;
+  outcome: JobOutcome | undefined;
+  outcomePosition: number;
+  isSealed: boolean;
+  isDropped: boolean;
+  stages: StageModel[];
+  replays: number;
+}
+
+export function newTask(): TaskModel {
+  return {
+    attempt: 1,
+    final: undefined,
+    failures: 0,
+    crashes: 0,
+    notBeforeWallMs: 0,
+    value: undefined,
+    values: [],
+    position: 0,
+    startedPosition: -1,
+    startedAttempt: 0,
+    lost: 0,
+  };
+}
