@@ -64,7 +64,11 @@ export class Cluster {
       Array.from({ length: count }, (_, at) => world.node(`${prefix}${at + 1}`, drift));
     this.coordinators = nodes('k', plan.coordinators).map((node) => ({ node, coordinator: undefined, isReady: false }));
     this.workers = nodes('w', plan.workers).map((node) => ({ node, handle: undefined }));
-    for (const { node } of this.coordinators) this.byNode.set(node, 'coordinator');
+    for (const { node } of this.coordinators) {
+      this.byNode.set(node, 'coordinator');
+      // Machines do not agree about the time of day (K04).
+      if (this.dice.chance(plan.rates.jump)) node.wallSkewMs = this.dice.between(-3_600_000, 3_600_000);
+    }
     for (const { node } of this.workers) {
       this.byNode.set(node, 'worker');
       node.drainTurns = workerTurns;
@@ -212,6 +216,7 @@ export class Cluster {
     world.kill(node);
     each.handle = undefined;
     reached('a worker dies');
+    network.repeatLate(node);
     if (dice.chance(0.4)) this.tellClosed(addresses);
     if (dice.chance(0.4)) this.tellDied(node, addresses);
     // Some machines never come back; the first one always does, or there would be nobody to finish the work.

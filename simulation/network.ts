@@ -29,6 +29,7 @@ interface Ear {
   handle: (messages: readonly Uint8Array[]) => void | Promise<void>;
 }
 
+const saidMax = 8;
 const messageBytesMax = 1_000_000;
 
 export class Network {
@@ -38,6 +39,8 @@ export class Network {
   brokerDownUntilMs = 0;
   private readonly directions = new Map<string, Direction>();
   private readonly ears = new Map<Address, Ear[]>();
+  /** What each node has said last, for repeating it much later. */
+  private readonly said = new Map<SimNode, { address: Address; message: Uint8Array }[]>();
   private readonly tells: { node: SimNode; life: number; tell: (state: 'up' | 'down') => void }[] = [];
   readonly lines = new Set<Line>();
   onSend: (from: SimNode, address: Address, message: Uint8Array) => void = () => undefined;
@@ -112,6 +115,7 @@ export class Network {
   private send(from: SimNode, address: Address, message: Uint8Array): Promise<void> {
     const { world, plan } = this;
     this.onSend(from, address, message);
+    this.note(from, address, message);
     const isDown = this.brokerDownUntilMs > world.nowMs;
     const ears = this.ears.get(address) ?? [];
     for (const ear of ears) {
@@ -125,6 +129,27 @@ export class Network {
       for (let copy = 0; copy < copies; copy++) this.deliver(from, ear, direction, message.slice());
     }
     return isDown ? Promise.reject(new BrokerUnavailableError('the simulated broker is down')) : Promise.resolve();
+  }
+
+  private note(from: SimNode, address: Address, message: Uint8Array): void {
+    if (this.isCalm || this.plan.rates.duplicate === 0) return;
+    const last = this.said.get(from) ?? [];
+    last.push({ address, message });
+    if (last.length > saidMax) last.shift();
+    this.said.set(from, last);
+  }
+
+  /** A broker may hand out once more what it has no acknowledgement for, when the sender has long had a next life (H9). */
+  repeatLate(from: SimNode): void {
+    const dice = this.direction(from, from).dice;
+    for (const { address, message } of this.said.get(from) ?? []) {
+      if (!dice.chance(this.plan.rates.duplicate * 0.5)) continue;
+      this.world.after(dice.between(50, 3_000), undefined, () => {
+        reached('a word of an earlier life is repeated');
+        for (const ear of this.ears.get(address) ?? []) this.deliver(from, ear, this.direction(from, ear.node), message.slice());
+      });
+    }
+    this.said.delete(from);
   }
 
   private deliver(from: SimNode, ear: Ear, direction: Direction, message: Uint8Array): void {

@@ -64,7 +64,11 @@ export class Weather {
     const { cluster } = this;
     const { world, network, disk, elections } = cluster;
     for (const each of cluster.workers) {
-      if (this.strikes('crashWorker', 0.03)) cluster.killWorker(each, this.of('crashWorker').exponential(1_500));
+      if (this.strikes('crashWorker', 0.03)) {
+        // A third is back at once, while words of its last life are still on their way (W11).
+        const own = this.of('crashWorker');
+        cluster.killWorker(each, own.chance(0.35) ? own.between(1, 40) : own.exponential(1_500));
+      }
       if (this.strikes('pauseWorker', 0.03)) this.pause(each.node, this.of('pauseWorker').between(100, 9_000));
       if (this.strikes('drain', 0.02)) cluster.drain(each);
       if (this.strikes('lineGone', 0.03) && each.node.isUp) cluster.tellClosed(network.addressesOf(each.node));
