@@ -29,6 +29,7 @@ interface Read {
   indices: Map<number, number>;
   atoms: number[];
   order: number[];
+  isInOrder: boolean;
 }
 
 export class SimClient {
@@ -120,7 +121,7 @@ export class SimClient {
     }
     job.id = reply.job;
     this.feed(job, reply);
-    if (job.reads) this.read(job, this.dice.pick(['input', 'completion'] as const), 1 + this.dice.below(8)).catch(this.ignore(job));
+    if (job.reads) this.read(job, this.dice.pick(['input', 'completion'] as const), this.dice.pick([2, 7, 1_000])).catch(this.ignore(job));
     if (job.cancelAfterMs !== undefined) this.outside.after(job.cancelAfterMs, () => this.cancel(job));
     try {
       await this.finish(job);
@@ -187,7 +188,7 @@ export class SimClient {
   /** Reads all of it once more, when it is over, and looks whether it is what came in. */
   private async verify(job: JobScript, view: JobView): Promise<void> {
     const { watch } = this.options;
-    const { atoms, order } = await this.read(job, 'input', 5);
+    const { atoms, order } = await this.read(job, 'input', this.dice.pick([5, 1_000]));
     const model = watch.model.jobs.get(job.id!);
     if (!model || model.isDropped) return;
     const unique = new Set(atoms);
@@ -212,7 +213,7 @@ export class SimClient {
 
   private read(job: JobScript, order: 'input' | 'completion', credit: number): Promise<Read> {
     const { watch } = this.options;
-    const read: Read = { indices: new Map(), atoms: [], order: [] };
+    const read: Read = { indices: new Map(), atoms: [], order: [], isInOrder: order === 'input' };
     return new Promise((resolve, reject) => {
       const { connection } = this;
       const handle = connection.read(
@@ -252,6 +253,10 @@ export class SimClient {
       // Told as failed, and again when a replay has brought it back.
       if (read.indices.get(index) === 0 || (read.indices.has(index) && (model?.replays ?? 0) === 0)) {
         throw new Violation('I1', `${job.id}/${index} is delivered twice to one reader`);
+      }
+      const last = read.order.at(-1);
+      if (read.isInOrder && (model?.replays ?? 0) === 0 && last !== undefined && index < last) {
+        throw new Violation('I1', `${job.id}/${index} is delivered behind ${last} to a reader in order`);
       }
       read.indices.set(index, status);
       read.order.push(index);

@@ -160,9 +160,12 @@ class SimJournal implements Journal {
       const isUnknown = !disk.isCalm && dice.chance(rates.unknown * 0.12);
       const fate = dice.next();
       let answered = false;
+      let isRefused = false;
       const conflict = (entry: Stored): void => {
         if (answered || isUnknown) return;
         answered = true;
+        // What is not stored by now never will be: only an unknown outcome may show up later.
+        isRefused = true;
         reached('an append conflicts');
         this.answer(disk.world.nowMs + 0.1, () => reject(new ConflictError(entry.stream, entry.seq)));
       };
@@ -177,6 +180,7 @@ class SimJournal implements Journal {
           }
         }
         disk.later(atMs, () => {
+          if (isRefused) return;
           if (!disk.store(entry)) conflict(entry);
           else if (atMs > tookMs) reached('a write that was reported as unknown shows up later');
         });

@@ -103,7 +103,8 @@ export class Watch {
         'I9',
         () => `${one()}: attempt ${message.attempt}`,
       );
-      if (needsStarted) {
+      // One that waited for its bytes may be of an attempt that is closed by now.
+      if (needsStarted && message.attempt === task.attempt) {
         check(
           task.startedAttempt >= message.attempt && this.isDurable(task.startedPosition),
           'I5',

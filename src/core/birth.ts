@@ -13,6 +13,7 @@ export function addWorker(state: State, name: string, index: number): Worker {
     name,
     index,
     incarnation: '',
+    past: new Set(),
     status: 'silent',
     address: '',
     slots: 0,

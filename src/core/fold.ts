@@ -16,6 +16,9 @@ import { bundlesOf } from './spec.ts';
 import type { Job, Stage, State, Story } from './state.ts';
 import { storyKey } from './state.ts';
 
+/** Earlier incarnations of a worker that are told apart from new ones. */
+const pastMax = 32;
+
 /** When a fact is folded; live, also when it happened. */
 export interface FoldMoment {
   nowMs: number;
@@ -48,6 +51,8 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
     }
     case 'worker-joined': {
       const worker = state.workers[fact.index] ?? addWorker(state, fact.worker, fact.index);
+      if (worker.incarnation !== '') worker.past.add(worker.incarnation);
+      if (worker.past.size > pastMax) for (const oldest of worker.past) if (worker.past.delete(oldest)) break;
       worker.incarnation = fact.incarnation;
       worker.status = 'silent';
       return;

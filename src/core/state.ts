@@ -212,6 +212,8 @@ export interface Worker {
   readonly name: string;
   readonly index: number;
   incarnation: string;
+  /** Of the same name, before this one; the last of them. */
+  readonly past: Set<string>;
   /** live: said hello to this leader. silent: known from the journal, not heard of in this term. */
   status: 'live' | 'silent' | 'draining' | 'left';
   address: string;

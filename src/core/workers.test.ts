@@ -181,6 +181,18 @@ describe('takeover', () => {
     expect(d.sent.map(({ message }) => message.kind)).not.toContain('report');
   });
 
+  it('gives no place to the late hello of an earlier life, nor after a takeover (H9; found by the simulator, seed 1435)', () => {
+    const d = new Driver();
+    for (const incarnation of ['i1', 'i2']) d.hello('w1', { incarnation });
+    for (const act of [() => undefined, () => d.takeOver()]) {
+      act();
+      d.sent.length = 0;
+      d.hello('w1', { incarnation: 'i1' });
+      expect(d.sent).toMatchObject([{ address: 'worker.w1.i1', message: { kind: 'fenced' } }]);
+      expect(d.state.workersByName.get('w1')).toMatchObject({ incarnation: 'i2' });
+    }
+  });
+
   it('waits for a retry no longer than was meant, whatever its clock says (K01, K04)', () => {
     const d = new Driver();
     d.hello();

@@ -80,8 +80,9 @@ function acknowledged(worker: Worker): void {
 function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, turn: Turn): void {
   let worker = state.workersByName.get(message.worker);
   const isSame = worker?.incarnation === message.incarnation;
-  if (isSame && worker?.status === 'left') {
-    // Given up: it may come back under a new incarnation only, whose reports are numbered from 1 again.
+  if ((isSame && worker?.status === 'left') || worker?.past.has(message.incarnation)) {
+    // Given up, or a late word of an earlier life, which must not take the place of the present one (H9): it may come back
+    // under a new incarnation only, whose reports are numbered from 1 again.
     turn.send(message.address, { kind: 'fenced', term: state.term });
     return;
   }
