@@ -68,7 +68,7 @@ export const mutants = [
     id: 'idle-leader-stays',
     rule: 'rule 4, H18: an idle leader proves that it leads',
     file: 'src/coordinator/coordinator.ts',
-    find: 'if (!turn.gating && this.proof?.isDue(turn.nowMs))',
+    find: 'if (!turn.gating && this.proof?.isDue(turn.nowMs, turn.effects))',
     replace: 'if (turn.nowMs < 0)',
     budget: 3_000,
   },

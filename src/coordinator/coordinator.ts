@@ -359,7 +359,7 @@ export class Coordinator {
     this.tookMs = undefined;
     for (const input of this.takeInbox()) step(this.state, input, turn);
     endTurn(this.state, turn);
-    if (!turn.gating && this.proof?.isDue(turn.nowMs)) step(this.state, { from: 'self', event: 'lease' }, turn);
+    if (!turn.gating && this.proof?.isDue(turn.nowMs, turn.effects)) step(this.state, { from: 'self', event: 'lease' }, turn);
     const mustWait = turn.gating || (this.flushDue && this.carried.size > 0);
     this.flushDue = false;
     return { list: turn.effects, mustWait };

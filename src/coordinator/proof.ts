@@ -1,7 +1,10 @@
 /**
- * A leader that is idle does not notice that another has taken over: nothing of its own conflicts. So where others may lead
- * it appends a `lease` before it says anything, whenever its last append is older than half of its time to live (rule 4, H18).
+ * A leader that writes nothing does not notice that another has taken over: nothing of its own conflicts. So where others may
+ * lead it appends a `lease` before it answers a client (that there is no such job, say, which the other one has), and
+ * whenever its last append is older than half of its time to live (rules 1 and 4, H18).
  */
+import type { Effect } from '../core/turn.ts';
+
 export class Proof {
   private readonly ttlMs: number;
   private provenMs: number;
@@ -12,8 +15,10 @@ export class Proof {
     this.provenMs = nowMs;
   }
 
-  isDue(nowMs: number): boolean {
-    return nowMs - this.provenMs >= this.ttlMs / 2;
+  /** Of a turn that has nothing to write, and these effects. */
+  isDue(nowMs: number, effects: readonly Effect[]): boolean {
+    if (this.ttlMs === Number.POSITIVE_INFINITY) return false;
+    return effects.some(({ effect }) => effect === 'tell' || effect === 'deliver') || nowMs - this.provenMs >= this.ttlMs / 2;
   }
 
   /** An append was confirmed that began at this time. */
