@@ -72,13 +72,14 @@ export class Network {
     for (const direction of this.directions.values()) {
       direction.cutUntilMs = 0;
       direction.clogUntilMs = 0;
+      direction.lastMs = 0;
       direction.meanMs = Math.min(direction.meanMs, 4);
     }
   }
 
   /** How long something takes from here to there. */
   private delayMs(from: SimNode, to: SimNode, direction: Direction): number {
-    const slowness = this.isCalm ? 1 : from.slowness * to.slowness;
+    const slowness = this.isCalm ? 1 : Math.max(from.slowness, to.slowness);
     const clogMs = Math.max(0, direction.clogUntilMs - this.world.nowMs);
     return clogMs + (0.05 + direction.dice.exponential(direction.meanMs)) * slowness;
   }
