@@ -55,8 +55,18 @@ const picksAdapters = new Set([...pickers, 'journals', 'brokers', 'elections']);
 /** @type {Record<string, readonly string[]>} */
 const packageHomes = {
   '@bufbuild/protobuf': ['src/codecs/protobuf.ts'],
+  '@nats-io/jetstream': ['src/brokers/nats.ts'],
+  '@nats-io/transport-node': ['src/brokers/nats.ts'],
+  '@platformatic/kafka': ['src/brokers/kafka'],
+  '@redis/client': ['src/brokers/redis', 'src/journals/redis', 'src/elections/redis'],
+  amqplib: ['src/brokers/rabbitmq.ts'],
+  'cassandra-driver': ['src/journals/cassandra.ts'],
   commander: ['src/cli/'],
   esbuild: ['src/cli/'],
+  kafkajs: ['src/brokers/kafka'],
+  mongodb: ['src/journals/mongodb.ts'],
+  'node-zookeeper-client': ['src/elections/zookeeper.ts'],
+  pg: ['src/journals/postgres.ts', 'src/elections/postgres.ts'],
   ws: ['src/wire/', 'src/brokers/ws/', 'src/api/', 'src/client/remote/'],
 };
 const testPackages = new Set(['vitest', 'fast-check']);
