@@ -198,6 +198,7 @@ export class Coordinator {
   private fail(error: unknown): void {
     if (this.isStopped) return;
     this.isStopped = true;
+    this.effects.end();
     this.ticker?.cancel();
     this.alarm?.cancel();
     const known = error instanceof ShoalError ? error : undefined;

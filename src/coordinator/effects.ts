@@ -27,6 +27,7 @@ export class Effects {
   /** Effects behind one that waits for the journal. */
   private lane: Promise<void> | undefined;
   private waiting = 0;
+  private isEnded = false;
   /** Streams that are gone, and whose space is not reclaimed yet. */
   private readonly dropped: string[] = [];
 
@@ -37,6 +38,11 @@ export class Effects {
   /** When all effects given so far are carried out. */
   get settled(): Promise<void> {
     return this.lane ?? Promise.resolve();
+  }
+
+  /** Leading is over: what still waits for the journal is not said any more. */
+  end(): void {
+    this.isEnded = true;
   }
 
   /** Space comes back now and then, many streams at a time: nobody waits for it, and no commit should. */
@@ -55,7 +61,7 @@ export class Effects {
     this.waiting++;
     this.lane = (this.lane ?? Promise.resolve()).then(async () => {
       try {
-        if (!this.tryNow(effect)) await this.withJournal(effect as Extract<Effect, { slices: Slice[] }>);
+        if (!this.isEnded && !this.tryNow(effect)) await this.withJournal(effect as Extract<Effect, { slices: Slice[] }>);
       } catch (error) {
         this.options.fail(error);
       }
@@ -65,7 +71,7 @@ export class Effects {
 
   private async withJournal(effect: Extract<Effect, { slices: Slice[] }>): Promise<void> {
     const body = await this.options.journal.readBodies(effect.stream, effect.slices);
-    this.withBody(effect, body);
+    if (!this.isEnded) this.withBody(effect, body);
   }
 
   /** False if its bytes must come from the journal. */
