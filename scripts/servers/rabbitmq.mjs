@@ -1,0 +1,110 @@
+// @ts-check
+/** RabbitMQ with its management API. It needs ten seconds to start: one for all tests of a file, a virtual host a test. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { exchange } from './exchange.mjs';
+import { startServer } from './server.mjs';
+import { find, pathOf } from './where.mjs';
+
+// Not the one in the path, which insists on a user of its own.
+export const where = () => find('rabbitmq', 'rabbitmq-server', ['/usr/lib/rabbitmq/bin']);
+
+/**
+ * Erlang would start `epmd` as a daemon, which stays behind. Ours belongs to the server's group.
+ */
+const script = `
+epmd -port "$2" -address 127.0.0.1 &
+until epmd -port "$2" -names >/dev/null 2>&1; do sleep 0.02; done
+exec "$1"
+`;
+
+/**
+ * @typedef {object} RabbitmqOptions
+ * @property {string} [config] more lines of its configuration file
+ *
+ * @typedef {import('./server.mjs').Server & { managementUrl: string, addVhost: (name: string) => Promise<string> }} Rabbitmq
+ *   `addVhost` gives the URL of a new virtual host; `managementUrl` is its HTTP API, guest and guest
+ */
+
+/**
+ * @param {RabbitmqOptions} [options]
+ * @returns {Promise<Rabbitmq>}
+ */
+export async function startRabbitmq({ config = '' } = {}) {
+  const command = pathOf(where);
+  /** @type {readonly number[]} */
+  let ports = [];
+  const server = await startServer({
+    name: 'rabbitmq',
+    portCount: 4,
+    startMsMax: 180_000,
+    url: (place) => {
+      ports = place.ports;
+      return `amqp://guest:guest@127.0.0.1:${ports[0]}`;
+    },
+    prepare: ({ folder, data, ports: [, , , management] }) => {
+      mkdirSync(join(folder, 'config'), { recursive: true });
+      writeFileSync(join(folder, 'enabled'), '[rabbitmq_management].\n');
+      const lines = [
+        ...['management.tcp.ip = 127.0.0.1', `management.tcp.port = ${management}`],
+        ...['disk_free_limit.absolute = 50MB', 'log.console = true', 'log.console.level = info', 'log.file = false', config],
+      ];
+      writeFileSync(join(folder, 'rabbitmq.conf'), `${lines.join('\n')}\n`);
+      mkdirSync(join(data, 'mnesia'));
+    },
+    launch: ({ folder, data, ports: [amqp, epmd, distribution] }) => ({
+      command: '/bin/sh',
+      args: ['-c', script, 'rabbitmq', command, `${epmd}`],
+      env: {
+        ERL_EPMD_PORT: `${epmd}`,
+        ERL_EPMD_ADDRESS: '127.0.0.1',
+        HOME: folder,
+        RABBITMQ_NODENAME: `shoal${amqp}@localhost`,
+        RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
+        RABBITMQ_NODE_PORT: `${amqp}`,
+        RABBITMQ_DIST_PORT: `${distribution}`,
+        RABBITMQ_MNESIA_BASE: join(data, 'mnesia'),
+        RABBITMQ_LOG_BASE: folder,
+        RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'enabled'),
+        RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq'),
+        RABBITMQ_GENERATED_CONFIG_DIR: join(folder, 'config'),
+        // Threads that spin while they wait would take the cores from what is tested.
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+sbwt none +sbwtdcpu none +sbwtdio none',
+      },
+    }),
+    answers: async ({ ports: [amqp, , , management] }) => {
+      // Connection.Start: a method frame on channel 0.
+      await exchange(
+        /** @type {number} */ (amqp),
+        'AMQP\0\0\x09\x01',
+        (answer) => answer.length >= 11 && answer.readUInt32BE(7) === 0x000a000a,
+      );
+      const response = await manage(management, 'GET', 'overview');
+      if (!response.ok) throw new Error(`management answers ${response.status}`);
+    },
+  });
+  const [, , , management] = ports;
+  return Object.assign(server, {
+    managementUrl: `http://guest:guest@127.0.0.1:${management}/api`,
+    /** @param {string} name */
+    async addVhost(name) {
+      const path = encodeURIComponent(name);
+      const response = await manage(management, 'PUT', `vhosts/${path}`);
+      if (!response.ok) throw new Error(`vhost ${name}: ${response.status} ${await response.text()}`);
+      return `${server.url}/${path}`;
+    },
+  });
+}
+
+/**
+ * @param {number | undefined} port
+ * @param {string} method
+ * @param {string} path
+ */
+function manage(port, method, path) {
+  return fetch(`http://127.0.0.1:${port}/api/${path}`, {
+    method,
+    headers: { authorization: `Basic ${btoa('guest:guest')}`, 'content-type': 'application/json' },
+    signal: AbortSignal.timeout(5_000),
+  });
+}
