@@ -2,14 +2,15 @@
  * The few acts by which the file journal changes the disk, each named, so that tests can stand between:
  * look at the directory before each act (a crash there), or let one fail as a dying disk would.
  */
+import { fdatasyncSync, writevSync } from 'node:fs';
 import { constants, type FileHandle, open, unlink } from 'node:fs/promises';
 
 export interface Disk {
   /** Creates a file that must not exist; EEXIST if it does. */
   create(path: string): Promise<FileHandle>;
-  /** Writes all of `chunks` at `position`, or throws. */
-  write(file: FileHandle, chunks: readonly Uint8Array[], position: number): Promise<void>;
-  sync(file: FileHandle): Promise<void>;
+  /** Writes all of `chunks` at `position`, or throws. `now`: on this thread, before it returns. */
+  write(file: FileHandle, chunks: readonly Uint8Array[], position: number, now?: boolean): Promise<void> | void;
+  sync(file: FileHandle, now?: boolean): Promise<void> | void;
   truncate(file: FileHandle, bytes: number): Promise<void>;
   unlink(path: string): Promise<void>;
   /** Makes the names in a directory durable. */
@@ -18,8 +19,8 @@ export interface Disk {
 
 export const nodeDisk: Disk = {
   create: (path) => open(path, 'wx+', 0o600),
-  write: writeAll,
-  sync: (file) => file.datasync(),
+  write: (file, chunks, position, now = false) => (now ? writeAllNow : writeAll)(file, chunks, position),
+  sync: (file, now = false) => (now ? fdatasyncSync(file.fd) : file.datasync()),
   truncate: (file, bytes) => file.truncate(bytes),
   unlink,
   syncDirectory,
@@ -32,6 +33,16 @@ async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], positio
     const only = rest.length === 1 ? rest[0] : undefined;
     const { bytesWritten } = only === undefined ? await file.writev(rest, at) : await file.write(only, 0, only.length, at);
     // A full disk first writes less than asked; only the next write says why.
+    at += bytesWritten;
+    rest = after(rest, bytesWritten);
+  }
+}
+
+function writeAllNow({ fd }: FileHandle, chunks: readonly Uint8Array[], position: number): void {
+  let rest = chunks;
+  let at = position;
+  while (rest.length > 0) {
+    const bytesWritten = writevSync(fd, rest, at);
     at += bytesWritten;
     rest = after(rest, bytesWritten);
   }

@@ -5,10 +5,11 @@
  * The judgement (FAULTS S01, S05). A write that was cut off by a crash was not confirmed to anyone, and is cut. Damage to
  * what was confirmed is never skipped: it is refused. For the last segment, damage at D is a torn write only if
  *  - no readable record after D was written by a later write (F4: that write began after D was confirmed), and
- *  - bytes are missing as a crash makes them miss: the file ends inside the record, or a whole disk sector of the
- *    record (its part of it, at least 16 bytes) reads as zeros, because the file grew and the sector never arrived.
+ *  - bytes are missing as a crash makes them miss: the file ends inside the record, or a disk sector of the record (its
+ *    part of it) reads as zeros, because the file grew, or lay ready with zeros, and the sector never arrived. In the
+ *    midst of a record such a part is a whole sector, at its begin it may be smaller.
  * So any flipped bit of a whole record is refused, the final one's too, with one exception that no checksum can tell:
- * in the records of the last write, when the damaged record also holds a whole sector of zeros.
+ * in the records of the last write, when the damaged record also holds such a part of zeros.
  */
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
@@ -18,7 +19,6 @@ import { decodeFrame, emptyFrame, FRAME_BYTES, type Frame, RECORD_ENTRY, RECORD_
 const WINDOW_BYTES_MIN = 64 * 1024;
 const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
 const SECTOR_BYTES = 512;
-const MISSING_BYTES_MIN = 16;
 
 const NO_BYTES = Buffer.alloc(0);
 
@@ -151,13 +151,30 @@ class NameReader {
 /** undefined: a torn write, to be cut at `damage.at`. Otherwise why it can't be one. */
 export async function whyNotTorn(file: FileHandle, damage: Damage, salt: number): Promise<string | undefined> {
   const rest = await readRest(file, damage.at);
+  const writtenBytes = lengthWithoutZeros(rest);
+  // Nothing was written here, or nothing of it arrived.
+  if (writtenBytes === 0) return undefined;
   const follower = findRecord(rest, damage.at, salt);
   if (follower !== undefined && follower.writtenFrom > damage.at) {
     return `a record that was written later is whole at offset ${follower.at}`;
   }
   if (follower === undefined && damage.isCutShort) return undefined;
-  if (hasMissingSector(rest, damage.at, (follower?.at ?? damage.at + rest.length) - damage.at)) return undefined;
+  const length = follower ? follower.at - damage.at : (wholeFrameBytes(rest, damage.at, salt) ?? Math.max(writtenBytes, FRAME_BYTES));
+  if (hasMissingSector(rest, damage.at, Math.min(length, rest.length))) return undefined;
   return 'all of its bytes are there, and they are not those that were written';
+}
+
+/** Up to the last byte that is not zero. */
+function lengthWithoutZeros(bytes: Buffer): number {
+  let length = bytes.length;
+  while (length > 0 && bytes[length - 1] === 0) length -= 1;
+  return length;
+}
+
+/** How long the record at the beginning of `rest` says that it is, if its frame can be believed. */
+function wholeFrameBytes(rest: Buffer, at: number, salt: number): number | undefined {
+  const frame = emptyFrame();
+  return rest.length >= FRAME_BYTES && decodeFrame(rest, 0, at, salt, frame) ? frame.bytes : undefined;
 }
 
 /** Where a record can be made out behind a header that can't: then the salt is unknown, and the other checks must do. */
@@ -198,15 +215,12 @@ function findRecord(rest: Buffer, from: number, salt: number): { at: number; wri
   return first;
 }
 
-/** Whether a sector's share of the record reads as zeros. */
+/** Whether a sector's share of the record reads as zeros; for its last share the rest of that sector does, too. */
 function hasMissingSector(rest: Buffer, from: number, length: number): boolean {
-  let index = 0;
-  while (index < length) {
-    const sectorEnd = (Math.floor((from + index) / SECTOR_BYTES) + 1) * SECTOR_BYTES - from;
-    const end = Math.min(length, sectorEnd);
-    const isLargeEnough = end - index >= Math.min(MISSING_BYTES_MIN, length);
-    if (isLargeEnough && rest.subarray(index, end).every((byte) => byte === 0)) return true;
-    index = end;
+  for (let index = 0; index < length; ) {
+    const sectorEnd = Math.min(rest.length, (Math.floor((from + index) / SECTOR_BYTES) + 1) * SECTOR_BYTES - from);
+    if (rest.subarray(index, sectorEnd).every((byte) => byte === 0)) return true;
+    index = sectorEnd;
   }
   return false;
 }
