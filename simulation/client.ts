@@ -134,6 +134,7 @@ export class SimClient {
   private ignore(job: JobScript): (error: unknown) => void {
     return (error) => {
       const { code } = error as { code?: string };
+      // What it is told the watch has judged.
       const isGone = job.spec.keepMs === 0 || this.options.watch.model.jobs.get(job.id!)?.isDropped === true;
       if (!(isGone && code === 'SH1401')) this.options.world.fail(error as Error);
     };

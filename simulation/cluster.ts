@@ -1,13 +1,16 @@
 /** One simulated cluster: coordinators and workers as nodes, booted, killed and booted again, with the watch at every door. */
 import type { Broker } from '../src/brokers/broker.ts';
 import { Coordinator } from '../src/coordinator/coordinator.ts';
+import type { Fact } from '../src/core/facts.ts';
 import type { FromWorker, ToWorker } from '../src/core/messages.ts';
 import type { State } from '../src/core/state.ts';
+import type { Draft } from '../src/core/turn.ts';
+import { noElection } from '../src/elections/none.ts';
 import { decodeMessage, encodeMessage } from '../src/wire/frame.ts';
 import { startWorker, type WorkerHandle } from '../src/worker/worker.ts';
 import { Dice } from './chance.ts';
 import { SimClient } from './client.ts';
-import { compareMemory } from './compare.ts';
+import { compareMemory, type Leader } from './compare.ts';
 import { Disk } from './disk.ts';
 import { Elections } from './election.ts';
 import { drawJobs } from './jobs.ts';
@@ -33,6 +36,8 @@ export interface WorkerNode {
 /** What the compiler keeps from us and a checker has to see. */
 interface Inner {
   state: State;
+  /** Facts that ride with the next commit. */
+  carried: ReadonlyMap<string, Draft>;
   isPumping: boolean;
   inbox: unknown[];
 }
@@ -90,7 +95,7 @@ export class Cluster {
   // ---- coordinators ----
 
   bootCoordinator(each: CoordinatorNode): void {
-    const { world, network, disk, elections } = this;
+    const { world, network, disk, elections, plan } = this;
     const { node } = each;
     world.start(node);
     const { life } = node;
@@ -105,7 +110,8 @@ export class Cluster {
     const coordinator = new Coordinator({
       broker: network.broker(node),
       journal: disk.journal(node),
-      election: elections.election(node),
+      // Where only one can ever lead nobody proves that it does.
+      election: plan.isElected ? elections.election(node) : noElection(),
       isOneMachine: false,
       outside: world.outside(node),
       onFailed: ended,
@@ -144,11 +150,12 @@ export class Cluster {
   }
 
   /** The coordinator that the journal belongs to, if it is serving and at rest. */
-  leader(): { state: State; node: SimNode } | undefined {
+  leader(): Leader | undefined {
     for (const { coordinator, isReady, node } of this.coordinators) {
       if (!coordinator || !isReady || !node.isUp) continue;
-      const { state, isPumping, inbox } = coordinator as unknown as Inner;
-      if (state.leading && state.term === this.watch.model.term && !isPumping && inbox.length === 0) return { state, node };
+      const { state, isPumping, inbox, carried } = coordinator as unknown as Inner;
+      const isAtRest = state.leading && state.term === this.watch.model.term && !isPumping && inbox.length === 0;
+      if (isAtRest) return { state, node, onTheWay: factsOf(carried) };
     }
     return undefined;
   }
@@ -161,7 +168,7 @@ export class Cluster {
   /** I8. */
   compare(): void {
     const leader = this.leader();
-    if (leader) this.watch.guard(() => compareMemory(leader.state, this.watch.model));
+    if (leader) this.watch.guard(() => compareMemory(leader, this.watch.model));
   }
 
   // ---- workers ----
@@ -269,6 +276,10 @@ export class Cluster {
     const [, worker, incarnation] = address.split('.');
     this.watch.onAcknowledged(`${worker}.${incarnation}`, message.term, message.number);
   }
+}
+
+function factsOf(drafts: ReadonlyMap<string, Draft>): Fact[] {
+  return [...drafts.values()].flatMap(({ facts }) => facts);
 }
 
 /** A worker does all at once; only its start and its end are promises. */

@@ -1,10 +1,19 @@
 /** I8: what a leader has in memory is what the journal says, task by task. */
 import { TaskState } from '../src/core/columns.ts';
+import type { Fact } from '../src/core/facts.ts';
 import type { State } from '../src/core/state.ts';
 import type { Final } from './job-model.ts';
 import type { Model } from './model.ts';
 import { reached } from './probes.ts';
 import { Violation } from './violation.ts';
+import type { SimNode } from './world.ts';
+
+export interface Leader {
+  state: State;
+  node: SimNode;
+  /** What it has decided, nobody waits for, and the next commit takes along. */
+  onTheWay: readonly Fact[];
+}
 
 const finals: Partial<Record<number, Final>> = {
   [TaskState.done]: 'done',
@@ -14,7 +23,7 @@ const finals: Partial<Record<number, Final>> = {
   [TaskState.expired]: 'expired',
 };
 
-export function compareMemory(state: State, model: Model): void {
+export function compareMemory({ state, onTheWay }: Leader, model: Model): void {
   reached('memory is compared with the journal');
   const differs = (what: string): never => {
     throw new Violation('I8', what);
@@ -22,8 +31,8 @@ export function compareMemory(state: State, model: Model): void {
   for (const job of model.jobs.values()) {
     const own = state.jobs.get(job.id);
     if (job.isDropped || job.isSealed) continue;
-    // Gone after it was read; that is written down with the next commit.
-    if (!own && job.spec.keepMs === 0) continue;
+    // Gone after it was read.
+    if (!own && onTheWay.some((fact) => fact.fact === 'job-dropped' && fact.job === job.id)) continue;
     if (!own) return differs(`${job.id} is in the journal and not in memory`);
     if (own.outcome !== job.outcome) differs(`${job.id} has ${own.outcome}, the journal says ${job.outcome}`);
     job.stages.forEach((stage, at) => {

@@ -3,7 +3,7 @@ export const corpus: readonly { seed: number; showed: string }[] = [
   { seed: 5, showed: 'a leadership lost while the journal was read went unnoticed (coordinator.test.ts)' },
   { seed: 106_210, showed: 'a leader that was replaced answered that there is no such job, H18 (coordinator.test.ts)' },
   { seed: 1_435, showed: 'a late hello of an earlier life took the place of the present one, H9 (workers.test.ts)' },
-  { seed: 518_487, showed: 'what waited for bytes of the journal was still sent after the leadership was lost' },
+  { seed: 518_487, showed: 'what waited for bytes of the journal was still sent after the leadership was lost (effects.test.ts)' },
   { seed: 10, showed: 'an idle leader did not notice that it was replaced, H18 (coordinator.test.ts)' },
   { seed: 257, showed: 'a lost first list after a takeover left tasks waiting for ever (workers.test.ts)' },
   { seed: 358, showed: 'a clock set back by an hour made retries wait for an hour, K01 (workers.test.ts)' },

@@ -42,6 +42,8 @@ export interface JobModel {
   outcomePosition: number;
   isSealed: boolean;
   isDropped: boolean;
+  /** Log position of `job-dropped`. */
+  droppedPosition: number;
   stages: StageModel[];
   replays: number;
 }

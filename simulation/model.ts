@@ -89,6 +89,7 @@ export class Model {
         const job = this.jobs.get(fact.job);
         check(job !== undefined && !job.isDropped, 'I2', () => `${fact.job} is dropped, but not there`);
         job!.isDropped = true;
+        job!.droppedPosition = position;
         return;
       }
       case 'worker-joined':
@@ -123,6 +124,7 @@ export class Model {
       outcomePosition: 0,
       isSealed: false,
       isDropped: false,
+      droppedPosition: 0,
       stages: fact.spec.stages.map(() => ({ added: 0, addedPosition: 0, isSealed: false, tasks: [], atoms: [] })),
       replays: 0,
     };

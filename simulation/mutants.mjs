@@ -376,4 +376,12 @@ export const mutants = [
     replace: 'const from = (nextIndex + delivered) * 0;',
     budget: 500,
   },
+  {
+    id: 'gone-too-early',
+    rule: 'rule 1: that there is no such job is said when it is durable',
+    file: 'src/core/turn.ts',
+    find: 'this.gating ||= forgets === true;',
+    replace: 'this.gating ||= forgets === null;',
+    budget: 3_000,
+  },
 ];

@@ -47,6 +47,8 @@ export interface Plan {
   seed: number;
   stormMs: number;
   coordinators: number;
+  /** Several may lead: else there is one coordinator and nothing to elect. */
+  isElected: boolean;
   workers: number;
   slots: number;
   clients: number;
@@ -79,10 +81,12 @@ export function drawPlan(seed: number, limits: Limits = {}): Plan {
   const stormMs = dice.chance(0.7) ? dice.between(2_000, 12_000) : dice.between(12_000, 40_000);
   const draw = (least: number, most: number, max: number | undefined): number =>
     Math.min(least + dice.below(most - least + 1), max ?? Number.POSITIVE_INFINITY);
+  const coordinators = dice.chance(0.4) ? 1 : 2 + dice.below(2);
   return {
     seed,
     stormMs: Math.min(stormMs, limits.stormMs ?? Number.POSITIVE_INFINITY),
-    coordinators: dice.chance(0.4) ? 1 : 2 + dice.below(2),
+    coordinators,
+    isElected: coordinators > 1 || new Dice(seed, 'elected').chance(0.5),
     workers: draw(1, 4, limits.workersMax),
     slots: 1 + dice.below(3),
     clients: draw(1, 2, limits.clientsMax),

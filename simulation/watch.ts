@@ -206,6 +206,8 @@ export class Watch {
       );
     }
     if (message.kind === 'deliver') return;
+    if (message.kind === 'refusal' && message.error.code === 'SH1401' && about?.job !== undefined) this.onUnknown(about.job);
+    if (message.kind === 'readEnd' && message.error?.code === 'SH1401') this.onUnknown(message.error.message.split(' ').at(-1)!);
     if (message.kind !== 'reply' || !about) return;
     if (about.kind === 'submit') this.onSubmitted(message.value as SubmitReply);
     if (about.kind === 'wait') this.onEnded(message.value as JobView);
@@ -215,6 +217,14 @@ export class Watch {
   private onSubmitted(reply: SubmitReply): void {
     const job = this.model.jobs.get(reply.job);
     check(job !== undefined && this.isDurable(job.position), 'I3', () => `${reply.job} is confirmed and not durable`);
+  }
+
+  /** Whoever is told that there is no such job will never hear of it again. */
+  private onUnknown(id: string): void {
+    const job = this.model.jobs.get(id);
+    if (!job) return;
+    check(job.isDropped && this.isDurable(job.droppedPosition), 'I3', () => `${id} is said to be gone; that is not durable`);
+    reached('a job that is gone is said to be gone');
   }
 
   private onEnded(view: JobView): void {

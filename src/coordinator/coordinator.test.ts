@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { memoryBroker } from '../brokers/memory.ts';
 import { jobSpec, stage } from '../core/drive.suite.ts';
-import type { FromClient, FromWorker, Refusal, ToClient } from '../core/messages.ts';
+import type { FromClient, FromWorker, Refusal, ToClient, ToWorker } from '../core/messages.ts';
 import type { Election } from '../elections/election.ts';
 import { noElection } from '../elections/none.ts';
 import { type Journal, JournalFullError } from '../journals/journal.ts';
 import { memoryJournal } from '../journals/memory.ts';
 import { concatBytes } from '../lib/bytes.ts';
-import { encodeMessage } from '../wire/frame.ts';
+import { decodeMessage, encodeMessage } from '../wire/frame.ts';
 import { Bodies } from './bodies.ts';
 import { Coordinator } from './coordinator.ts';
 import type { LocalSession } from './sessions.ts';
@@ -65,6 +65,21 @@ function ask(session: LocalSession, message: FromClient): Promise<ToClient> {
     session.send(message);
   });
 }
+
+const hello: FromWorker = {
+  kind: 'hello',
+  worker: 'w',
+  incarnation: 'i',
+  address: 'worker.w.i',
+  slots: 1,
+  labels: {},
+  resources: { cpu: 1 },
+  queues: ['default'],
+  host: 'h',
+  pid: 1,
+  version: '0',
+  code: { kind: 'any' },
+};
 
 const submit: FromClient = { kind: 'submit', request: 1, spec: jobSpec([stage()]), digest: 'd' };
 
@@ -128,19 +143,7 @@ it('who asks for lines while the turn that ends the job is being stored gets wha
   session.onMessage = (message) => void told.push(message);
   const printed = (): ToClient[] => told.filter(({ kind }) => kind === 'printed');
 
-  await say({
-    ...worker,
-    kind: 'hello',
-    address: 'worker.w.i',
-    slots: 1,
-    labels: {},
-    resources: {},
-    queues: [],
-    host: 'h',
-    pid: 1,
-    version: '0',
-    code: { kind: 'any' },
-  });
+  await say(hello);
   await new Promise(setImmediate);
   journal.isSlow = true;
   session.send({ kind: 'setQueue', request: 2, queue: 'q', paused: true });
@@ -158,6 +161,27 @@ it('who asks for lines while the turn that ends the job is being stored gets wha
   expect(printed().flatMap((message) => (message.kind === 'printed' ? message.lines.map((each) => each.message) : []))).toEqual([
     'last words',
   ]);
+});
+
+it('says that there is no such job only when that is durable, though nobody waited for the job to go (I3)', async () => {
+  const journal = new SlowJournal();
+  const session = (await coordinatorOn(journal)).session();
+  const spec = { ...jobSpec([stage()]), keepMs: 0 };
+  const none = { lengths: new Uint32Array(), body: [] };
+  const { value } = (await ask(session, { kind: 'submit', request: 1, spec, digest: 'd', ...none })) as { value: { job: string } };
+  const { job } = value;
+  expect(await ask(session, { kind: 'read', reader: 2, job, order: 'input', credit: 1, inputs: false })).toMatchObject({ done: true });
+  const told: ToClient[] = [];
+  session.onMessage = (message) => void told.push(message);
+  journal.isSlow = true;
+  session.send({ kind: 'unread', reader: 2 });
+  await new Promise(setImmediate);
+  session.send({ kind: 'query', request: 3, job });
+  await journal.nextHeld();
+  expect(told).toEqual([]);
+  journal.isSlow = false;
+  journal.letGo();
+  await expect.poll(() => told).toMatchObject([{ kind: 'refusal', request: 3, error: { code: 'SH1401' } }]);
 });
 
 it('bodies of streams that are gone are forgotten, and their places with them (I14)', () => {
@@ -216,5 +240,37 @@ describe('under an election', () => {
     open.push(coordinator);
     await expect(coordinator.start()).rejects.toMatchObject({ code: 'SH3003' });
     expect(coordinator.isServing).toBe(false);
+  });
+
+  it('hands out nothing that waited for bytes when its leadership was lost (I13; found by the simulator, seed 518487)', async () => {
+    const journal = new SmallJournal();
+    const before = await coordinatorOn(journal);
+    await ask(before.session(), { ...submit, lengths: Uint32Array.of(1), body: [Uint8Array.of(7)] });
+    await before.stop();
+    const readBodies = journal.readBodies.bind(journal);
+    let letGo = (): void => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    let onRead = (): void => undefined;
+    const reads = new Promise<void>((resolve) => (onRead = resolve));
+    journal.readBodies = async (...args) => {
+      onRead();
+      await held;
+      return readBodies(...args);
+    };
+    const { election: own, lose } = election();
+    const broker = memoryBroker();
+    const heard: string[] = [];
+    await broker.listen('worker.w.i', (messages) => {
+      for (const message of messages) heard.push(decodeMessage<ToWorker>(message).kind);
+    });
+    const coordinator = new Coordinator({ broker, journal, isOneMachine: false, election: own });
+    open.push(coordinator);
+    await coordinator.start();
+    await broker.send('hello', [concatBytes(encodeMessage(hello))]);
+    await reads;
+    lose();
+    letGo();
+    await new Promise(setImmediate);
+    expect(heard).toEqual(['welcome']);
   });
 });

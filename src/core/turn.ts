@@ -42,6 +42,8 @@ export interface Draft {
   facts: Fact[];
   body: Uint8Array[];
   bodyBytes: number;
+  /** Holds that something is gone which nobody waited for: see `quietly`. */
+  forgets?: boolean;
 }
 
 export class Turn {
@@ -77,11 +79,15 @@ export class Turn {
     applyRegistryFact(state, fact, this);
   }
 
-  /** Facts that nobody waits for: they ride with the next commit. What must come after them is a `dropStream`, which waits as well. */
+  /**
+   * A job goes, and nobody waits for that: the facts ride with the next commit. What must come after them waits for it: a
+   * `dropStream`, and every answer, which may say that there is no such job; told too soon, the job could come back.
+   */
   quietly(act: () => void): void {
     const { gating } = this;
     act();
     this.gating = gating;
+    for (const draft of this.drafts.values()) draft.forgets = true;
   }
 
   /** The one entry of a stream that holds nothing else. */
@@ -126,6 +132,7 @@ export class Turn {
   }
 
   tell(session: string, message: ToClient): void {
+    if (!this.gating && isAnswer(message)) for (const { forgets } of this.drafts.values()) this.gating ||= forgets === true;
     this.effects.push({ effect: 'tell', session, message });
   }
 }
@@ -142,6 +149,10 @@ export class SliceList {
     if (last && last.seq === seq && last.offset + last.length === offset) last.length += length;
     else this.slices.push({ seq, offset, length });
   }
+}
+
+function isAnswer({ kind }: ToClient): boolean {
+  return kind === 'reply' || kind === 'refusal' || kind === 'readEnd';
 }
 
 /** After the drafts were stored: the next entry of each stream comes behind them. */
