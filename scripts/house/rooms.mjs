@@ -19,7 +19,15 @@ import { isGenerated, isTest } from './source.mjs';
 
 const plugs = ['codecs', 'journals', 'brokers', 'elections'];
 /** They put a process together. */
-const pickers = ['open.ts', 'journal-of.ts', 'broker-of.ts', 'start-coordinator.ts', 'start-worker.ts', 'worker-child.ts'];
+const pickers = [
+  'open.ts',
+  'journal-of.ts',
+  'broker-of.ts',
+  'election-of.ts',
+  'start-coordinator.ts',
+  'start-worker.ts',
+  'worker-child.ts',
+];
 const below = ['lib', 'core', 'wire', ...plugs, 'tasks'];
 
 /** @type {Record<string, readonly string[]>} */
@@ -38,6 +46,7 @@ const mayImport = {
   api: [...below, 'coordinator', 'worker', 'client'],
   'journal-of.ts': below,
   'broker-of.ts': below,
+  'election-of.ts': below,
   'open.ts': [...below, 'coordinator', 'worker', 'client', 'api', ...pickers],
   'start-coordinator.ts': [...below, 'coordinator', 'api', ...pickers],
   'start-worker.ts': [...below, 'worker', 'client', ...pickers],

@@ -3,22 +3,16 @@
  * two that get past it are kept apart by the segments themselves (recover.ts, committer.ts).
  *
  * A lock whose process is gone is taken over in silence: a coordinator killed with -9 starts again without a hand.
- * "Gone" is judged by pid, the process's start time (pids are used again), and the boot (all pids are).
  */
-import { readFileSync } from 'node:fs';
 import { open, readFile, rename, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { ShoalError } from '../../lib/errors.ts';
+import { markOfThisProcess, mayLive, type ProcessMark, parseMark } from '../../lib/process-life.ts';
 import { errorCode } from './disk.ts';
 
-interface Holder {
-  pid: number;
-  host: string;
-  boot: string;
-  /** As the system tells it, only ever compared; '' where it doesn't. */
-  started: string;
+interface Holder extends ProcessMark {
   /** Tells apart two openings by one process. */
   opening: string;
 }
@@ -38,7 +32,7 @@ let openings = 0;
 export async function lockDirectory(directory: string, options: { takeOver: boolean }): Promise<Lock> {
   const path = join(directory, 'lock');
   openings += 1;
-  const mine: Holder = { pid: process.pid, host: hostname(), boot: bootId(), started: startTime(process.pid), opening: `${openings}` };
+  const mine: Holder = { ...markOfThisProcess(), opening: `${openings}` };
   const text = `${JSON.stringify(mine)}\n`;
   const untilMs = performance.now() + dyingMs;
   while (!(await create(path, text))) {
@@ -91,25 +85,12 @@ function heldError(directory: string, path: string, holder: Holder): ShoalError 
   });
 }
 
-/** False only if the holder is surely gone. */
-function mayLive(holder: Holder): boolean {
-  if (holder.host !== hostname()) return true;
-  if (holder.boot !== bootId()) return false;
-  try {
-    process.kill(holder.pid, 0);
-  } catch (error) {
-    // EPERM: it lives, and is somebody else's.
-    if (errorCode(error) === 'ESRCH') return false;
-  }
-  return holder.started === startTime(holder.pid);
-}
-
 /** A lock that can't be read was being written when its process died, or is about to be: the segments decide then. */
 function parse(text: string): Holder | undefined {
   try {
     const holder = JSON.parse(text) as Partial<Holder> | null;
-    if (typeof holder?.pid !== 'number' || typeof holder.host !== 'string') return undefined;
-    return { pid: holder.pid, host: holder.host, boot: holder.boot ?? '', started: holder.started ?? '', opening: holder.opening ?? '' };
+    const mark = parseMark(holder);
+    return mark && { ...mark, opening: holder?.opening ?? '' };
   } catch {
     return undefined;
   }
@@ -126,24 +107,4 @@ async function readText(path: string): Promise<string | undefined> {
 
 function unlessMissing(error: unknown): void {
   if (errorCode(error) !== 'ENOENT') throw error;
-}
-
-/** Field 22 of /proc/PID/stat, in ticks since boot; the name before it may hold spaces and brackets. */
-function startTime(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // A zombie runs no more: whoever started it has not looked yet.
-    return fields[0] === 'Z' ? 'gone' : (fields[19] ?? '');
-  } catch {
-    return '';
-  }
-}
-
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  } catch {
-    return '';
-  }
 }
