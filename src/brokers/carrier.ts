@@ -1,8 +1,8 @@
 /**
- * What a message system has to do so that `carried.ts` can make a Broker of it: carry small payloads to named inboxes
+ * What a message system has to do so that `carried/` can make a Broker of it: carry small payloads to named inboxes
  * over one connection, from its opening to its end.
  *
- * An adapter knows its client library and its server, and nothing else. What all brokers need alike is `carried.ts`'s:
+ * An adapter knows its client library and its server, and nothing else. What all brokers need alike is `carried/`'s:
  * batching, splitting large messages, signing, the probe, deadlines, bounded buffers, dialling anew after a loss.
  *
  * Inboxes are named by their listeners' addresses:
@@ -49,6 +49,8 @@ export interface Finding {
 export interface CarrierOptions {
   /** As the user gave it, credentials within. Never in an error's text. */
   url: URL;
+  /** Hosts beyond the URL's own, `HOST` or `HOST:PORT`, where the user named several: `scheme://h1:1,h2:2/…`. */
+  otherHosts?: readonly string[];
   /** The cluster's name: goes into the name of everything that is made on the server. `[a-z0-9-]{1,64}` */
   cluster: string;
   /** The connection is over, once, not after `close`. */

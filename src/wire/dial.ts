@@ -142,7 +142,7 @@ function refusal(address: string, { statusCode = 0, headers }: IncomingMessage, 
 }
 
 const firstMs = 100;
-const lastMs = 5_000;
+const lastMsDefault = 5_000;
 
 /**
  * How long to wait before each next attempt: exponential backoff with full jitter, so that a thousand that were cut off
@@ -150,16 +150,18 @@ const lastMs = 5_000;
  */
 export class Redial {
   readonly #random: () => number;
+  readonly #lastMs: number;
   #boundMs = firstMs;
 
-  constructor(random: () => number = Math.random) {
+  constructor(random: () => number = Math.random, lastMs = lastMsDefault) {
     this.#random = random;
+    this.#lastMs = lastMs;
   }
 
   /** At least `atLeastMs`, where the other side asked for that. */
   nextMs(atLeastMs = 0): number {
     const ms = atLeastMs + this.#random() * this.#boundMs;
-    this.#boundMs = Math.min(lastMs, this.#boundMs * 2);
+    this.#boundMs = Math.min(this.#lastMs, this.#boundMs * 2);
     return ms;
   }
 
