@@ -82,7 +82,13 @@ export function carrierSuite(name: string, { open, start, timeoutMs = 60_000 }: 
     });
 
     /** Both ways, until both words were heard: what is said into a restart may be lost. */
-    const reach = async (coordinator: Broker, other: Broker, round: string, hello: ReturnType<typeof ear>, inbox: ReturnType<typeof ear>) => {
+    const reach = async (
+      coordinator: Broker,
+      other: Broker,
+      round: string,
+      hello: ReturnType<typeof ear>,
+      inbox: ReturnType<typeof ear>,
+    ) => {
       await Promise.all([became(coordinator, 'up'), became(other, 'up')]);
       await Promise.all([other.send('hello', [bytes(`hello ${round}`)]), coordinator.send(worker, [bytes(`work ${round}`)])]);
       await Promise.all([hello.hears(`hello ${round}`), inbox.hears(`work ${round}`)]);

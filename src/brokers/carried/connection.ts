@@ -1,8 +1,9 @@
 /**
  * One carrier, from its opening to its end: subscriptions, outboxes and the pulse belong to it and end with it.
  */
-import type { Carrier, Subscription } from '../carrier.ts';
+
 import { BrokerUnavailableError } from '../broker.ts';
+import type { Carrier, Subscription } from '../carrier.ts';
 import { Outbox, type Sending } from './outbox.ts';
 import type { Piece } from './payload.ts';
 import { Pulse } from './pulse.ts';
