@@ -1,6 +1,9 @@
 // @ts-check
 /** Every server that we can start, by the name that `npm run services:install` knows it by. */
+import * as cassandra from './cassandra.mjs';
 import * as etcd from './etcd.mjs';
+import * as kafka from './kafka.mjs';
+import * as mongodb from './mongodb.mjs';
 import * as nats from './nats.mjs';
 import * as postgres from './postgres.mjs';
 import * as rabbitmq from './rabbitmq.mjs';
@@ -14,6 +17,9 @@ export const servers = {
   etcd: { where: etcd.where, start: etcd.startEtcd },
   zookeeper: { where: zookeeper.where, start: zookeeper.startZookeeper },
   rabbitmq: { where: rabbitmq.where, start: rabbitmq.startRabbitmq },
+  kafka: { where: kafka.where, start: kafka.startKafka },
+  mongodb: { where: mongodb.where, start: mongodb.startMongodb },
+  cassandra: { where: cassandra.where, start: cassandra.startCassandra },
 };
 
 /** @typedef {keyof typeof servers} ServerName */
