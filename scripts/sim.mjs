@@ -2,6 +2,7 @@
 /**
  * Bundles the simulator with the sources that it tests, and runs it: `npm run sim -- --seed 7`.
  * `--mutants [id,id]`: bundles it once more for each planted mutant, with that one rule switched off, and expects it to fail.
+ * `--plant ID …`: runs the simulator with that rule switched off.
  */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -87,11 +88,26 @@ async function inFolder(act) {
   }
 }
 
+/** What a failure has to be looked at with. */
+function commit() {
+  const git = (/** @type {string[]} */ ...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout?.trim() ?? '';
+  return `${git('rev-parse', '--short=12', 'HEAD') || 'unknown'}${git('status', '--porcelain') === '' ? '' : ' with changes'}`;
+}
+
+/** @param {string} id */
+function mutantOf(id) {
+  const mutant = mutants.find((each) => each.id === id);
+  if (!mutant) throw new Error(`there is no mutant ${id}`);
+  return mutant;
+}
+
 const args = process.argv.slice(2);
+const planted = args[0] === '--plant' ? mutantOf(args.splice(0, 2)[1] ?? '') : undefined;
 process.exitCode =
   args[0] === '--mutants'
     ? await killMutants(args[1])
     : await inFolder(async (folder) => {
-        const outfile = await bundle(folder);
-        return spawnSync(process.execPath, ['--enable-source-maps', outfile, ...args], { stdio: 'inherit' }).status ?? 1;
+        const outfile = await bundle(folder, planted);
+        const run = ['--enable-source-maps', outfile, '--commit', commit(), ...args];
+        return spawnSync(process.execPath, run, { stdio: 'inherit' }).status ?? 1;
       });

@@ -13,6 +13,7 @@ import { SimClient } from './client.ts';
 import { compareMemory, type Leader } from './compare.ts';
 import { Disk } from './disk.ts';
 import { Elections } from './election.ts';
+import type { Faults } from './faults.ts';
 import { drawJobs } from './jobs.ts';
 import { Network } from './network.ts';
 import type { Plan } from './plan.ts';
@@ -45,6 +46,7 @@ interface Inner {
 export class Cluster {
   readonly world: World;
   readonly plan: Plan;
+  readonly faults: Faults;
   readonly network: Network;
   readonly disk: Disk;
   readonly elections: Elections;
@@ -55,13 +57,15 @@ export class Cluster {
   readonly dice: Dice;
   private readonly byNode = new Map<SimNode, 'coordinator' | 'worker'>();
 
-  constructor(world: World, plan: Plan) {
+  constructor(world: World, faults: Faults) {
+    const { plan } = faults;
     this.world = world;
+    this.faults = faults;
     this.plan = plan;
     this.dice = new Dice(plan.seed, 'cluster');
-    this.network = new Network(world, plan);
-    this.disk = new Disk(world, plan);
-    this.elections = new Elections(world, plan);
+    this.network = new Network(world, faults);
+    this.disk = new Disk(world, faults);
+    this.elections = new Elections(world, faults);
     this.watch = new Watch(world, this.disk);
     this.watch.isTimeKept = plan.rates.jump === 0 && plan.rates.drift === 0;
     const drift = plan.rates.drift * 0.02;
@@ -72,7 +76,8 @@ export class Cluster {
     for (const { node } of this.coordinators) {
       this.byNode.set(node, 'coordinator');
       // Machines do not agree about the time of day (K04).
-      if (this.dice.chance(plan.rates.jump)) node.wallSkewMs = this.dice.between(-3_600_000, 3_600_000);
+      const skew = faults.gate('jump', `${node.name} from the start`, 1).stroke();
+      if (skew) node.wallSkewMs = skew.between(-3_600_000, 3_600_000);
     }
     for (const { node } of this.workers) {
       this.byNode.set(node, 'worker');
@@ -81,8 +86,9 @@ export class Cluster {
     const ports = this.coordinators.map((each) => this.portOf(each));
     this.clients = nodes('c', plan.clients).map(
       (node) =>
-        new SimClient({ world, network: this.network, watch: this.watch, node, ports: () => ports, jobs: drawJobs(plan, node.name) }),
+        new SimClient({ world, network: this.network, watch: this.watch, node, ports: () => ports, jobs: drawJobs(faults, node.name) }),
     );
+    this.network.nameOf = kindOf;
     this.network.onSend = (from, address, message) => this.watch.guard(() => this.onSend(from, address, message));
   }
 
@@ -174,7 +180,7 @@ export class Cluster {
   // ---- workers ----
 
   bootWorker(each: WorkerNode): void {
-    const { world, plan } = this;
+    const { world, plan, faults } = this;
     const { node } = each;
     world.start(node);
     const { life } = node;
@@ -190,12 +196,15 @@ export class Cluster {
       executors: ({ events, name }, slot) =>
         new SimSlot({
           world,
-          plan,
+          faults,
           node,
           name: `${name}/${slot}`,
           events,
           isAlone: slot >= plan.slots,
-          onStart: (work, index) => this.watch.onStarted(process, work, index),
+          onStart: (work, index) => {
+            if (world.onStep) world.log(`${process} starts ${work.job}/${work.stage}/${index}, attempt ${work.attempt}`);
+            return this.watch.onStarted(process, work, index);
+          },
           onKill: () => this.killWorker(each, this.dice.between(20, 1_500)),
         }),
     }).then(

@@ -10,9 +10,10 @@
 import { type BodySlice, ConflictError, type Entry, type Journal, JournalFullError, OutcomeUnknownError } from '../src/journals/journal.ts';
 import { concatBytes } from '../src/lib/bytes.ts';
 import { Dice } from './chance.ts';
+import type { Faults, Gate } from './faults.ts';
 import type { Plan } from './plan.ts';
 import { reached } from './probes.ts';
-import type { SimNode, World } from './world.ts';
+import { diskKind, type SimNode, type World } from './world.ts';
 
 interface Stored {
   stream: string;
@@ -29,8 +30,11 @@ const entryBytesMax = 256 * 1024 * 1024;
 export class Disk {
   readonly world: World;
   readonly plan: Plan;
+  readonly faults: Faults;
   readonly log: Log[] = [];
   durable = 0;
+  /** FNV over what is stored. */
+  hash = 0x811c9dc5;
   isCalm = false;
   fullUntilMs = 0;
   private epoch = 0;
@@ -42,9 +46,10 @@ export class Disk {
   onOtherBytes: (entry: Stored) => void = () => undefined;
   onRolledBack: () => void = () => undefined;
 
-  constructor(world: World, plan: Plan) {
+  constructor(world: World, faults: Faults) {
     this.world = world;
-    this.plan = plan;
+    this.faults = faults;
+    this.plan = faults.plan;
   }
 
   journal(node: SimNode): Journal {
@@ -62,6 +67,7 @@ export class Disk {
     if (this.dropped.has(entry.stream)) return false;
     this.put(entry);
     this.log.push({ kind: 'entry', ...entry });
+    for (const byte of entry.head) this.hash = Math.imul(this.hash ^ byte, 0x01000193);
     this.onStored(entry, this.log.length - 1);
     return true;
   }
@@ -110,7 +116,7 @@ export class Disk {
   /** Later, unless the host dies first. */
   later(ms: number, act: () => void): void {
     const { epoch } = this;
-    this.world.after(ms, undefined, () => void (epoch === this.epoch && act()));
+    this.world.after(ms, undefined, () => void (epoch === this.epoch && act()), diskKind);
   }
 }
 
@@ -121,12 +127,17 @@ class SimJournal implements Journal {
   private readonly node: SimNode;
   private readonly life: number;
   private readonly dice: Dice;
+  private readonly stall: Gate;
+  private readonly unknown: Gate;
 
   constructor(disk: Disk, node: SimNode) {
     this.disk = disk;
     this.node = node;
     this.life = node.life;
-    this.dice = new Dice(disk.plan.seed, `journal/${node.name}/${node.life}`);
+    const where = `${node.name}.${node.life}`;
+    this.dice = new Dice(disk.plan.seed, `journal/${where}`);
+    this.stall = disk.faults.gate('stall', where, 0.03);
+    this.unknown = disk.faults.gate('unknown', where, 0.12);
   }
 
   private latencyMs(): number {
@@ -136,7 +147,7 @@ class SimJournal implements Journal {
   /** The answer reaches the process that asked, if that still lives. */
   private answer(atMs: number, act: () => void): void {
     const { world } = this.disk;
-    if (this.node.life === this.life && this.node.isUp) world.at(atMs, this.node, act);
+    if (this.node.life === this.life && this.node.isUp) world.at(atMs, this.node, act, diskKind);
   }
 
   append(entries: readonly Entry[]): Promise<void> {
@@ -149,16 +160,17 @@ class SimJournal implements Journal {
     }));
     return new Promise((resolve, reject) => {
       const { disk, dice } = this;
-      const { rates } = disk.plan;
       let tookMs = this.latencyMs();
       if (disk.world.nowMs < disk.fullUntilMs) {
         reached('the journal is full');
         this.answer(disk.world.nowMs + tookMs, () => reject(new JournalFullError('the simulated disk has no room')));
         return;
       }
-      if (!disk.isCalm && dice.chance(rates.stall * 0.03)) tookMs += dice.between(500, 6_000);
-      const isUnknown = !disk.isCalm && dice.chance(rates.unknown * 0.12);
-      const fate = dice.next();
+      const stall = disk.isCalm ? undefined : this.stall.stroke();
+      if (stall) tookMs += stall.between(500, 6_000);
+      const unknown = disk.isCalm ? undefined : this.unknown.stroke();
+      const isUnknown = unknown !== undefined;
+      const fate = unknown?.next() ?? 0;
       let answered = false;
       let isRefused = false;
       const conflict = (entry: Stored): void => {
@@ -167,16 +179,17 @@ class SimJournal implements Journal {
         // What is not stored by now never will be: only an unknown outcome may show up later.
         isRefused = true;
         reached('an append conflicts');
+        disk.world.log(`${this.node.name}: ${entry.stream}/${entry.seq} conflicts`);
         this.answer(disk.world.nowMs + 0.1, () => reject(new ConflictError(entry.stream, entry.seq)));
       };
       for (const entry of stored) {
         let atMs = dice.next() * tookMs * 0.9;
-        if (isUnknown) {
+        if (unknown) {
           // A third: nothing is stored. A third: all or some of it. A third: some of it, and later than anybody thinks.
-          if (fate < 0.33 || (fate < 0.66 && stored.length > 1 && dice.chance(0.3))) continue;
+          if (fate < 0.33 || (fate < 0.66 && stored.length > 1 && unknown.chance(0.3))) continue;
           if (fate >= 0.66) {
-            if (dice.chance(0.3)) continue;
-            atMs += tookMs + dice.exponential(2_000);
+            if (unknown.chance(0.3)) continue;
+            atMs += tookMs + unknown.exponential(2_000);
           }
         }
         disk.later(atMs, () => {
@@ -190,6 +203,7 @@ class SimJournal implements Journal {
         answered = true;
         if (isUnknown) {
           reached('an append has an unknown outcome');
+          disk.world.log(`${this.node.name}: an append has an unknown outcome`);
           this.answer(disk.world.nowMs, () => reject(new OutcomeUnknownError('the simulated disk did not answer')));
           return;
         }

@@ -5,6 +5,7 @@
  */
 import type { Candidate, Election, Leadership } from '../src/elections/election.ts';
 import { Dice } from './chance.ts';
+import type { Faults, Gate } from './faults.ts';
 import type { Plan } from './plan.ts';
 import { reached } from './probes.ts';
 import type { SimNode, World } from './world.ts';
@@ -19,14 +20,16 @@ export class Elections {
   private holder: string | undefined;
   private untilMs = 0;
   private readonly dice: Dice;
+  private readonly twoLeaders: Gate;
   /** `node/life` of those whose leadership was taken from them. */
   readonly lostLives = new Set<string>();
   onElected: (node: SimNode) => void = () => undefined;
 
-  constructor(world: World, plan: Plan) {
+  constructor(world: World, faults: Faults) {
     this.world = world;
-    this.plan = plan;
-    this.dice = new Dice(plan.seed, 'election');
+    this.plan = faults.plan;
+    this.dice = new Dice(faults.plan.seed, 'election');
+    this.twoLeaders = faults.gate('twoLeaders', 'election', 0.05);
   }
 
   election(node: SimNode): Election {
@@ -54,7 +57,7 @@ export class Elections {
     const { world } = this;
     const isFree = this.holder === undefined || world.nowMs >= this.untilMs || this.holder === id;
     if (!isFree) {
-      if (isRenewal || this.isCalm || !this.dice.chance(this.plan.rates.twoLeaders * 0.05)) return false;
+      if (isRenewal || this.isCalm || !this.twoLeaders.strikes()) return false;
       reached('two leaders are granted at once');
     } else if (isRenewal && this.holder !== id) return false;
     this.holder = id;

@@ -1,6 +1,7 @@
 /** The jobs of a schedule: their shapes, limits and inputs, and what their client does with them. */
 import type { JobSpec, StageSpec } from '../src/core/spec.ts';
 import { Dice } from './chance.ts';
+import type { Faults } from './faults.ts';
 import type { Plan } from './plan.ts';
 import { elementsOf } from './values.ts';
 
@@ -28,11 +29,12 @@ export interface JobScript {
 type Shape = 'map' | 'fold' | 'each' | 'each fold' | 'spread fold' | 'spread';
 const shapes: readonly Shape[] = ['map', 'fold', 'each', 'each fold', 'spread fold', 'spread'];
 
-export function drawJobs(plan: Plan, client: string): JobScript[] {
-  return Array.from({ length: plan.jobs }, (_, at) => drawJob(plan, client, at));
+export function drawJobs(faults: Faults, client: string): JobScript[] {
+  return Array.from({ length: faults.plan.jobs }, (_, at) => drawJob(faults, client, at));
 }
 
-function drawJob(plan: Plan, client: string, at: number): JobScript {
+function drawJob(faults: Faults, client: string, at: number): JobScript {
+  const { plan } = faults;
   const keyed = new Dice(plan.seed, `key/${at}`);
   // A key is shared by all clients: then they submit the same job, nearly always.
   const key = keyed.chance(0.3) ? `key-${at}` : undefined;
@@ -55,8 +57,11 @@ function drawJob(plan: Plan, client: string, at: number): JobScript {
     isSmall: key === undefined && own.chance(0.4),
     startMs: own.chance(0.5) ? 0 : own.between(0, plan.stormMs * 0.6),
     reads: own.chance(0.6),
-    cancelAfterMs: own.chance(plan.rates.cancel * 0.4) ? own.exponential(plan.stormMs / 2) : undefined,
-    replays: own.chance(plan.rates.replay) ? 2 : 0,
+    cancelAfterMs: faults
+      .gate('cancel', `${client}-${at}`, 0.4)
+      .stroke()
+      ?.exponential(plan.stormMs / 2),
+    replays: faults.gate('replay', `${client}-${at}`, 1).strikes() ? 2 : 0,
     deletes: own.chance(0.3),
     id: undefined,
     isDone: false,

@@ -6,9 +6,10 @@
 import { type Address, type Broker, BrokerUnavailableError, type Listener } from '../src/brokers/broker.ts';
 import { concatBytes } from '../src/lib/bytes.ts';
 import { Dice } from './chance.ts';
+import type { Faults, Gate } from './faults.ts';
 import type { Plan } from './plan.ts';
 import { reached } from './probes.ts';
-import type { SimNode, World } from './world.ts';
+import { frameKind, lineKind, type SimNode, type World } from './world.ts';
 
 interface Direction {
   dice: Dice;
@@ -18,6 +19,10 @@ interface Direction {
   /** Nothing overtakes what was sent before, unless this link reorders. */
   lastMs: number;
   isOrdered: boolean;
+  drop: Gate;
+  duplicate: Gate;
+  reorder: Gate;
+  garble: Gate;
 }
 
 interface Ear {
@@ -35,6 +40,7 @@ const messageBytesMax = 1_000_000;
 export class Network {
   readonly world: World;
   readonly plan: Plan;
+  readonly faults: Faults;
   isCalm = false;
   brokerDownUntilMs = 0;
   private readonly directions = new Map<string, Direction>();
@@ -44,10 +50,13 @@ export class Network {
   private readonly tells: { node: SimNode; life: number; tell: (state: 'up' | 'down') => void }[] = [];
   readonly lines = new Set<Line>();
   onSend: (from: SimNode, address: Address, message: Uint8Array) => void = () => undefined;
+  /** For people: one word for a message. */
+  nameOf: (message: Uint8Array) => string = () => 'a message';
 
-  constructor(world: World, plan: Plan) {
+  constructor(world: World, faults: Faults) {
     this.world = world;
-    this.plan = plan;
+    this.faults = faults;
+    this.plan = faults.plan;
   }
 
   direction(from: SimNode, to: SimNode): Direction {
@@ -55,8 +64,19 @@ export class Network {
     let known = this.directions.get(key);
     if (!known) {
       const dice = new Dice(this.plan.seed, `link/${key}`);
-      const isOrdered = !dice.chance(this.plan.rates.reorder);
-      known = { dice, meanMs: this.plan.linkMs * dice.between(0.5, 2), cutUntilMs: 0, clogUntilMs: 0, lastMs: 0, isOrdered };
+      const { faults } = this;
+      known = {
+        dice,
+        meanMs: this.plan.linkMs * dice.between(0.5, 2),
+        cutUntilMs: 0,
+        clogUntilMs: 0,
+        lastMs: 0,
+        isOrdered: !faults.gate('reorder', `all of ${key}`, 1).strikes(),
+        drop: faults.gate('drop', key, 0.3),
+        duplicate: faults.gate('duplicate', key, 0.4),
+        reorder: faults.gate('reorder', key, 0.1),
+        garble: faults.gate('garble', key, 0.05),
+      };
       this.directions.set(key, known);
     }
     return known;
@@ -114,19 +134,31 @@ export class Network {
   }
 
   private send(from: SimNode, address: Address, message: Uint8Array): Promise<void> {
-    const { world, plan } = this;
+    const { world } = this;
     this.onSend(from, address, message);
     this.note(from, address, message);
     const isDown = this.brokerDownUntilMs > world.nowMs;
+    const log = (fate: string): void => world.onStep && world.log(`${from.name} → ${address}: ${this.nameOf(message)}${fate}`);
     const ears = this.ears.get(address) ?? [];
     for (const ear of ears) {
       const direction = this.direction(from, ear.node);
       const { dice } = direction;
       // What was refused may arrive all the same.
-      if (isDown && !dice.chance(0.2)) continue;
-      if (direction.cutUntilMs > world.nowMs) continue;
-      if (!this.isCalm && dice.chance(plan.rates.drop * 0.3)) continue;
-      const copies = !this.isCalm && dice.chance(plan.rates.duplicate * 0.4) ? 2 + dice.below(4) : 1;
+      if (isDown && !dice.chance(0.2)) {
+        log(', refused');
+        continue;
+      }
+      if (direction.cutUntilMs > world.nowMs) {
+        log(', cut off');
+        continue;
+      }
+      if (!this.isCalm && direction.drop.strikes()) {
+        log(', lost');
+        continue;
+      }
+      const again = this.isCalm ? undefined : direction.duplicate.stroke();
+      const copies = again ? 2 + again.below(4) : 1;
+      log(copies === 1 ? '' : `, ${copies} times`);
       for (let copy = 0; copy < copies; copy++) this.deliver(from, ear, direction, message.slice());
     }
     return isDown ? Promise.reject(new BrokerUnavailableError('the simulated broker is down')) : Promise.resolve();
@@ -142,10 +174,11 @@ export class Network {
 
   /** A broker may hand out once more what it has no acknowledgement for, when the sender has long had a next life (H9). */
   repeatLate(from: SimNode): void {
-    const dice = this.direction(from, from).dice;
+    const gate = this.faults.gate('duplicate', `${from.name}.${from.life}`, 0.5);
     for (const { address, message } of this.said.get(from) ?? []) {
-      if (!dice.chance(this.plan.rates.duplicate * 0.5)) continue;
-      this.world.after(dice.between(50, 3_000), undefined, () => {
+      const stroke = gate.stroke();
+      if (!stroke) continue;
+      this.world.after(stroke.between(50, 3_000), undefined, () => {
         reached('a word of an earlier life is repeated');
         for (const ear of this.ears.get(address) ?? []) this.deliver(from, ear, this.direction(from, ear.node), message.slice());
       });
@@ -154,17 +187,24 @@ export class Network {
   }
 
   private deliver(from: SimNode, ear: Ear, direction: Direction, message: Uint8Array): void {
-    const { world, plan } = this;
+    const { world } = this;
     let atMs = world.nowMs + this.delayMs(from, ear.node, direction);
-    if (!this.isCalm && direction.dice.chance(plan.rates.reorder * 0.1)) atMs += direction.dice.exponential(500);
+    const late = this.isCalm ? undefined : direction.reorder.stroke();
+    if (late) atMs += late.exponential(500);
     else if (direction.isOrdered) direction.lastMs = atMs = Math.max(atMs, direction.lastMs + 0.001);
     // TCP has checksums of its own, so only what no decoder may take for a message is made of it.
-    if (!this.isCalm && direction.dice.chance(plan.rates.garble * 0.05)) message[direction.dice.below(4)]! ^= 1 << direction.dice.below(8);
-    world.at(atMs, ear.node, () => {
-      if (ear.isClosed || ear.life !== ear.node.life) return;
-      ear.queue.push(message);
-      this.hear(ear);
-    });
+    const flip = this.isCalm ? undefined : direction.garble.stroke();
+    if (flip) message[flip.below(4)]! ^= 1 << flip.below(8);
+    world.at(
+      atMs,
+      ear.node,
+      () => {
+        if (ear.isClosed || ear.life !== ear.node.life) return;
+        ear.queue.push(message);
+        this.hear(ear);
+      },
+      frameKind,
+    );
   }
 
   /** One handle at a time; what comes meanwhile goes together. */
@@ -239,9 +279,14 @@ export class Line {
     }
     const delayMs = Math.max(0, direction.clogUntilMs - world.nowMs) + 0.05 + direction.dice.exponential(direction.meanMs);
     target.lastMs = Math.max(target.lastMs + 0.001, world.nowMs + delayMs);
-    world.at(target.lastMs, target.node, () => {
-      if (this.isOpen) target.end.onMessage(bytes);
-    });
+    world.at(
+      target.lastMs,
+      target.node,
+      () => {
+        if (this.isOpen) target.end.onMessage(bytes);
+      },
+      lineKind,
+    );
   }
 
   /** Both ends learn of it, each in its own time. */

@@ -34,7 +34,6 @@ export const faultKinds = [
   'dies',
   'kills',
   'hangs',
-  'varies',
   'slowTasks',
   'cancel',
   'replay',
@@ -66,7 +65,11 @@ export interface Limits {
   jobsMax?: number;
   clientsMax?: number;
   workersMax?: number;
+  slotsMax?: number;
+  coordinatorsMax?: number;
   stormMs?: number;
+  /** Only these single faults strike, by name (faults.ts). */
+  only?: ReadonlySet<string>;
 }
 
 export function drawPlan(seed: number, limits: Limits = {}): Plan {
@@ -81,14 +84,14 @@ export function drawPlan(seed: number, limits: Limits = {}): Plan {
   const stormMs = dice.chance(0.7) ? dice.between(2_000, 12_000) : dice.between(12_000, 40_000);
   const draw = (least: number, most: number, max: number | undefined): number =>
     Math.min(least + dice.below(most - least + 1), max ?? Number.POSITIVE_INFINITY);
-  const coordinators = dice.chance(0.4) ? 1 : 2 + dice.below(2);
+  const coordinators = Math.min(dice.chance(0.4) ? 1 : 2 + dice.below(2), limits.coordinatorsMax ?? Number.POSITIVE_INFINITY);
   return {
     seed,
     stormMs: Math.min(stormMs, limits.stormMs ?? Number.POSITIVE_INFINITY),
     coordinators,
     isElected: coordinators > 1 || new Dice(seed, 'elected').chance(0.5),
     workers: draw(1, 4, limits.workersMax),
-    slots: 1 + dice.below(3),
+    slots: draw(1, 3, limits.slotsMax),
     clients: draw(1, 2, limits.clientsMax),
     jobs: draw(1, 2, limits.jobsMax),
     tasksMax: draw(1, 36, limits.tasksMax),

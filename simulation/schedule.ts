@@ -1,5 +1,6 @@
 /** One schedule: a seed's cluster in its storm and in the quiet after it, until all clients have what they came for. */
 import { Cluster } from './cluster.ts';
+import { Faults } from './faults.ts';
 import { drawPlan, type Limits, type Plan } from './plan.ts';
 import { Violation } from './violation.ts';
 import { Weather } from './weather.ts';
@@ -22,19 +23,31 @@ export interface Outcome {
   virtualMs: number;
   hash: number;
   tasks: number;
+  /** Single faults that struck, by name. */
+  faults: ReadonlySet<string>;
 }
 
-export async function runSchedule(seed: number, limits: Limits = {}, onStep?: (line: string) => void): Promise<Outcome> {
+export interface Look {
+  /** For people, line by line. */
+  onStep?: (line: string) => void;
+  /** Gets the hash after each event: of all (time, node, kind, head of the journal) so far. */
+  chain?: number[];
+}
+
+export async function runSchedule(seed: number, limits: Limits = {}, { onStep, chain }: Look = {}): Promise<Outcome> {
   const plan = drawPlan(seed, limits);
   const world = new World(seed);
   world.onStep = onStep;
-  const cluster = new Cluster(world, plan);
+  const faults = new Faults(plan, limits.only);
+  const cluster = new Cluster(world, faults);
   const weather = new Weather(cluster);
   let error: Error | undefined;
   try {
     cluster.boot();
     weather.begin();
     world.onEvent = () => {
+      world.mix(cluster.disk.hash ^ cluster.disk.durable);
+      chain?.push(world.hash >>> 0);
       if (world.events % compareEveryEvents === 0) cluster.compare();
     };
     const untilMs = plan.stormMs + quietMs;
@@ -48,11 +61,20 @@ export async function runSchedule(seed: number, limits: Limits = {}, onStep?: (l
   } catch (caught) {
     error = caught as Error;
   }
-  world.mix(cluster.disk.log.length);
   let tasks = 0;
   for (const { stages } of cluster.watch.model.jobs.values()) for (const stage of stages) tasks += stage.tasks.length;
   const invariant = error instanceof Violation ? error.invariant : error?.name;
-  return { seed, plan, error, invariant, events: world.events, virtualMs: world.nowMs, hash: world.hash >>> 0, tasks };
+  return {
+    seed,
+    plan,
+    error,
+    invariant,
+    events: world.events,
+    virtualMs: world.nowMs,
+    hash: world.hash >>> 0,
+    tasks,
+    faults: faults.struck,
+  };
 }
 
 function unfinished(cluster: Cluster): string {

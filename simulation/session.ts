@@ -5,7 +5,7 @@ import type { Outside } from '../src/lib/outside.ts';
 import { decodeMessage, encodeMessage } from '../src/wire/frame.ts';
 import { Line, type LineEnd, type Network } from './network.ts';
 import { reached } from './probes.ts';
-import type { SimNode } from './world.ts';
+import type { SimNode, World } from './world.ts';
 
 /** What a coordinator's port offers to whoever dials. */
 export interface Port {
@@ -69,7 +69,7 @@ export class SimSession implements Session {
         this.node,
         this.end(() => line),
         port.node,
-        serve(session, port, () => line),
+        serve(session, port, world, this.node.name, () => line),
       );
       world.after(this.network.plan.linkMs, this.node, () => {
         const isGone = this.isOver || this.node.life !== this.life;
@@ -101,17 +101,26 @@ export class SimSession implements Session {
   }
 }
 
-function serve(session: Session, port: Port, line: () => Line): LineEnd {
+/** For people. */
+function wordOf(message: ToClient): string {
+  if (message.kind === 'refusal') return `refusal ${message.error.code}`;
+  if (message.kind === 'readEnd' && message.error) return `readEnd ${message.error.code}`;
+  return message.kind;
+}
+
+function serve(session: Session, port: Port, world: World, name: string, line: () => Line): LineEnd {
   const asked = new Map<number, FromClient>();
   session.onMessage = (message) => {
     const about = 'request' in message ? asked.get(message.request) : undefined;
     port.onTold(message, about);
+    if (world.onStep) world.log(`${port.node.name} → ${name}: ${wordOf(message)}`);
     line().send(0, concatBytes(encodeMessage(message)));
   };
   session.onClose = () => line().break();
   return {
     onMessage: (bytes) => {
       const message = decodeMessage<FromClient>(bytes);
+      if (world.onStep) world.log(`${name} → ${port.node.name}: ${message.kind}`);
       if ('request' in message) asked.set(message.request, message);
       session.send(message);
     },

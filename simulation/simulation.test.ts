@@ -2,14 +2,20 @@
  * The simulator's own budget in `npm test`: fresh seeds, those that once failed, and that a seed is repeatable. What it can
  * see at all is shown by its mutants (`npm run sim -- --mutants`).
  */
+import { spawnSync } from 'node:child_process';
 import crypto from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { corpus } from './corpus.ts';
 import { faultKinds } from './plan.ts';
 import { probeCounts } from './probes.ts';
 import { type Outcome, runSchedule } from './schedule.ts';
 
+const root = fileURLToPath(new URL('..', import.meta.url));
 const freshCount = 250;
 const fresh = Math.floor(Date.now() / 1000);
 const leaks = { now: Date.now, random: Math.random, randomBytes: crypto.randomBytes, randomInt: crypto.randomInt };
@@ -83,12 +89,32 @@ test.each(corpus)('seed $seed: $showed', async ({ seed }) => {
 test('a seed is repeatable, step by step', async () => {
   for (const seed of [3, 77, 4_711]) {
     const steps: string[] = [];
-    const first = await run(seed, {}, (line) => steps.push(line));
+    const first = await run(seed, {}, { onStep: (line) => steps.push(line) });
     const again: string[] = [];
-    const second = await run(seed, {}, (line) => again.push(line));
+    const second = await run(seed, {}, { onStep: (line) => again.push(line) });
     expect(again).toEqual(steps);
     expect(second.hash).toBe(first.hash);
     expect(second.events).toBe(first.events);
+  }
+});
+
+test('a failure is shrunk to few tasks and few faults, and its trace has it again', () => {
+  const sim = (...args: string[]): string =>
+    spawnSync(process.execPath, ['scripts/sim.mjs', '--plant', 'second-result-counts', ...args], { cwd: root, encoding: 'utf8' }).stdout;
+  const folder = mkdtempSync(join(tmpdir(), 'shoal-shrink-'));
+  try {
+    const trace = join(folder, 'trace.json');
+    const told = sim('--from', '1', '--count', '200', '--trace', trace);
+    const [, seed, invariant] = /^seed (\d+) violates (\S+) .* at commit [0-9a-f]{12}/m.exec(told)!;
+    expect(told).toContain(`npm run sim -- --seed ${seed}`);
+    const [, tasks, faults] = /shrunk in \d+ runs to (\d+) tasks, .* (\d+) faults/.exec(told)!;
+    expect(Number(tasks)).toBeLessThanOrEqual(6);
+    expect(Number(faults)).toBeLessThanOrEqual(15);
+    const again = sim('--replay', trace, '--steps');
+    expect(again).toContain(`seed ${seed} violates ${invariant}`);
+    expect(again).toMatch(/ starts \S+, attempt 1/);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 });
 

@@ -4,7 +4,7 @@
  */
 import type { Executor, Ranges, Work, WorkEvents } from '../src/worker/executors/executor.ts';
 import { Dice } from './chance.ts';
-import type { Plan } from './plan.ts';
+import type { Faults } from './faults.ts';
 import { reached } from './probes.ts';
 import { deedOf } from './user-tasks.ts';
 import { decodeValue, elementsOf, encodeValue, packValues, type Value } from './values.ts';
@@ -12,7 +12,7 @@ import type { SimNode, World } from './world.ts';
 
 export interface SlotOptions {
   world: World;
-  plan: Plan;
+  faults: Faults;
   node: SimNode;
   name: string;
   events: WorkEvents;
@@ -50,7 +50,7 @@ export class SimSlot implements Executor {
 
   constructor(options: SlotOptions) {
     this.options = options;
-    this.dice = new Dice(options.plan.seed, `slot/${options.name}/${options.node.life}`);
+    this.dice = new Dice(options.faults.plan.seed, `slot/${options.name}/${options.node.life}`);
   }
 
   run(work: Work): void {
@@ -120,11 +120,11 @@ export class SimSlot implements Executor {
   }
 
   private begin(running: Running, item: Item): void {
-    const { plan, isAlone, onStart, onKill } = this.options;
+    const { faults, isAlone, onStart, onKill } = this.options;
     const { work } = running;
     running.current = item;
     const { run, before } = onStart(work, item.index);
-    const deed = deedOf(plan, work.jobName, work.stage, item.index, work.attempt, before);
+    const deed = deedOf(faults, work.jobName, work.stage, item.index, work.attempt, before);
     const { durationMs } = deed;
     const durationUs = Math.round(durationMs * 1000);
     switch (deed.act) {

@@ -1,6 +1,6 @@
 /** What the users' tasks do: nearly all give a result; some throw, end their thread, end the whole worker, hang, or take long. */
 import { Dice } from './chance.ts';
-import type { Plan } from './plan.ts';
+import type { Faults } from './faults.ts';
 
 export type Act = 'ok' | 'throw' | 'throw for good' | 'die' | 'kill' | 'kill all' | 'hang';
 
@@ -10,10 +10,14 @@ export interface Deed {
 }
 
 /** `attempt` of the task, `runs`: how often it was started before, whatever became of it. */
-export function deedOf(plan: Plan, job: string, stage: number, index: number, attempt: number, runs: number): Deed {
-  const { rates } = plan;
-  const dice = new Dice(plan.seed, `task/${job}/${stage}/${index}`);
-  const durationMs = dice.chance(rates.slowTasks * 0.15) ? dice.between(300, 7_000) : dice.exponential(15);
+export function deedOf(faults: Faults, job: string, stage: number, index: number, attempt: number, runs: number): Deed {
+  const { rates, seed } = faults.plan;
+  const task = `${job}/${stage}/${index}`;
+  const dice = new Dice(seed, `task/${task}`);
+  const isLong = dice.chance(rates.slowTasks * 0.15);
+  const longMs = dice.between(300, 7_000);
+  const shortMs = dice.exponential(15);
+  const durationMs = isLong && faults.allows(`slowTasks@${task}`) ? longMs : shortMs;
   const isPoison = dice.chance(0.15);
   const times = isPoison ? Number.POSITIVE_INFINITY : 1 + dice.below(3);
   const kind = dice.next();
@@ -29,7 +33,7 @@ export function deedOf(plan: Plan, job: string, stage: number, index: number, at
     edge += share;
     if (kind >= edge) continue;
     const isOver = act === 'kill' || act === 'kill all' ? runs >= times : attempt > times;
-    return { act: isOver ? 'ok' : act, durationMs };
+    return { act: isOver || !faults.allows(`${act}@${task}`) ? 'ok' : act, durationMs };
   }
   return { act: 'ok', durationMs };
 }

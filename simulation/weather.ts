@@ -1,6 +1,7 @@
 /** The storm: what befalls nodes, links, disk and election while it lasts, and the quiet after it. */
-import { Dice } from './chance.ts';
+import type { Dice } from './chance.ts';
 import type { Cluster } from './cluster.ts';
+import type { Gate } from './faults.ts';
 import type { FaultKind } from './plan.ts';
 import { reached } from './probes.ts';
 import type { SimNode } from './world.ts';
@@ -9,16 +10,16 @@ const gustMs = 200;
 
 export class Weather {
   private readonly cluster: Cluster;
-  private readonly dice = new Map<FaultKind, Dice>();
+  private readonly gates = new Map<string, Gate>();
 
   constructor(cluster: Cluster) {
     this.cluster = cluster;
     const { elections, world } = cluster;
     elections.onElected = (node) => {
+      if (elections.isCalm) return;
       // Where the danger is: elected, and then for a while not there (C04).
-      if (elections.isCalm || !this.strikes('pauseElected', 0.5)) return;
-      const own = this.of('pauseElected');
-      world.after(own.exponential(40), undefined, () => this.pause(node, own.between(1_500, 6_000)));
+      const stroke = this.stroke('pauseElected', node.name, 0.5);
+      if (stroke) world.after(stroke.exponential(40), undefined, () => this.pause(node, stroke.between(1_500, 6_000)));
     };
   }
 
@@ -32,14 +33,11 @@ export class Weather {
     gust();
   }
 
-  private of(kind: FaultKind): Dice {
-    let dice = this.dice.get(kind);
-    if (!dice) this.dice.set(kind, (dice = new Dice(this.cluster.plan.seed, `weather/${kind}`)));
-    return dice;
-  }
-
-  private strikes(kind: FaultKind, share: number): boolean {
-    return this.of(kind).chance(this.cluster.plan.rates[kind] * share);
+  private stroke(kind: FaultKind, where: string, share: number): Dice | undefined {
+    const key = `${kind}@${where}`;
+    let gate = this.gates.get(key);
+    if (!gate) this.gates.set(key, (gate = this.cluster.faults.gate(kind, where, share)));
+    return gate.stroke();
   }
 
   private end(): void {
@@ -62,60 +60,85 @@ export class Weather {
 
   private blow(): void {
     const { cluster } = this;
-    const { world, network, disk, elections } = cluster;
-    for (const each of cluster.workers) {
-      if (this.strikes('crashWorker', 0.03)) {
-        // A third is back at once, while words of its last life are still on their way (W11).
-        const own = this.of('crashWorker');
-        cluster.killWorker(each, own.chance(0.35) ? own.between(1, 40) : own.exponential(1_500));
-      }
-      if (this.strikes('pauseWorker', 0.03)) this.pause(each.node, this.of('pauseWorker').between(100, 9_000));
-      if (this.strikes('drain', 0.02)) cluster.drain(each);
-      if (this.strikes('lineGone', 0.03) && each.node.isUp) cluster.tellClosed(network.addressesOf(each.node));
-    }
-    for (const each of cluster.coordinators) {
-      if (this.strikes('crashCoordinator', 0.03) && each.node.isUp) {
-        world.log(`${each.node.name} is killed`);
-        cluster.killCoordinator(each, this.of('crashCoordinator').exponential(800));
-      }
-      if (this.strikes('pauseCoordinator', 0.03)) this.pause(each.node, this.of('pauseCoordinator').between(50, 7_000));
-    }
+    this.blowWorkers();
+    this.blowCoordinators();
     for (const client of cluster.clients) {
-      if (this.strikes('clientCrash', 0.01) && !client.isDone) this.restart(client);
+      const crash = this.stroke('clientCrash', client.node.name, 0.01);
+      if (crash && !client.isDone) this.restart(client, crash.exponential(600));
     }
-    for (const node of world.nodes.values()) {
-      if (this.strikes('slow', 0.02)) this.slow(node);
-      if (this.strikes('jump', 0.01)) node.wallSkewMs += this.of('jump').between(-3_600_000, 3_600_000);
+    for (const node of cluster.world.nodes.values()) {
+      const slow = this.stroke('slow', node.name, 0.02);
+      if (slow) this.slow(node, slow.between(500, 5_000));
+      const jump = this.stroke('jump', node.name, 0.01);
+      if (jump) node.wallSkewMs += jump.between(-3_600_000, 3_600_000);
     }
     this.blowLinks();
-    if (this.strikes('brokerDown', 0.02)) network.brokerDown(this.of('brokerDown').between(100, 6_000));
-    if (this.strikes('lineBreak', 0.05)) for (const line of network.lines) if (this.of('lineBreak').chance(0.5)) line.break();
-    if (this.strikes('full', 0.02)) disk.fullUntilMs = world.nowMs + this.of('full').between(200, 4_000);
-    if (this.strikes('electionDown', 0.02)) elections.downUntilMs = world.nowMs + this.of('electionDown').between(200, 5_000);
-    if (this.strikes('hostCrash', 0.01)) this.hostDies();
+    this.blowServices();
   }
 
-  private restart(client: Cluster['clients'][number]): void {
+  private blowWorkers(): void {
+    const { cluster } = this;
+    for (const each of cluster.workers) {
+      const { node } = each;
+      const crash = this.stroke('crashWorker', node.name, 0.03);
+      // A third is back at once, while words of its last life are still on their way (W11).
+      if (crash) cluster.killWorker(each, crash.chance(0.35) ? crash.between(1, 40) : crash.exponential(1_500));
+      const pause = this.stroke('pauseWorker', node.name, 0.03);
+      if (pause) this.pause(node, pause.between(100, 9_000));
+      if (this.stroke('drain', node.name, 0.02)) cluster.drain(each);
+      if (this.stroke('lineGone', node.name, 0.03) && node.isUp) cluster.tellClosed(cluster.network.addressesOf(node));
+    }
+  }
+
+  private blowCoordinators(): void {
+    const { cluster } = this;
+    for (const each of cluster.coordinators) {
+      const { node } = each;
+      const crash = this.stroke('crashCoordinator', node.name, 0.03);
+      if (crash && node.isUp) {
+        cluster.world.log(`${node.name} is killed`);
+        cluster.killCoordinator(each, crash.exponential(800));
+      }
+      const pause = this.stroke('pauseCoordinator', node.name, 0.03);
+      if (pause) this.pause(node, pause.between(50, 7_000));
+    }
+  }
+
+  private blowServices(): void {
+    const { network, disk, elections, world } = this.cluster;
+    const down = this.stroke('brokerDown', 'broker', 0.02);
+    if (down) network.brokerDown(down.between(100, 6_000));
+    const broken = this.stroke('lineBreak', 'lines', 0.05);
+    if (broken) for (const line of network.lines) if (broken.chance(0.5)) line.break();
+    const full = this.stroke('full', 'disk', 0.02);
+    if (full) disk.fullUntilMs = world.nowMs + full.between(200, 4_000);
+    const away = this.stroke('electionDown', 'election', 0.02);
+    if (away) elections.downUntilMs = world.nowMs + away.between(200, 5_000);
+    const dies = this.stroke('hostCrash', 'disk', 0.01);
+    if (dies) this.hostDies(dies);
+  }
+
+  private restart(client: Cluster['clients'][number], downMs: number): void {
     const { world, network } = this.cluster;
     const { node } = client;
     if (!node.isUp) return;
     world.kill(node);
     reached('a client is killed');
     for (const line of network.lines) if (line.touches(node)) line.break();
-    world.after(this.of('clientCrash').exponential(600), undefined, () => void (node.isUp || client.boot()));
+    world.after(downMs, undefined, () => void (node.isUp || client.boot()));
   }
 
-  private slow(node: SimNode): void {
+  private slow(node: SimNode, ms: number): void {
     node.slowness = 10;
-    this.cluster.world.after(this.of('slow').between(500, 5_000), undefined, () => void (node.slowness = 1));
+    this.cluster.world.after(ms, undefined, () => void (node.slowness = 1));
   }
 
   private blowLinks(): void {
     const { world, network } = this.cluster;
     const nodes = [...world.nodes.values()];
     for (const kind of ['cut', 'clog'] as const) {
-      if (!this.strikes(kind, 0.08)) continue;
-      const dice = this.of(kind);
+      const dice = this.stroke(kind, 'links', 0.08);
+      if (!dice) continue;
       const from = dice.pick(nodes);
       const to = dice.pick(nodes);
       const untilMs = world.nowMs + dice.between(200, kind === 'cut' ? 9_000 : 3_000);
@@ -128,9 +151,8 @@ export class Weather {
   }
 
   /** The machine of the journal, and all coordinators on it. */
-  private hostDies(): void {
+  private hostDies(dice: Dice): void {
     const { cluster } = this;
-    const dice = this.of('hostCrash');
     cluster.world.log('the host of the journal dies');
     for (const each of cluster.coordinators) if (each.node.isUp) cluster.killCoordinator(each, dice.between(100, 2_000));
     cluster.disk.crash(dice);

@@ -23,7 +23,15 @@ interface Event {
   node: SimNode | undefined;
   life: number;
   act: () => void;
+  kind: Kind;
 }
+
+/** What an event is, for the hash of a run. */
+export type Kind = 0 | typeof timerKind | typeof frameKind | typeof lineKind | typeof diskKind;
+export const timerKind = 1;
+export const frameKind = 2;
+export const lineKind = 3;
+export const diskKind = 4;
 
 export class SimNode {
   readonly name: string;
@@ -49,7 +57,7 @@ export class SimNode {
 export class World {
   nowMs = 0;
   events = 0;
-  /** FNV over (time, node) of each event: two runs of one seed agree on it. */
+  /** FNV over (time, node, kind) of each event and the head of the journal: two runs of one seed agree on it. */
   hash = 0x811c9dc5;
   readonly seed: number;
   readonly nodes = new Map<string, SimNode>();
@@ -78,16 +86,16 @@ export class World {
   }
 
   log(line: string): void {
-    this.onStep?.(`${this.nowMs.toFixed(1).padStart(10)}  ${line}`);
+    if (this.onStep) this.onStep(`${this.nowMs.toFixed(1).padStart(10)}  ${line}`);
   }
 
-  at(atMs: number, node: SimNode | undefined, act: () => void, tie = this.ties.next()): void {
-    const event: Event = { atMs: Math.max(atMs, this.nowMs), tie, node, life: node?.life ?? 0, act };
+  at(atMs: number, node: SimNode | undefined, act: () => void, kind: Kind = 0, tie = this.ties.next()): void {
+    const event: Event = { atMs: Math.max(atMs, this.nowMs), tie, node, life: node?.life ?? 0, act, kind };
     this.push(event);
   }
 
-  after(ms: number, node: SimNode | undefined, act: () => void): void {
-    this.at(this.nowMs + ms, node, act);
+  after(ms: number, node: SimNode | undefined, act: () => void, kind: Kind = 0): void {
+    this.at(this.nowMs + ms, node, act, kind);
   }
 
   start(node: SimNode): void {
@@ -119,7 +127,7 @@ export class World {
         continue;
       }
       this.events++;
-      this.hash = Math.imul(this.hash ^ Math.round(this.nowMs * 1_000), 0x01000193);
+      this.hash = Math.imul(this.hash ^ (Math.round(this.nowMs * 1_000) * 5 + event.kind), 0x01000193);
       if (node) for (let i = 0; i < node.name.length; i++) this.hash = Math.imul(this.hash ^ node.name.charCodeAt(i), 0x01000193);
       event.act();
       for (let turns = node?.drainTurns ?? drainTurns; turns > 0; turns--) await turn;
@@ -158,7 +166,7 @@ export class World {
 
   private timer(node: SimNode, life: number, ms: number, act: () => void, again: boolean): Timer {
     let isOff = false;
-    const arm = (): void => this.after(Math.max(1, ms) / node.rate, node, due);
+    const arm = (): void => this.after(Math.max(1, ms) / node.rate, node, due, timerKind);
     const due = (): void => {
       if (isOff) return;
       if (!again) {
@@ -166,7 +174,7 @@ export class World {
         return;
       }
       // After all that has arrived by then, as the real one goes through the poll phase first.
-      this.at(this.nowMs, node, () => void (isOff || act()), lastTie);
+      this.at(this.nowMs, node, () => void (isOff || act()), timerKind, lastTie);
       arm();
     };
     if (node.life === life) arm();
