@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openApi } from './api/server.ts';
+import { openServerBroker, serverPlace } from './broker-of.ts';
 import { WsBrokerServer } from './brokers/ws/server.ts';
 import { Coordinator } from './coordinator/coordinator.ts';
 import { noElection } from './elections/none.ts';
@@ -17,8 +18,12 @@ import { leaveToken, openTokens } from './lib/tokens.ts';
 export interface CoordinatorServerOptions {
   /** `HOST:PORT`; default 127.0.0.1:7690. Port 0 takes a free one. */
   listen?: string;
-  /** Default `ws:`, the port itself. */
+  /** Default `ws:`, the port itself; or a message system: `redis://HOST:PORT` and the like. */
   broker?: string;
+  /** Tells apart the clusters that share a server. Default `shoal`. */
+  cluster?: string;
+  /** Messages at that broker are signed with it. */
+  clusterSecret?: string;
   /** Where jobs live: default `file:.shoal`; `memory:` ends with the process. */
   journal?: string;
   /** Default `none:`: one coordinator a journal. */
@@ -47,13 +52,17 @@ export interface CoordinatorServer {
 export async function startCoordinator(options: CoordinatorServerOptions = {}): Promise<CoordinatorServer> {
   const listen = listenAddress(options.listen ?? '127.0.0.1:7690');
   const journalUrl = options.journal ?? 'file:.shoal';
-  only('broker', options.broker, 'ws:');
+  const place = serverPlace(options.broker ?? 'ws:', options.cluster, options.clusterSecret);
   only('election', options.election, 'none:');
   const tls = options.tls && readTls(options.tls);
   const onWarning = (line: string): void => options.onLog?.(line);
   const tokenFile = options.tokenFile ?? join(journalFolder(journalUrl) ?? configHome(), 'tokens');
-  const journal = await openJournal(journalUrl);
-  const broker = new WsBrokerServer({ onWarning });
+  const lines = new WsBrokerServer({ onWarning });
+  const broker = place ? await openServerBroker(place, { onWarning }) : lines;
+  const journal = await openJournal(journalUrl).catch(async (error: unknown) => {
+    await broker.close();
+    throw error;
+  });
   const coordinator = new Coordinator({
     broker,
     journal,
@@ -62,7 +71,7 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
     onWarning,
     ...(options.onFailed ? { onFailed: options.onFailed } : {}),
   });
-  broker.onGone((addresses) => coordinator.connectionsClosed(addresses));
+  lines.onGone((addresses) => coordinator.connectionsClosed(addresses));
   const closing: (() => Promise<void>)[] = [() => broker.close(), () => journal.close()];
   const close = async (): Promise<void> => {
     for (const step of closing) await step();
@@ -78,7 +87,7 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
       insecurePlaintext: options.insecurePlaintext === true,
       session: () => coordinator.session(),
       room: () => coordinator.room(),
-      acceptWorker: (socket, who) => broker.accept(socket, who),
+      ...(!place && { acceptWorker: (socket, who) => lines.accept(socket, who) }),
       isReady: () => (coordinator.isServing ? { ready: true } : { ready: false, why: 'it does not lead, or its journal is full' }),
       onWarning,
     });

@@ -1,13 +1,13 @@
 /** Workers, as programs and the command line start them. */
 import { availableParallelism, hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { openBroker } from './broker-of.ts';
+import { openBroker, serverPlace } from './broker-of.ts';
+import type { BrokerPlace } from './brokers/broker.ts';
 import { durationOption } from './client/options.ts';
 import { planOf } from './client/plan.ts';
 import type { Duration, Task } from './client/types.ts';
 import { entryUrl } from './lib/entry.ts';
 import { ShoalError } from './lib/errors.ts';
-import type { Secret } from './lib/secret.ts';
 import { tokenFor } from './lib/tokens.ts';
 import { type ClusterWorkerOptions, startClusterWorker } from './worker/cluster-worker.ts';
 import { Supervisor } from './worker/supervisor.ts';
@@ -17,23 +17,28 @@ export const defaultWorkerName = (): string => `${hostname()}-${process.pid}`;
 /** A worker in a process of its own, watched by this one. */
 export function superviseWorker(
   worker: ClusterWorkerOptions,
-  options: { address: string; token: Secret | undefined; drainTimeoutMs: number; onLog: (line: string) => void },
+  options: { place: BrokerPlace; drainTimeoutMs: number; onLog: (line: string) => void },
 ): Supervisor {
-  const { address, token, drainTimeoutMs, onLog } = options;
+  const { place, drainTimeoutMs, onLog } = options;
   return new Supervisor({
     worker,
-    address,
-    token: token?.reveal(),
+    place,
     drainTimeoutMs,
     childFile: fileURLToPath(entryUrl(import.meta.url, './worker-child.ts')),
-    openBroker: () => openBroker({ address, ...(token && { token }) }),
+    openBroker: () => openBroker(place),
     onLog,
   });
 }
 
 export interface StartWorkerOptions {
-  /** `http://HOST:PORT` or `https://HOST:PORT` of a coordinator. */
-  address: string;
+  /** `http://HOST:PORT` or `https://HOST:PORT` of a coordinator, unless there is a broker. */
+  address?: string;
+  /** The coordinator's broker, if that is not its own port: `redis://HOST:PORT` and the like. */
+  broker?: string;
+  /** The coordinator's cluster at that broker; default `shoal`. */
+  cluster?: string;
+  /** Messages at that broker are signed with it. */
+  clusterSecret?: string;
   /** Tasks that it has, defined at the top level of their modules; or the programs that clients upload. */
   // biome-ignore lint/suspicious/noExplicitAny: tasks of any kind
   tasks: readonly Task<any, any>[] | 'bundles';
@@ -52,9 +57,9 @@ export interface StartWorkerOptions {
  * finish, up to `drainTimeout`, and hands back the rest uncharged.
  */
 export async function startWorker(options: StartWorkerOptions): Promise<{ drained: Promise<void>; stop(): Promise<void> }> {
-  const { address, tasks, name = defaultWorkerName() } = options;
+  const { tasks, name = defaultWorkerName() } = options;
   const drainMs = options.drainTimeout === undefined ? 25_000 : durationOption(name, 'drainTimeout', options.drainTimeout, 0);
-  const token = tokenFor(address, options.token);
+  const place = placeOf(options);
   const warn = (line: string): void => void process.emitWarning(line, { type: 'ShoalWarning' });
   const worker = await startClusterWorker(
     {
@@ -67,9 +72,18 @@ export async function startWorker(options: StartWorkerOptions): Promise<{ draine
       tasks: tasks === 'bundles' ? [] : [...new Set(tasks.map(moduleOf))],
       allowBundles: tasks === 'bundles',
     },
-    { openBroker: () => openBroker({ address, onWarning: warn, ...(token && { token }) }), onWarning: warn },
+    { openBroker: () => openBroker(place, { onWarning: warn }), onWarning: warn },
   );
   return { drained: worker.drained, stop: () => stopWithin(worker, drainMs) };
+}
+
+function placeOf({ address, broker = 'ws:', cluster, clusterSecret, token }: StartWorkerOptions): BrokerPlace {
+  const place = serverPlace(broker, cluster, clusterSecret);
+  if (place) return place;
+  if (address !== undefined) return { kind: 'ws', address, token: tokenFor(address, token)?.reveal() };
+  throw new ShoalError('SH1102', 'startWorker: nothing says where its coordinator is', {
+    hint: "startWorker({ address: 'http://HOST:7690', … }), or the coordinator's broker: startWorker({ broker: 'redis://HOST:6379', … })",
+  });
 }
 
 async function stopWithin(worker: { drain(): Promise<void>; stop(): Promise<void> }, drainMs: number): Promise<void> {

@@ -1,7 +1,6 @@
 /** First module of the process that runs a worker's tasks; its supervisor says everything over the line between them. */
 import { openBroker } from './broker-of.ts';
 import { ShoalError } from './lib/errors.ts';
-import { Secret } from './lib/secret.ts';
 import { startClusterWorker } from './worker/cluster-worker.ts';
 import { type FromChild, outOfMemoryExitCode, type ToChild } from './worker/supervisor.ts';
 import type { WorkerHandle } from './worker/worker.ts';
@@ -33,10 +32,10 @@ process.on('disconnect', () => process.exit(1));
 // A terminal sends these to all of its processes; the supervisor decides what follows.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
-async function start({ options, address, token }: ToChild & { say: 'start' }): Promise<WorkerHandle> {
+async function start({ options, place }: ToChild & { say: 'start' }): Promise<WorkerHandle> {
   try {
     const started = await startClusterWorker(options, {
-      openBroker: () => openBroker({ address, patient: true, onWarning: log, ...(token !== undefined && { token: new Secret(token) }) }),
+      openBroker: () => openBroker(place, { patient: true, onWarning: log }),
       onWarning: log,
       onIncarnation: (incarnation) => say({ say: 'incarnation', incarnation }),
       onOutOfMemory: (text) => end(text),

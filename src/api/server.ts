@@ -32,7 +32,8 @@ export interface ApiOptions {
   session: () => Session;
   /** Resolves when the coordinator takes more from clients; undefined while it does. */
   room?: () => Promise<void> | undefined;
-  acceptWorker: (socket: WebSocket, who: string) => void;
+  /** None: workers come by a broker, and not by this port. */
+  acceptWorker?: (socket: WebSocket, who: string) => void;
   isReady: () => { ready: boolean; why?: string };
   onWarning?: (line: string) => void;
   /** How long a request may take to arrive; default 5000. */
@@ -98,7 +99,7 @@ class Port implements Api {
     this.#guard = new Guard({ tokens: options.tokens, isLoopback: isLoopback(host), ...(options.nowMs && { nowMs: options.nowMs }) });
     this.#entrances = new Map<string, Entrance>([
       ['/api/v1/stream', { roles: clientRoles, enter: (socket, role) => this.#enterClient(socket, role) }],
-      ['/api/v1/workers', { roles: ['worker', 'admin'], enter: (socket, _role, request) => this.#enterWorker(socket, request) }],
+      [workersPath, { roles: ['worker', 'admin'], enter: (socket, _role, request) => this.#enterWorker(socket, request) }],
     ]);
     this.#linesMax = options.linesMax ?? 10_000;
     this.#server = createServer(options);
@@ -177,6 +178,7 @@ class Port implements Api {
     const pathname = pathOf(request);
     const entrance = this.#entrances.get(pathname);
     if (!entrance) return refuseUpgrade(socket, notFound(pathname));
+    if (pathname === workersPath && !this.#options.acceptWorker) return refuseUpgrade(socket, elsewhere);
     if (this.#closing) return refuseUpgrade(socket, busy('the coordinator stops', 1));
     const admitted = this.#guard.admit(request, entrance.roles);
     if (typeof admitted !== 'string') return refuseUpgrade(socket, admitted);
@@ -201,9 +203,12 @@ class Port implements Api {
   #enterWorker(socket: WebSocket, request: IncomingMessage): void {
     this.#workers.add(socket);
     socket.once('close', () => this.#workers.delete(socket));
-    this.#options.acceptWorker(socket, remoteOf(request));
+    this.#options.acceptWorker!(socket, remoteOf(request));
   }
 }
+
+const workersPath = '/api/v1/workers';
+const elsewhere: Problem = { status: 409, code: 'SH1309', title: 'elsewhere', detail: 'its workers come by a broker, not by its port' };
 
 const restart = 'the coordinator stops';
 

@@ -7,6 +7,13 @@ import { ShoalError } from '../lib/errors.ts';
 /** `hello`, `coordinator.<term>`, `worker.<id>.<incarnation>`. */
 export type Address = string;
 
+/** Where a broker is. Plain data, which crosses to the processes that need it. */
+export type BrokerPlace =
+  /** The port of a coordinator. */
+  | { kind: 'ws'; address: string; token: string | undefined }
+  /** A message system, by a URL that may hold credentials. */
+  | { kind: 'server'; url: string; cluster: string; secret: string | undefined };
+
 export interface Listener {
   /** Stops hearing; resolves when no handle is under way. Idempotent. */
   close(): Promise<void>;

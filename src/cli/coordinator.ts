@@ -2,16 +2,16 @@
 import { hostname } from 'node:os';
 import { type Command, Option } from 'commander';
 import { ShoalError } from '../lib/errors.ts';
+import { type BrokerFlags, brokerOptions, clusterSecretOf } from './flags.ts';
 import { type LogOptions, log } from './log.ts';
 import { report } from './report.ts';
 import { untilSignal } from './signals.ts';
 
-interface CoordinatorFlags extends LogOptions {
+interface CoordinatorFlags extends LogOptions, BrokerFlags {
   listen: string;
   broker: string;
   journal: string;
   policy: string;
-  cluster: string;
   tlsCert?: string;
   tlsKey?: string;
   insecurePlaintext?: boolean;
@@ -27,15 +27,13 @@ export function defineCoordinator(command: Command): void {
       new Option('--journal <where>', 'where jobs live: file:DIR, or memory: to forget them').default('file:.shoal').env('SHOAL_JOURNAL'),
     )
     .addOption(
-      new Option('--broker <url>', 'what carries messages to workers: ws: is its own port')
-        .choices(['ws:'])
+      new Option('--broker <url>', 'what carries messages to workers: its own port (ws:), or a server as in redis://HOST:PORT')
         .default('ws:')
         .env('SHOAL_BROKER'),
     )
     .addOption(
       new Option('--policy <name>', 'how tasks are spread over workers').choices(['adaptive']).default('adaptive').env('SHOAL_POLICY'),
     )
-    .addOption(new Option('--cluster <name>', 'what it is called in messages').default('shoal').env('SHOAL_CLUSTER'))
     .addOption(
       new Option('--token-file <file>', 'tokens, made at the first start; default: tokens in the journal’s folder').env('SHOAL_TOKEN_FILE'),
     )
@@ -47,6 +45,7 @@ export function defineCoordinator(command: Command): void {
       ),
     )
     .action(runCoordinator);
+  for (const option of brokerOptions()) command.addOption(option);
 }
 
 async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
@@ -54,6 +53,7 @@ async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new ShoalError('SH1311', '--tls-cert and --tls-key go together', { hint: 'give both, or none' });
   }
+  const clusterSecret = clusterSecretOf(flags);
   const say = (event: string, line: string, data: object = {}): void => log(flags, event, line, data);
   const stopping = untilSignal();
   const { startCoordinator } = await import('../start-coordinator.ts');
@@ -61,6 +61,8 @@ async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     listen: flags.listen,
     broker: flags.broker,
     journal: flags.journal,
+    cluster: flags.cluster,
+    ...(clusterSecret !== undefined && { clusterSecret }),
     ...(flags.tokenFile !== undefined && { tokenFile: flags.tokenFile }),
     ...(tlsCert !== undefined && tlsKey !== undefined && { tls: { certFile: tlsCert, keyFile: tlsKey } }),
     insecurePlaintext: flags.insecurePlaintext === true,
@@ -89,9 +91,17 @@ function welcome(address: string, tokenFile: string, flags: CoordinatorFlags, du
   const open = flags.insecurePlaintext ? '  WARNING  tokens and data cross the network in the clear (--insecure-plaintext)\n' : '';
   // It listens everywhere; who dials has to say where.
   const reach = address.replace(/\/\/(0\.0\.0\.0|\[::\]):/, `//${hostname()}:`);
-  return `${open}  journal  ${flags.journal}: ${survives[durability]}
+  const isOwnPort = flags.broker === 'ws:';
+  const where = isOwnPort ? `--address ${reach}` : `--broker ${flags.broker.replace(/\/\/.*@/s, '//***@')}`;
+  return `${open}${isOwnPort ? '' : secrecy(flags)}  journal  ${flags.journal}: ${survives[durability]}
   tokens   ${tokenFile}
-  next     shoal worker --address ${reach} --allow-bundles
+  next     shoal worker ${where} --allow-bundles
            shoal submit --address ${reach} program.ts
 `;
+}
+
+/** Whoever may write to the broker may otherwise hand out work, and answer it. */
+function secrecy(flags: CoordinatorFlags): string {
+  if (clusterSecretOf(flags) !== undefined) return '';
+  return '  WARNING  messages are not signed: who may write to the broker may run code on the workers (--cluster-secret-file)\n';
 }

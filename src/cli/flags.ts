@@ -1,4 +1,5 @@
 /** Values of flags that several verbs take. */
+import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from 'commander';
 import { durationToMs } from '../lib/duration.ts';
 import { ShoalError } from '../lib/errors.ts';
@@ -50,6 +51,31 @@ export function names(text: string): string[] {
 
 export function several(text: string, before: string[] = []): string[] {
   return [...before, text];
+}
+
+export interface BrokerFlags {
+  cluster: string;
+  clusterSecretFile?: string;
+}
+
+/** `--cluster` and `--cluster-secret-file`. */
+export function brokerOptions(): Option[] {
+  return [
+    new Option('--cluster <name>', 'tells apart the clusters that share a broker').default('shoal').env('SHOAL_CLUSTER'),
+    new Option(
+      '--cluster-secret-file <file>',
+      'signs what goes over the broker; the same on all; else SHOAL_CLUSTER_SECRET, the secret itself',
+    ).env('SHOAL_CLUSTER_SECRET_FILE'),
+  ];
+}
+
+export function clusterSecretOf({ clusterSecretFile: file }: BrokerFlags): string | undefined {
+  if (file === undefined) return process.env.SHOAL_CLUSTER_SECRET || undefined;
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (cause) {
+    throw new ShoalError('SH1307', `the cluster secret in ${file} cannot be read`, { why: (cause as Error).message, cause });
+  }
 }
 
 export interface ClusterFlags {

@@ -4,11 +4,15 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type Command, Option } from 'commander';
+import type { BrokerPlace } from '../brokers/broker.ts';
 import { ShoalError } from '../lib/errors.ts';
 import {
+  type BrokerFlags,
+  brokerOptions,
   byteCount,
   type ClusterFlags,
   clusterOptions,
+  clusterSecretOf,
   duration,
   labels,
   names,
@@ -20,7 +24,8 @@ import {
 import { type LogOptions, log } from './log.ts';
 import { untilSignal } from './signals.ts';
 
-interface WorkerFlags extends ClusterFlags, LogOptions {
+interface WorkerFlags extends ClusterFlags, BrokerFlags, LogOptions {
+  broker: string;
   name?: string;
   tasks?: string[];
   allowBundles?: boolean;
@@ -42,8 +47,13 @@ export function defineWorker(command: Command): void {
       'Runs tasks that a coordinator gives it, in threads or child processes. It keeps trying until its coordinator is there.\n' +
         'SIGTERM or Ctrl-C drains it: no new tasks, what runs may finish; a second one hands everything back at once.',
     );
-  for (const option of clusterOptions()) command.addOption(option);
+  for (const option of [...clusterOptions(), ...brokerOptions()]) command.addOption(option);
   command
+    .addOption(
+      new Option('--broker <url>', 'the broker of its coordinator: its port (ws:), or a server as in redis://HOST:PORT')
+        .default('ws:')
+        .env('SHOAL_BROKER'),
+    )
     .addOption(new Option('--tasks <module>', 'a file with tasks that it has; several times for several').argParser(several))
     .addOption(new Option('--allow-bundles', 'also run programs that clients upload').env('SHOAL_ALLOW_BUNDLES'))
     .addOption(new Option('--threads <count>', 'tasks at a time; default: one a core').argParser(threadCount).env('SHOAL_THREADS'))
@@ -91,7 +101,7 @@ async function runWorker(flags: WorkerFlags): Promise<void> {
       hint: 'shoal worker --tasks dist/tasks.js\nor, to run what `shoal submit` sends: shoal worker --allow-bundles',
     });
   }
-  const { address, token } = targetOf(flags, ['worker', 'admin']);
+  const { place, where } = await placeOf(flags);
   const modules = await Promise.all(tasks.map(moduleUrl));
   // It would stay beside this process for good.
   await stopCompiler();
@@ -113,16 +123,26 @@ async function runWorker(flags: WorkerFlags): Promise<void> {
       ...(flags.heap !== undefined && { heapMiB: Math.max(1, Math.floor(flags.heap / 2 ** 20)) }),
       ...(flags.memoryLimit !== undefined && { memoryBytesMax: flags.memoryLimit }),
     },
-    { address, token, drainTimeoutMs: flags.drainTimeout, onLog: (line) => say('log', line) },
+    { place, drainTimeoutMs: flags.drainTimeout, onLog: (line) => say('log', line) },
   );
   const code = [...tasks, ...(allowBundles ? ['uploaded programs'] : [])].join(', ');
-  say('started', `worker ${name}: ${slots} ${flags.isolation === 'thread' ? 'threads' : 'processes'} for ${address}, running ${code}`);
+  say('started', `worker ${name}: ${slots} ${flags.isolation === 'thread' ? 'threads' : 'processes'} for ${where}, running ${code}`);
   void untilSignal(() => supervisor.signal()).then(() => supervisor.signal());
   await supervisor.run().catch((error: unknown) => {
     throw withSources(error, modules, tasks);
   });
   say('ended', 'ended');
   process.exit(0);
+}
+
+/** A server's broker needs no coordinator's address. */
+async function placeOf(flags: WorkerFlags): Promise<{ place: BrokerPlace; where: string }> {
+  const { serverPlace } = await import('../broker-of.ts');
+  const { broker, cluster } = flags;
+  const server = serverPlace(broker, cluster, clusterSecretOf(flags));
+  if (server) return { place: server, where: `cluster ${cluster} at ${broker.replace(/\/\/.*@/s, '//***@')}` };
+  const { address, token } = targetOf(flags, ['worker', 'admin']);
+  return { place: { kind: 'ws', address, token: token?.reveal() }, where: address };
 }
 
 async function stopCompiler(): Promise<void> {

@@ -128,6 +128,11 @@ function refusal(address: string, { statusCode = 0, headers }: IncomingMessage, 
       });
     case 403:
       return new ShoalError('SH3002', `the coordinator at ${address} does not let us in`, { why, hint: 'use a token of another role' });
+    case 409:
+      return new ShoalError('SH1309', `the coordinator at ${address} does not take workers on its port`, {
+        why,
+        hint: 'shoal worker --broker URL, with the broker that the coordinator was started with',
+      });
     case 426:
       return new ShoalError('SH3005', `the coordinator at ${address} speaks another protocol`, {
         why,

@@ -9,7 +9,7 @@
  *    uncharged.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import type { Broker } from '../brokers/broker.ts';
+import type { Broker, BrokerPlace } from '../brokers/broker.ts';
 import type { MemoryReading, WorkerDeath } from '../core/messages.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { encodeMessage } from '../wire/frame.ts';
@@ -20,10 +20,7 @@ import { memoryLimit, outOfMemoryKills } from './memory.ts';
 export const outOfMemoryExitCode = 70;
 
 /** To the child; `start` is the first. */
-export type ToChild =
-  | { say: 'start'; options: ClusterWorkerOptions; address: string; token: string | undefined }
-  | { say: 'drain' }
-  | { say: 'stop' };
+export type ToChild = { say: 'start'; options: ClusterWorkerOptions; place: BrokerPlace } | { say: 'drain' } | { say: 'stop' };
 
 export type FromChild =
   | { say: 'started' }
@@ -37,8 +34,7 @@ export type FromChild =
 
 export interface SupervisorOptions {
   worker: ClusterWorkerOptions;
-  address: string;
-  token: string | undefined;
+  place: BrokerPlace;
   drainTimeoutMs: number;
   childFile: string;
   openBroker: () => Promise<Broker>;
@@ -159,7 +155,7 @@ class Child {
   private isClean = false;
   private stderrTail = '';
 
-  constructor({ worker, address, token, childFile, onLog }: SupervisorOptions) {
+  constructor({ worker, place, childFile, onLog }: SupervisorOptions) {
     this.onLog = onLog;
     this.process = fork(childFile, [], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], execArgv: process.execArgv });
     this.process.on('message', (message) => this.hear(message as FromChild));
@@ -175,7 +171,7 @@ class Child {
       // Not `close`: what a task has started may hold its stderr open for ever.
       this.process.once('exit', (code, signal) => setImmediate(() => resolve(this.end(code, signal))));
     });
-    this.say({ say: 'start', options: worker, address, token });
+    this.say({ say: 'start', options: worker, place });
   }
 
   say(message: ToChild): void {

@@ -49,7 +49,10 @@ interface Listening {
 }
 
 function isRefusal(error: unknown): boolean {
-  return error instanceof ShoalError && (error.code === 'SH3002' || error.code === 'SH3005' || error.code === 'SH1301');
+  return (
+    error instanceof ShoalError &&
+    (error.code === 'SH3002' || error.code === 'SH3005' || error.code === 'SH1301' || error.code === 'SH1309')
+  );
 }
 
 class WsBroker implements Broker {

@@ -1,8 +1,10 @@
 /** `shoal doctor`: looks at this machine, the way to the coordinator, and where it keeps things; says what to mend. */
 import { type Command, Option } from 'commander';
 import { printableLine } from '../../lib/printable.ts';
+import { type BrokerFlags, brokerOptions } from '../flags.ts';
 import { watchPipes } from '../run-program.ts';
 import type { AdminFlags } from './cluster.ts';
+import { examineBroker } from './doctor-broker.ts';
 import { examineCluster } from './doctor-cluster.ts';
 import { examineJournal } from './doctor-journal.ts';
 import { examineMachine } from './doctor-machine.ts';
@@ -16,19 +18,28 @@ export interface Finding {
   try?: string;
 }
 
-type DoctorFlags = AdminFlags & { journal?: string };
+type DoctorFlags = AdminFlags & BrokerFlags & { journal?: string; broker: string };
 
 export function defineDoctor(command: Command): void {
   command
     .summary('versions, ports, clock, tokens, journal and memory: what is wrong and how to mend it')
     .addOption(new Option('--journal <where>', 'look at this journal; default: .shoal if it is there'))
+    .addOption(
+      new Option('--broker <url>', 'look at this broker, too: a server as in redis://HOST:PORT').default('ws:').env('SHOAL_BROKER'),
+    )
     .action(doctor);
+  for (const option of brokerOptions()) command.addOption(option);
 }
 
 /** Needs nobody to be there: that nobody is there is something to say. */
 async function doctor(flags: DoctorFlags): Promise<void> {
   watchPipes();
-  const findings = [...examineMachine(), ...(await examineCluster(flags)), ...examineJournal(flags.journal)];
+  const findings = [
+    ...examineMachine(),
+    ...(await examineCluster(flags)),
+    ...(await examineBroker(flags)),
+    ...examineJournal(flags.journal),
+  ];
   const isOk = findings.every(({ status }) => status !== 'fail');
   const output = new Output(flags);
   output.give({ ok: isOk, checks: findings }, () => show(findings, output, flags.quiet === true));

@@ -1,0 +1,45 @@
+/** The server that carries messages, as a coordinator or a worker would find it: each setting that matters, and whether a message goes round. */
+import { inspectServer, openServerBroker, serverPlace } from '../../broker-of.ts';
+import { type BrokerFlags, clusterSecretOf } from '../flags.ts';
+import type { Finding } from './doctor.ts';
+import { failed } from './doctor-cluster.ts';
+
+const statuses = { good: 'ok', warning: 'warn', refuse: 'fail' } as const;
+
+export async function examineBroker({ broker, ...flags }: BrokerFlags & { broker: string }): Promise<Finding[]> {
+  try {
+    const place = serverPlace(broker, flags.cluster, clusterSecretOf(flags));
+    if (!place) return [];
+    const settings = (await inspectServer(place)).map(
+      ({ level, setting, meaning, fix }): Finding => ({
+        check: 'broker',
+        status: statuses[level],
+        what: `${setting}: ${meaning}`,
+        ...(fix !== undefined && { try: fix }),
+      }),
+    );
+    const isFit = settings.every(({ status }) => status !== 'fail');
+    return [...settings, ...(isFit ? [await round(place)] : []), secrecy(place.secret)];
+  } catch (error) {
+    return [failed('broker', error)];
+  }
+}
+
+async function round(place: NonNullable<ReturnType<typeof serverPlace>>): Promise<Finding> {
+  const startMs = performance.now();
+  const broker = await openServerBroker(place);
+  const tookMs = performance.now() - startMs;
+  await broker.close();
+  return { check: 'broker', status: 'ok', what: `a message went round; connecting and that took ${tookMs.toFixed(0)} ms` };
+}
+
+function secrecy(secret: string | undefined): Finding {
+  if (secret !== undefined) return { check: 'cluster secret', status: 'ok', what: 'messages are signed with it' };
+  const what = 'there is none: who may write to the broker may run code on the workers';
+  return {
+    check: 'cluster secret',
+    status: 'warn',
+    what,
+    try: '--cluster-secret-file FILE, the same on all, made by: openssl rand -hex 32',
+  };
+}
