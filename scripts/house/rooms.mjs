@@ -67,7 +67,7 @@ const packageHomes = {
   '@nats-io/jetstream': ['src/brokers/nats.ts'],
   '@nats-io/transport-node': ['src/brokers/nats.ts'],
   '@platformatic/kafka': ['src/brokers/kafka'],
-  '@redis/client': ['src/brokers/redis', 'src/journals/redis', 'src/elections/redis'],
+  '@redis/client': ['src/lib/redis.ts', 'src/elections/redis'],
   amqplib: ['src/brokers/rabbitmq.ts'],
   'cassandra-driver': ['src/journals/cassandra.ts'],
   commander: ['src/cli/'],

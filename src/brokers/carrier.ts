@@ -10,6 +10,8 @@
  * - `worker.<id>.<incarnation>` and `probe.<id>`: of one life. They and what lies in them are gone some minutes after
  *   nobody listens any more, without anybody's help.
  */
+import type { Finding } from '../lib/finding.ts';
+
 export interface Carrier {
   /** Bytes of one payload at most, as this server is configured. */
   readonly payloadBytesMax: number;
@@ -35,16 +37,7 @@ export interface Subscription {
   close(): Promise<void>;
 }
 
-export interface Finding {
-  /** `refuse`: no coordinator or worker starts with it. */
-  level: 'good' | 'warning' | 'refuse';
-  /** The setting as the system names it, and its value. */
-  setting: string;
-  /** What it means here. */
-  meaning: string;
-  /** What to do about it; for what is not good. */
-  fix?: string;
-}
+export type { Finding };
 
 export interface CarrierOptions {
   /** As the user gave it, credentials within. Never in an error's text. */

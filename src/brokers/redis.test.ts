@@ -1,14 +1,11 @@
 import { withServer } from '../../test/real-servers.ts';
+import { connectTo } from '../lib/redis.ts';
 import { carrierSuite } from './carrier.suite.ts';
-import { connectTo } from './redis/connect.ts';
 import { openRedis } from './redis.ts';
 
 /** Its time to live says it all. */
 async function fate(url: string, cluster: string, name: string): Promise<'kept' | 'expiring' | 'gone'> {
-  const { connection } = await connectTo(
-    { url: new URL(url), cluster, onLost: () => undefined, onWarning: () => undefined },
-    () => undefined,
-  );
+  const { connection } = await connectTo({ url: new URL(url), cluster, forWhat: 'this test' }, () => undefined);
   const leftMs = Number(await connection.command(['PTTL', `shoal:{${cluster}}:${name}`]));
   connection.destroy();
   return leftMs === -2 ? 'gone' : leftMs === -1 ? 'kept' : 'expiring';

@@ -9,8 +9,9 @@
  * 4. All keys of a cluster have one hash tag, and so one slot and one master in Redis Cluster.
  * 5. What the server forgets (FLUSHALL) is made again by readers as soon as they hear of it.
  */
+
+import { type Connect, connectTo, type RedisConnection } from '../lib/redis.ts';
 import type { Carrier, CarrierOptions, Finding, Subscription } from './carrier.ts';
-import { type Connect, connectTo, type RedisConnection } from './redis/connect.ts';
 import { openReader, type Reader } from './redis/reader.ts';
 import { inspectRedis } from './redis/settings.ts';
 
@@ -38,7 +39,10 @@ export async function openRedis(options: CarrierOptions): Promise<Carrier> {
     closeAll();
     options.onLost(why);
   };
-  const { connection: publisher, connect }: { connection: RedisConnection; connect: Connect } = await connectTo(options, lost);
+  const { connection: publisher, connect }: { connection: RedisConnection; connect: Connect } = await connectTo(
+    { ...options, forWhat: 'the Redis broker' },
+    lost,
+  );
   const renew = (): void => {
     for (const { key, keepMs: ms } of readers.values()) {
       if (ms !== undefined) publisher.command(['PEXPIRE', key, String(ms)]).catch(() => undefined);

@@ -4,7 +4,7 @@
  * It begins with what an earlier reader was given and did not acknowledge. A group that is not there (any more) is made
  * again, from the first entry on: whoever wrote meanwhile is heard.
  */
-import type { RedisConnection, RedisReply } from './connect.ts';
+import type { RedisConnection, RedisReply } from '../../lib/redis.ts';
 
 export interface ReaderOptions {
   key: string;

@@ -1,6 +1,7 @@
 /** What of a Redis server's settings matters to what it carries. Read by `INFO`, which any user may. */
+
+import type { RedisConnection } from '../../lib/redis.ts';
 import type { Finding } from '../carrier.ts';
-import type { RedisConnection } from './connect.ts';
 
 const versionMin = [6, 2] as const;
 

@@ -2,8 +2,7 @@
  * Connections to the Redis server that holds a cluster's keys: the one that was named, the master that a Sentinel names, or
  * the one of Redis Cluster that serves their slot.
  */
-import { peer } from '../../lib/peer.ts';
-import type { CarrierOptions } from '../carrier.ts';
+import { peer } from './peer.ts';
 
 export type RedisReply = string | number | Buffer | null | RedisReply[];
 
@@ -11,6 +10,19 @@ export interface RedisConnection {
   /** Bulk replies as text, or as bytes. Rejects with the server's own words. */
   command(args: readonly (string | Uint8Array)[], as?: 'text' | 'bytes'): Promise<RedisReply>;
   destroy(): void;
+  /** Keeps no process alive from now on. */
+  unref(): void;
+}
+
+export interface RedisPlace {
+  /** Credentials within. Never in an error's text. */
+  url: URL;
+  /** Hosts beyond the URL's own. */
+  otherHosts?: readonly string[];
+  /** Whose keys, all in the slot of `{cluster}`. */
+  cluster: string;
+  /** Who needs it, as errors name it: `the Redis broker`. */
+  forWhat: string;
 }
 
 export type Connect = (onLost: (why: string) => void) => Promise<RedisConnection>;
@@ -27,15 +39,15 @@ const sentinelPortDefault = 26_379;
 /** Of `RESP_TYPES`: bulk strings. */
 const bulk = 36;
 
-const load = (): Promise<typeof import('@redis/client')> => peer('the Redis broker', '@redis/client', () => import('@redis/client'));
+const load = (forWhat: string): Promise<typeof import('@redis/client')> => peer(forWhat, '@redis/client', () => import('@redis/client'));
 
 /** The first connection, and how to open more to the same server. */
 export async function connectTo(
-  options: CarrierOptions,
+  place: RedisPlace,
   onLost: (why: string) => void,
 ): Promise<{ connection: RedisConnection; connect: Connect }> {
-  const library = await load();
-  const { url, otherHosts = [], cluster } = options;
+  const library = await load(place.forWhat);
+  const { url, otherHosts = [], cluster } = place;
   const opened: RedisConnection[] = [];
   const open = async (host: Host, lost: (why: string) => void, isSentinel = false): Promise<RedisConnection> => {
     const connection = await openOne(library, url, host, lost, isSentinel);
@@ -148,6 +160,7 @@ async function openOne(
   return {
     command: (args, as = 'text') => client.sendCommand(args as string[], as === 'bytes' ? bytes : {}) as Promise<RedisReply>,
     destroy,
+    unref: () => client.unref(),
   };
 }
 
