@@ -29,9 +29,12 @@ it.each(['file:', 'file://'])('knows %sDIR', async (scheme) => {
   await election.close();
 });
 
-it.each(['', 'none', 'file:', 'consul://a', 'memory:', '/tmp/x'])('does not know "%s"', async (url) => {
-  await expect(openElection(url, { cluster: 'c' })).rejects.toMatchObject({ code: 'SH1321' });
-});
+it.each(['', 'none', 'file:', 'file://', 'consul://a', 'memory:', '/tmp/x', 'redis:', 'redis://', 'redis://host:port', 'redis://a:b@'])(
+  'does not know "%s"',
+  async (url) => {
+    await expect(openElection(url, { cluster: 'c' })).rejects.toMatchObject({ code: 'SH1321' });
+  },
+);
 
 it('shows no password when it does not know an address (X03)', async () => {
   const error = await openElection('consul://me:secret@host', { cluster: 'c' }).catch((caught: Error) => caught);

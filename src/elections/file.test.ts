@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { electionSuite } from './election.suite.ts';
 import { fileStore } from './file.ts';
 
-electionSuite('file', async () => {
+electionSuite('file', 'files', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'shoal-election-'));
   return {
     url: `file:${folder}`,

@@ -1,0 +1,45 @@
+/**
+ * One connection of an adapter, dialled when it is needed. Any failure and any missed deadline ends it, for it may be dead
+ * without saying so; the next use dials anew.
+ */
+export interface Dialled<T> {
+  line: T;
+  hangUp: () => void;
+}
+
+export class Connection<T> {
+  private readonly dial: (signal: AbortSignal) => Promise<Dialled<T>>;
+  private current: Promise<Dialled<T>> | undefined;
+
+  constructor(dial: (signal: AbortSignal) => Promise<Dialled<T>>) {
+    this.dial = dial;
+  }
+
+  async use<R>(signal: AbortSignal, act: (line: T) => Promise<R>): Promise<R> {
+    signal.throwIfAborted();
+    this.current ??= this.dial(signal);
+    const { current } = this;
+    const drop = (): void => this.drop(current);
+    signal.addEventListener('abort', drop, { once: true });
+    try {
+      return await act((await current).line);
+    } catch (error) {
+      drop();
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', drop);
+    }
+  }
+
+  close(): void {
+    if (this.current) this.drop(this.current);
+  }
+
+  private drop(which: Promise<Dialled<T>>): void {
+    if (this.current === which) this.current = undefined;
+    which.then(
+      ({ hangUp }) => hangUp(),
+      () => undefined,
+    );
+  }
+}
