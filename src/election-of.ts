@@ -5,7 +5,7 @@ import { type ElectionOptions, type LeaseStore, leaseElection } from './election
 import { noElection } from './elections/none.ts';
 import { ShoalError } from './lib/errors.ts';
 
-const known = 'none:, file:DIR or redis://HOST:PORT';
+const known = 'none:, file:DIR, redis://HOST:PORT or postgres://HOST:PORT/DATABASE';
 
 /** Connects to nothing yet: a server that is down is tried by the campaign. */
 export async function openElection(url: string, options: ElectionOptions): Promise<Election> {
@@ -21,6 +21,9 @@ async function openStore(url: string, options: ElectionOptions): Promise<LeaseSt
     case 'redis':
     case 'rediss':
       return (await import('./elections/redis.ts')).redisStore(url, options);
+    case 'postgres':
+    case 'postgresql':
+      return (await import('./elections/postgres.ts')).postgresStore(url, options);
     default:
       throw unknownElection(url);
   }
