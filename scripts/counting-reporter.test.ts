@@ -16,6 +16,8 @@ beforeAll(async () => {
   await writeFile(join(folder, 'passes.test.js'), `test('passes', () => {});`);
   await writeFile(join(folder, 'fails.test.js'), `test('fails', () => { throw new Error('no'); });`);
   await writeFile(join(folder, 'skips.test.js'), `describe('far', () => { test('skips', ({ skip }) => skip('no server')); });`);
+  const lacks = `test('lacks', ({ skip, task }) => { task.meta.isDispensable = true; skip('no Java 17'); });`;
+  await writeFile(join(folder, 'lacks.test.js'), lacks);
   await writeFile(join(folder, 'broken.test.js'), `throw new Error('does not load');`);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -47,6 +49,13 @@ it('prints why a test did not run', async () => {
 it('counts a skip as failed in CI', async () => {
   const { status, stdout } = await runTests(['passes', 'skips'], { CI: 'true' });
   expect([status, lastLine(stdout)]).toEqual([1, '1 passed, 1 failed']);
+});
+
+it('counts a skip as skipped even in CI where the test says that CI can do without it', async () => {
+  const { status, stdout, stderr } = await runTests(['passes', 'lacks'], { CI: 'true' });
+  expect([status, lastLine(stdout)]).toEqual([0, '1 passed, 0 failed, 1 skipped']);
+  expect(stderr).toContain('1 NOT RUN, of which CI counts 0 as failed');
+  expect(stderr).toContain('lacks.test.js > lacks\n     no Java 17');
 });
 
 it('leaves the counts in a file for whoever adds more to them', async () => {

@@ -4,78 +4,121 @@
  * lacks them. Debian's packages by apt-get; the others go to ~/.cache/shoal/services, or to where SHOAL_SERVICES says.
  */
 import { pathToFileURL } from 'node:url';
-import { homeOf, versions } from './servers/home.mjs';
+import { cassandraJava } from './servers/cassandra.mjs';
+import { homeOf, isHome, versions } from './servers/home.mjs';
+import { kafkaJava } from './servers/kafka.mjs';
 import { servers } from './servers/servers.mjs';
 import { find } from './servers/where.mjs';
 import { aptInstall } from './services/apt.mjs';
 import { ferretdbInstall } from './services/ferretdb.mjs';
 import { mavenInstall } from './services/maven.mjs';
 
-/** @typedef {{ where: () => import('./servers/where.mjs').Where, install: () => void }} Service */
+/**
+ * @typedef {object} Service
+ * @property {() => import('./servers/where.mjs').Where} where
+ * @property {() => readonly string[]} packages of Debian; those that the rest of its installation needs, too
+ * @property {() => Promise<void>} [fetch] for what is no package
+ *
+ * @typedef {{ name: string, why?: string }} Outcome `why` it is still missing
+ */
 
 /** @type {Record<string, Service>} */
 const services = {
-  redis: { where: servers.redis.where, install: () => aptInstall(['redis-server']) },
-  nats: { where: servers.nats.where, install: () => aptInstall(['nats-server']) },
-  postgres: { where: servers.postgres.where, install: () => aptInstall(['postgresql']) },
-  etcd: { where: servers.etcd.where, install: () => aptInstall(['etcd-server']) },
-  zookeeper: { where: servers.zookeeper.where, install: () => aptInstall(['zookeeper', 'default-jre-headless']) },
-  rabbitmq: { where: servers.rabbitmq.where, install: () => aptInstall(['rabbitmq-server']) },
+  redis: { where: servers.redis.where, packages: () => ['redis-server'] },
+  nats: { where: servers.nats.where, packages: () => ['nats-server'] },
+  postgres: { where: servers.postgres.where, packages: () => ['postgresql'] },
+  etcd: { where: servers.etcd.where, packages: () => ['etcd-server'] },
+  zookeeper: { where: servers.zookeeper.where, packages: () => ['zookeeper', 'default-jre-headless'] },
+  rabbitmq: { where: servers.rabbitmq.where, packages: () => ['rabbitmq-server'] },
   kafka: {
     where: servers.kafka.where,
-    install: () => javaInstall('kafka', [`org.apache.kafka:kafka_2.13:${versions.kafka}`, 'org.slf4j:slf4j-simple:1.7.36']),
+    packages: () => [...unless(kafkaJava, 'default-jre-headless'), ...unless(() => find('', 'mvn'), 'maven')],
+    fetch: () => jars('kafka', [`org.apache.kafka:kafka_2.13:${versions.kafka}`, 'org.slf4j:slf4j-simple:1.7.36']),
   },
   cassandra: {
     where: servers.cassandra.where,
-    install: () => javaInstall('cassandra', [`org.apache.cassandra:cassandra-all:${versions.cassandra}`]),
+    packages: () => [...unless(cassandraJava, 'openjdk-17-jre-headless'), ...unless(() => find('', 'mvn'), 'maven')],
+    fetch: () => jars('cassandra', [`org.apache.cassandra:cassandra-all:${versions.cassandra}`]),
   },
-  mongodb: { where: servers.mongodb.where, install: () => ferretdbInstall(homeOf('ferretdb'), versions.ferretdb) },
+  mongodb: {
+    where: servers.mongodb.where,
+    packages: () => unless(() => find('', 'go'), 'golang-go'),
+    fetch: () => ferretdbInstall(homeOf('ferretdb'), versions.ferretdb),
+  },
   // No server: tests let clocks jump with it.
-  faketime: { where: () => find('faketime', 'faketime'), install: () => aptInstall(['faketime']) },
+  faketime: { where: () => find('faketime', 'faketime'), packages: () => ['faketime'] },
 };
 
 /**
- * Goes on after a failure: each one is told, and the tests that miss a server say so once more.
- * @param {readonly string[]} names
- * @returns {{ passed: number, failed: number }}
+ * Goes on after a failure; the tests that miss a server say so once more.
+ * @param {readonly string[]} [names]
+ * @returns {Promise<Outcome[]>}
  */
-export function installServices(names = Object.keys(services)) {
-  const counts = { passed: 0, failed: 0 };
-  for (const name of names) {
-    const why = missing(name);
-    console.log(`${why ? 'FAILED' : '  ok  '}  ${name}${why ? `: ${why}` : ''}`);
-    counts[why ? 'failed' : 'passed']++;
-  }
-  return counts;
+export async function installServices(names = Object.keys(services)) {
+  /** @type {Map<string, string>} */
+  const whys = new Map();
+  const missing = names.filter((name) => services[name] && 'why' in services[name].where());
+  if (missing.length > 0) console.log(`installing ${missing.join(', ')}`);
+  const packaged = installPackages(missing, whys);
+  await Promise.all(
+    missing.map(async (name) => {
+      // What needs no package needs no waiting for them.
+      if (services[name]?.packages().length !== 0) await packaged;
+      try {
+        if (!whys.has(name)) await services[name]?.fetch?.();
+      } catch (error) {
+        whys.set(name, messageOf(error));
+      }
+    }),
+  );
+  await packaged;
+  return names.map((name) => {
+    const service = services[name];
+    if (!service) return { name, why: `unknown; there are ${Object.keys(services).join(', ')}` };
+    const found = service.where();
+    return 'path' in found ? { name } : { name, why: whys.get(name) ?? `installed, and yet ${found.why}` };
+  });
 }
 
 /**
- * @param {string} name
- * @returns {string | undefined} why it still isn't here
+ * All at once, which is quickest; where that fails, one after the other, so that an unknown one costs only its service.
+ * @param {readonly string[]} names
+ * @param {Map<string, string>} whys
  */
-function missing(name) {
-  const service = services[name];
-  if (!service) return `unknown; there are ${Object.keys(services).join(', ')}`;
-  if ('path' in service.where()) return undefined;
+async function installPackages(names, whys) {
   try {
-    service.install();
-  } catch (error) {
-    return error instanceof Error ? error.message : `${error}`;
+    await aptInstall(names.flatMap((name) => services[name]?.packages() ?? []));
+  } catch {
+    for (const name of names) {
+      try {
+        await aptInstall(services[name]?.packages() ?? []);
+      } catch (error) {
+        whys.set(name, messageOf(error));
+      }
+    }
   }
-  const found = service.where();
-  return 'why' in found ? `installed, and yet ${found.why}` : undefined;
 }
 
 /**
  * @param {'kafka' | 'cassandra'} name
  * @param {readonly string[]} artifacts
  */
-function javaInstall(name, artifacts) {
-  if (!('path' in find(name, 'java'))) aptInstall(['default-jre-headless']);
-  mavenInstall(homeOf(name), artifacts);
+async function jars(name, artifacts) {
+  if (!isHome(name)) await mavenInstall(homeOf(name), artifacts);
 }
+
+/**
+ * @param {() => import('./servers/where.mjs').Where} where
+ * @param {string} name
+ */
+const unless = (where, name) => ('path' in where() ? [] : [name]);
+
+/** @param {unknown} error */
+const messageOf = (error) => (error instanceof Error ? error.message : `${error}`);
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const names = process.argv.slice(2);
-  process.exitCode = installServices(names.length > 0 ? names : undefined).failed === 0 ? 0 : 1;
+  const outcomes = await installServices(names.length > 0 ? names : undefined);
+  for (const { name, why } of outcomes) console.log(why ? `FAILED  ${name}: ${why}` : `  ok    ${name}`);
+  process.exitCode = outcomes.some(({ why }) => why) ? 1 : 0;
 }

@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * `npm test`: the static checks, the build, then every test, packaging included; goes on after a failure, so that one
- * run tells all. Each check, the build, and in CI a look at what was left behind, count as one test. The last line is `N passed, N failed`.
+ * run tells all. Each check and the build count as one test, and in CI each real server that it needs and a look at what
+ * was left behind. The last line is `N passed, N failed`.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -11,7 +12,9 @@ import { fileURLToPath } from 'node:url';
 import { build } from './build.mjs';
 import { check } from './check.mjs';
 import { closingLine } from './closing-line.mjs';
-import { tracesIn } from './leftovers.mjs';
+import { newTracesIn, tracesIn } from './leftovers.mjs';
+import { dispensable } from './servers/servers.mjs';
+import { installServices } from './services.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const counts = { skipped: 0, ...check() };
@@ -20,13 +23,21 @@ const built = build({ despiteErrors: true });
 console.log(`${built ? '  ok  ' : 'FAILED'}  build\n`);
 counts[built ? 'passed' : 'failed']++;
 
+if (process.env.CI) {
+  for (const { name, why } of await installServices()) {
+    const isFailure = why !== undefined && !dispensable.has(name);
+    console.log(`${isFailure ? 'FAILED' : why ? 'absent' : '  ok  '}  ${name}${why ? `: ${why}` : ''}`);
+    if (!why || isFailure) counts[isFailure ? 'failed' : 'passed']++;
+  }
+}
+
 const before = process.env.CI ? tracesIn(root) : [];
 const ran = runVitest();
 counts.passed += ran.passed;
 counts.failed += ran.failed;
 counts.skipped += ran.skipped;
 if (process.env.CI) {
-  const left = tracesIn(root).filter((trace) => !before.includes(trace));
+  const left = await newTracesIn(root, before);
   console.log(`${left.length === 0 ? '  ok  ' : 'FAILED'}  the tests left nothing behind`);
   for (const trace of left) console.log(`        ${trace}`);
   counts[left.length === 0 ? 'passed' : 'failed']++;

@@ -1,9 +1,16 @@
 /**
  * Suites that need a real server. Where the server isn't installed they say so at the end of the run, and with CI=true
- * that is a failure; CI installs what is missing before it starts (scripts/services.mjs).
+ * that is a failure, but for the few that CI can do without; it installs what is missing first (scripts/services.mjs).
  */
 import { afterAll, describe, it } from 'vitest';
-import { type ServerName, servers } from '../scripts/servers/servers.mjs';
+import { dispensable, type ServerName, servers } from '../scripts/servers/servers.mjs';
+
+declare module 'vitest' {
+  interface TaskMeta {
+    /** Skipping it is no failure even in CI. */
+    isDispensable?: boolean;
+  }
+}
 
 type Start<Name extends ServerName> = (typeof servers)[Name]['start'];
 export type Started<Name extends ServerName> = Awaited<ReturnType<Start<Name>>>;
@@ -20,7 +27,10 @@ export function withServer<Name extends ServerName>(name: Name, title: string, s
   describe(`${title} on a real ${name}`, () => {
     const found = servers[name].where();
     if ('why' in found) {
-      it('runs', (context) => context.skip(`none of this suite ran: ${found.why}`));
+      it('runs', (context) => {
+        context.task.meta.isDispensable = dispensable.has(name);
+        context.skip(`none of this suite ran: ${found.why}`);
+      });
       return;
     }
     const started: Promise<Started<Name>>[] = [];

@@ -8,11 +8,11 @@ import { briefJvm, findJava } from './java.mjs';
 import { startServer } from './server.mjs';
 import { pathOf } from './where.mjs';
 
+export const cassandraJava = () => findJava('cassandra', (version) => version === 11 || version === 17, 'Java 11 or 17');
+
 /** @returns {import('./where.mjs').Where} */
 export const where = () =>
-  isHome('cassandra')
-    ? findJava('cassandra', (version) => version === 11 || version === 17, 'Java 11 or 17')
-    : { why: `there is no ${homeOf('cassandra')}: npm run services:install cassandra` };
+  isHome('cassandra') ? cassandraJava() : { why: `there is no ${homeOf('cassandra')}: npm run services:install cassandra` };
 
 /** What it reaches into the platform for. */
 const exported = [

@@ -30,6 +30,7 @@ function versionOf(program) {
   if (before !== undefined) return before;
   const { stderr } = spawnSync(program, ['-version'], { encoding: 'utf8' });
   const version = Number(/version "(?:1\.)?(\d+)/.exec(stderr ?? '')?.[1] ?? 0);
-  known.set(program, version);
+  // What isn't there may be installed yet.
+  if (version > 0) known.set(program, version);
   return version;
 }

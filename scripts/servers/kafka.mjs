@@ -9,11 +9,10 @@ import { briefJvm, findJava } from './java.mjs';
 import { startServer } from './server.mjs';
 import { pathOf } from './where.mjs';
 
+export const kafkaJava = () => findJava('kafka', (version) => version >= 17, 'Java 17 or later');
+
 /** @returns {import('./where.mjs').Where} */
-export const where = () =>
-  isHome('kafka')
-    ? findJava('kafka', (version) => version >= 17, 'Java 17 or later')
-    : { why: `there is no ${homeOf('kafka')}: npm run services:install kafka` };
+export const where = () => (isHome('kafka') ? kafkaJava() : { why: `there is no ${homeOf('kafka')}: npm run services:install kafka` });
 
 /**
  * @typedef {object} KafkaOptions

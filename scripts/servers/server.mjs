@@ -52,6 +52,8 @@ import { familyOf, isGone, signalAll } from './processes.mjs';
  * @property {(options?: { keepData?: boolean }) => Promise<void>} restart on the same port; a running one is shut down first. It keeps its data, unless told not to
  */
 
+/** Below those that the system gives to outgoing connections, so that nobody takes one while its server is down. */
+export const serverPorts = { from: 20_000, to: 32_000 };
 const logLinesShown = 30;
 const endMsMax = 30_000;
 
@@ -193,15 +195,12 @@ export async function startServer(kind) {
   };
 }
 
-/**
- * Ports below those that the system gives to outgoing connections, so that nobody takes one while its server is down.
- * @param {number} count
- */
+/** @param {number} count */
 async function freePorts(count) {
   /** @type {number[]} */
   const ports = [];
   while (ports.length < count) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const port = serverPorts.from + Math.floor(Math.random() * (serverPorts.to - serverPorts.from));
     if (!ports.includes(port) && (await isFree(port))) ports.push(port);
   }
   return ports;

@@ -1,25 +1,38 @@
 // @ts-check
 /** Debian's packages, without starting the services that come with them: tests start servers of their own. */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { run, which } from './run.mjs';
+import { find } from '../servers/where.mjs';
+import { run } from './run.mjs';
 
 const policy = '/usr/sbin/policy-rc.d';
+const wait = ['-o', 'DPkg::Lock::Timeout=300'];
+const env = { DEBIAN_FRONTEND: 'noninteractive' };
 let isUpdated = false;
 
 /** @param {readonly string[]} packages */
-export function aptInstall(packages) {
-  if (!which('apt-get')) throw new Error(`no apt-get here: install ${packages.join(' ')} in this system's own way`);
-  if (process.getuid?.() !== 0)
+export async function aptInstall(packages) {
+  if (packages.length === 0) return;
+  if (!('path' in find('', 'apt-get'))) throw new Error(`no apt-get here: install ${packages.join(' ')} in this system's own way`);
+  if (process.getuid?.() !== 0) {
     throw new Error(`only root installs: sudo apt-get install -y --no-install-recommends ${packages.join(' ')}`);
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  const wait = ['-o', 'DPkg::Lock::Timeout=300'];
-  if (!isUpdated) run('apt-get', [...wait, 'update', '-qq'], { env });
-  isUpdated = true;
+  }
+  await update();
   const isOurs = !existsSync(policy);
   if (isOurs) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   try {
-    run('apt-get', [...wait, 'install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
+    await run('apt-get', [...wait, 'install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
   } finally {
     if (isOurs) rmSync(policy, { force: true });
+  }
+}
+
+/** A machine's lists may be older than what its mirror still has. Without an answer, the old lists may do. */
+async function update() {
+  if (isUpdated) return;
+  isUpdated = true;
+  try {
+    await run('apt-get', [...wait, 'update', '-qq'], { env });
+  } catch (error) {
+    console.log(error instanceof Error ? error.message : error);
   }
 }

@@ -1,25 +1,20 @@
 // @ts-check
 /** Java servers, as the jars that they and their dependencies are. Where they come from is Maven's own configuration. */
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { aptInstall } from './apt.mjs';
-import { run, which } from './run.mjs';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { place } from './place.mjs';
+import { run } from './run.mjs';
 
 /**
  * @param {string} home the folder that will hold the jars
  * @param {readonly string[]} artifacts `group:name:version`
  */
-export function mavenInstall(home, artifacts) {
-  if (!which('mvn')) aptInstall(['maven', 'default-jdk-headless']);
-  mkdirSync(dirname(home), { recursive: true });
-  const folder = mkdtempSync(`${home}.part-`);
-  try {
-    writeFileSync(join(folder, 'pom.xml'), pomOf(artifacts));
-    run('mvn', ['-q', '-B', 'dependency:copy-dependencies', '-DincludeScope=runtime', '-DoutputDirectory=jars'], { cwd: folder });
-    renameSync(join(folder, 'jars'), home);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+export async function mavenInstall(home, artifacts) {
+  await place(home, async (workshop) => {
+    writeFileSync(join(workshop, 'pom.xml'), pomOf(artifacts));
+    const goal = ['dependency:copy-dependencies', '-DincludeScope=runtime', '-DoutputDirectory=made'];
+    await run('mvn', ['-q', '-B', ...goal], { cwd: workshop });
+  });
 }
 
 /** @param {readonly string[]} artifacts */
