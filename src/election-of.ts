@@ -5,7 +5,7 @@ import { type ElectionOptions, type LeaseStore, leaseElection } from './election
 import { noElection } from './elections/none.ts';
 import { ShoalError } from './lib/errors.ts';
 
-const known = 'none:, file:DIR, redis://HOST:PORT or postgres://HOST:PORT/DATABASE';
+const known = 'none:, file:DIR, redis://HOST:PORT, etcd://HOST:PORT,… or postgres://HOST:PORT/DATABASE';
 
 /** Connects to nothing yet: a server that is down is tried by the campaign. */
 export async function openElection(url: string, options: ElectionOptions): Promise<Election> {
@@ -24,6 +24,9 @@ async function openStore(url: string, options: ElectionOptions): Promise<LeaseSt
     case 'postgres':
     case 'postgresql':
       return (await import('./elections/postgres.ts')).postgresStore(url, options);
+    case 'etcd':
+    case 'etcds':
+      return (await import('./elections/etcd.ts')).etcdStore(url, options);
     default:
       throw unknownElection(url);
   }
