@@ -12,6 +12,7 @@ const adapters: Readonly<Record<string, () => Promise<OpenCarrier>>> = {
   'redis:': redis,
   'rediss:': redis,
   'redis+sentinel:': redis,
+  'kafka:': async () => (await import('./brokers/kafka.ts')).openKafka,
 };
 
 export interface BrokerOpening {

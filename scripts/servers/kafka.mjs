@@ -50,6 +50,9 @@ export function startKafka({ settings = {} } = {}) {
         'num.io.threads': '2',
         'background.threads': '2',
         'log.cleaner.dedupe.buffer.size': '4194304',
+        // One that comes back is let in only when the session that it had before is over.
+        'broker.session.timeout.ms': '3000',
+        'broker.heartbeat.interval.ms': '500',
         // A clean end need not hand its partitions to anybody.
         'controlled.shutdown.enable': 'false',
         ...settings,
