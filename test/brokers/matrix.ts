@@ -1,0 +1,170 @@
+/**
+ * A cluster over a message system, as whole processes: what may happen to any of them in the middle of a job, and the
+ * exact answer each time. Workers know nothing of their coordinator but the broker.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Cluster } from 'shoal';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import * as tasks from '../cluster/fixtures/tasks.ts';
+import { type Running, TestCluster, tasksFile } from '../cluster/harness.ts';
+
+/** As `withServer` gives it. */
+export interface MatrixServer {
+  readonly url: string;
+  stop(): Promise<void>;
+  kill(): Promise<void>;
+  shutdown(): Promise<void>;
+  restart(options?: { keepData?: boolean }): Promise<void>;
+  pause(): Promise<void>;
+  resume(): void;
+}
+
+export interface MatrixOptions<Server extends MatrixServer> {
+  start: () => Promise<Server>;
+  /** What this kind of server has to survive beyond what all of them do; it heals itself, or is healed within. */
+  hurts?: readonly { what: string; hurt: (server: Server) => Promise<void> }[];
+  /** Of one test; default 120 s. */
+  timeoutMs?: number;
+}
+
+const outageMs = 10_000;
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+export function brokerMatrix<Server extends MatrixServer>(name: string, options: MatrixOptions<Server>): void {
+  const { start, hurts = [], timeoutMs = 120_000 } = options;
+  describe(`a cluster over ${name}`, () => {
+    let server: Server;
+    let cluster: TestCluster;
+    let client: Cluster;
+
+    const addWorker = (): Running => cluster.addWorker({ args: ['--allow-bundles', '--tasks', tasksFile] });
+
+    beforeAll(async () => {
+      server = await start();
+      vi.stubEnv('SHOAL_BROKER', server.url);
+      vi.stubEnv('SHOAL_CLUSTER', 'matrix');
+      vi.stubEnv('SHOAL_CLUSTER_SECRET', 'a secret of this cluster alone');
+      cluster = await TestCluster.start({ workers: 0 });
+      addWorker();
+      addWorker();
+      client = await cluster.ready(2);
+    }, timeoutMs);
+    afterAll(async () => {
+      await cluster?.close();
+      await server?.stop();
+      vi.unstubAllEnvs();
+    }, timeoutMs);
+
+    /** Hurts when a quarter of the results is there and most are not; each index has to come once, with its own result. */
+    const survive = async (hurt: () => Promise<void>): Promise<void> => {
+      const count = 400;
+      const inputs = Array.from({ length: count }, (_, value) => ({ ms: 10, value }));
+      const results = new Map<number, unknown>();
+      let isUnderWay: () => void = () => undefined;
+      const underWay = new Promise<void>((resolve) => {
+        isUnderWay = resolve;
+      });
+      const collect = async (): Promise<void> => {
+        for await (const each of tasks.wait.on(client).map(inputs, { order: 'completion' }).settled()) {
+          expect(results.has(each.index)).toBe(false);
+          results.set(each.index, each.status === 'fulfilled' ? each.value : each.reason);
+          if (results.size >= count / 4) isUnderWay();
+        }
+      };
+      await Promise.all([collect(), underWay.then(hurt)]);
+      expect(Array.from({ length: count }, (_, index) => results.get(index))).toEqual(inputs.map(({ value }) => value));
+    };
+
+    test('gives the answers of any other: a map, and a reduce of it', { timeout: timeoutMs }, async () => {
+      const seeds = Array.from({ length: 20_000 }, (_, seed) => ({ seed, ms: 0 }));
+      const expected = seeds.map(({ seed }) => tasks.mixed(seed));
+      const mix = tasks.mix.on(client);
+      expect(await mix.map(seeds).toArray()).toEqual(expected);
+      expect(await mix.map(seeds).reduce(tasks.sum.on(client))).toBe(expected.reduce((total, value) => (total + value) >>> 0, 0));
+    });
+
+    test('carries programs of megabytes and results of megabytes, whatever a message may hold (N09)', { timeout: timeoutMs }, async () => {
+      const file = join(cluster.folder, 'large-program.ts');
+      // Not repetitive, so that nothing along the way could make it small.
+      const ballast = Buffer.from(Uint32Array.from({ length: 750_000 }, (_, i) => tasks.mixed(i % 1000) ^ Math.imul(i, 0x9e3779b1)).buffer);
+      writeFileSync(
+        file,
+        `import { main, task } from 'shoal';
+         const ballast = '${ballast.toString('base64')}';
+         export const size = task('matrix.size', (times: number) => ballast.slice(0, 1000).repeat(times).length + ballast.length);
+         main(async () => console.log(JSON.stringify(await size.map([0, 1, 2]).toArray())));`,
+      );
+      const { code, stdout, stderr } = await cluster.shoal('submit', '--quiet', file);
+      expect(stderr).toBe('');
+      expect([code, JSON.parse(stdout)]).toEqual([0, [4_000_000, 4_001_000, 4_002_000]]);
+      for await (const value of tasks.big.on(client).map([9, 9].map((mebibytes) => ({ bytes: mebibytes * 2 ** 20 })))) {
+        expect(value.length).toBe(9 * 2 ** 20);
+      }
+    });
+
+    test('kill -9 of a worker’s process, and of another one’s supervisor (W01)', { timeout: timeoutMs }, async () => {
+      await survive(async () => {
+        process.kill(cluster.childOf(cluster.workers[0]!), 'SIGKILL');
+        const [, second] = cluster.workers;
+        second!.kill('SIGKILL');
+        addWorker();
+      });
+    });
+
+    test('kill -9 of the coordinator, and another one on its journal (C01, C03)', { timeout: timeoutMs }, async () => {
+      await survive(async () => {
+        cluster.coordinator.kill('SIGKILL');
+        await cluster.coordinator.ended;
+        await cluster.startCoordinator();
+      });
+    });
+
+    test('a restart of the server (N01)', { timeout: timeoutMs }, async () => {
+      await survive(async () => {
+        await server.shutdown();
+        await server.restart();
+      });
+    });
+
+    test('a server that was killed and is down for ten seconds (N01, N14)', { timeout: timeoutMs }, async () => {
+      await survive(async () => {
+        await server.kill();
+        await pause(outageMs);
+        await server.restart();
+      });
+    });
+
+    test('a server that loses all it knew (N02)', { timeout: timeoutMs }, async () => {
+      await survive(async () => {
+        await server.kill();
+        await server.restart({ keepData: false });
+      });
+    });
+
+    test('a server that stands still for ten seconds, connected but silent (N01, N06)', { timeout: timeoutMs }, async () => {
+      await survive(async () => {
+        await server.pause();
+        await pause(outageMs);
+        server.resume();
+      });
+    });
+
+    for (const { what, hurt } of hurts) {
+      test(what, { timeout: timeoutMs }, async () => {
+        await survive(() => hurt(server));
+      });
+    }
+
+    test('and after all that it works, and is what doctor finds nothing wrong with', { timeout: timeoutMs }, async () => {
+      await client.waitForWorkers(2);
+      const { stdout } = await cluster.shoal('doctor', '--json', '--broker', server.url, '--cluster', 'matrix');
+      const { checks } = JSON.parse(stdout) as { checks: { check: string; status: string; what: string }[] };
+      const broker = checks.filter(({ check }) => check === 'broker' || check === 'cluster secret');
+      expect(broker.filter(({ status }) => status === 'fail')).toEqual([]);
+      expect(broker.map(({ what }) => what)).toContainEqual(expect.stringMatching(/a message went round/));
+      // Nothing of what happened may have been forged or seen twice without its being said.
+      expect(cluster.coordinator.stderr + cluster.coordinator.stdout).not.toMatch(/wrong signature|was forged/);
+    });
+  });
+}
