@@ -9,9 +9,13 @@ export interface Problem {
   detail: string;
   /** Seconds. */
   retryAfter?: number;
+  /** Another coordinator leads: where it is reached, and where there the same is asked. */
+  leader?: string;
+  location?: string;
 }
 
 const reasons: Record<number, string> = {
+  307: 'Temporary Redirect',
   400: 'Bad Request',
   401: 'Unauthorized',
   403: 'Forbidden',
@@ -23,8 +27,8 @@ const reasons: Record<number, string> = {
   503: 'Service Unavailable',
 };
 
-function bodyOf({ status, code, title, detail }: Problem): string {
-  return JSON.stringify({ type: 'about:blank', title, status, detail, code });
+function bodyOf({ status, code, title, detail, leader }: Problem): string {
+  return JSON.stringify({ type: 'about:blank', title, status, detail, code, ...(leader !== undefined && { leader }) });
 }
 
 export function answerProblem(response: ServerResponse, problem: Problem): void {
@@ -45,7 +49,7 @@ export function refuseUpgrade(socket: Duplex, problem: Problem): void {
   socket.once('close', () => clearTimeout(linger));
 }
 
-function headersOf({ status, retryAfter }: Problem, body: string): Record<string, string> {
+function headersOf({ status, retryAfter, location }: Problem, body: string): Record<string, string> {
   return {
     'content-type': 'application/problem+json',
     'content-length': String(Buffer.byteLength(body)),
@@ -55,6 +59,7 @@ function headersOf({ status, retryAfter }: Problem, body: string): Record<string
     ...(status === 401 && { 'www-authenticate': 'Bearer' }),
     ...(status === 405 && { allow: 'GET, HEAD' }),
     ...(status === 426 && { upgrade: 'websocket' }),
+    ...(location !== undefined && { location }),
     ...(retryAfter !== undefined && { 'retry-after': String(retryAfter) }),
   };
 }

@@ -3,9 +3,11 @@
  * headers is looked at before its token is.
  *
  *   GET /livez            the process runs
- *   GET /readyz           it leads and takes work
+ *   GET /readyz           it leads and takes work; a standby says that it is one
  *   WebSocket /api/v1/stream     a client (client-line.ts)
  *   WebSocket /api/v1/workers    a worker's broker line
+ *
+ * While another coordinator leads, all under /api/ is answered by pointing there (N15), once the token was looked at.
  */
 import { once } from 'node:events';
 import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -29,6 +31,8 @@ export interface ApiOptions {
   /** Another address than loopback without TLS. */
   insecurePlaintext?: boolean;
   tokens: Tokens;
+  /** Who leads, if not this one; default: this one does. */
+  standing?: () => Standing;
   session: () => Session;
   /** Resolves when the coordinator takes more from clients; undefined while it does. */
   room?: () => Promise<void> | undefined;
@@ -43,6 +47,9 @@ export interface ApiOptions {
   /** The clock of limits a minute and a second; default `performance.now`. */
   nowMs?: () => number;
 }
+
+/** `leader`: as clients reach it, if that is known. */
+export type Standing = { leads: true } | { leads: false; leader?: string };
 
 /** Connections that have not shown a token yet: each is gone after `headersMs`. */
 const strangersMax = 6_000;
@@ -168,7 +175,18 @@ class Port implements Api {
       const { ready, why } = this.#options.isReady();
       return plain(response, ready ? 200 : 503, ready ? 'ok' : (why ?? 'not ready'));
     }
-    answerProblem(response, notFound(pathname));
+    const elsewhere = pathname.startsWith('/api/') ? this.#elsewhere(request) : undefined;
+    answerProblem(response, elsewhere ?? notFound(pathname));
+  }
+
+  /** Undefined while this one leads. */
+  #elsewhere({ url = '/' }: IncomingMessage): Problem | undefined {
+    const standing = this.#options.standing?.() ?? { leads: true };
+    if (standing.leads) return undefined;
+    const { leader } = standing;
+    const problem = { code: 'SH3020', title: 'not the leader' };
+    if (leader === undefined) return { ...problem, status: 503, detail: 'no leader is known yet', retryAfter: 1 };
+    return { ...problem, status: 307, detail: `${leader} leads`, leader, location: new URL(url, leader).href };
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -178,10 +196,12 @@ class Port implements Api {
     const pathname = pathOf(request);
     const entrance = this.#entrances.get(pathname);
     if (!entrance) return refuseUpgrade(socket, notFound(pathname));
-    if (pathname === workersPath && !this.#options.acceptWorker) return refuseUpgrade(socket, elsewhere);
+    if (pathname === workersPath && !this.#options.acceptWorker) return refuseUpgrade(socket, byBroker);
     if (this.#closing) return refuseUpgrade(socket, busy('the coordinator stops', 1));
     const admitted = this.#guard.admit(request, entrance.roles);
     if (typeof admitted !== 'string') return refuseUpgrade(socket, admitted);
+    const elsewhere = this.#elsewhere(request);
+    if (elsewhere) return refuseUpgrade(socket, elsewhere);
     if (this.#sockets.clients.size >= this.#linesMax) return refuseUpgrade(socket, busy(`it has ${this.#linesMax} lines already`, 10));
     this.#sockets.handleUpgrade(request, socket, head, (opened) => {
       opened.on('ping', (data: Buffer) => {
@@ -208,7 +228,7 @@ class Port implements Api {
 }
 
 const workersPath = '/api/v1/workers';
-const elsewhere: Problem = { status: 409, code: 'SH1309', title: 'elsewhere', detail: 'its workers come by a broker, not by its port' };
+const byBroker: Problem = { status: 409, code: 'SH1309', title: 'elsewhere', detail: 'its workers come by a broker, not by its port' };
 
 const restart = 'the coordinator stops';
 

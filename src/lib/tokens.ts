@@ -126,11 +126,15 @@ export function tokenFromFile(file: string, wanted: readonly Role[]): Secret {
 export function tokenFor(address: string, given?: string | Secret): Secret | undefined {
   if (given !== undefined) return typeof given === 'string' ? new Secret(given) : given;
   if (process.env.SHOAL_TOKEN) return new Secret(process.env.SHOAL_TOKEN);
-  try {
-    return new Secret(readFileSync(leftTokenFile(address), 'utf8').trim());
-  } catch {
-    return undefined;
+  // Of several coordinators each takes the tokens of all.
+  for (const each of address.split(',')) {
+    try {
+      return new Secret(readFileSync(leftTokenFile(each.trim()), 'utf8').trim());
+    } catch {
+      // It has left none here, or is no address, which whoever dials it says.
+    }
   }
+  return undefined;
 }
 
 /** Gives what takes it away again. A machine whose configuration cannot be written to has to be told tokens by hand. */

@@ -13,6 +13,8 @@ export interface DialOptions {
   token?: Secret;
   /** Default 5000. */
   timeoutMs?: number;
+  /** Nobody waits for it any more. */
+  signal?: AbortSignal;
 }
 
 /** SH3006: the coordinator is there and wants to be left alone for a while. */
@@ -25,15 +27,35 @@ export class BusyError extends ShoalError {
   }
 }
 
+/** SH3020: a coordinator is there, and another one leads. */
+export class StandbyError extends ShoalError {
+  override readonly name = 'StandbyError';
+  /** Where the leader is reached, if it knows. */
+  readonly leader: string | undefined;
+  /** It will not be long: another leads already, or one is being elected. */
+  readonly retryAfterMs = 200;
+  constructor(address: string, leader: string | undefined) {
+    const why = leader === undefined ? 'no leader is known yet' : `${leader} leads`;
+    super('SH3020', `the coordinator at ${address} stands by`, { why, hint: 'it is tried again by itself' });
+    this.leader = leader;
+  }
+}
+
+/** Nobody there, too busy, or not the leader: that may pass. */
+export function isWorthAnotherTry(error: unknown): boolean {
+  return error instanceof ShoalError && ['SH3001', 'SH3006', 'SH3020'].includes(error.code);
+}
+
 const timeoutMsDefault = 5_000;
 const answerBytesMax = 64 * 1024;
 const retryAfterMsMax = 60_000;
 
 /**
- * SH3001 (nobody there), SH3002 (not let in), SH3005 (another protocol), SH3006 (busy). The socket is paused, so that nothing
+ * SH3001 (nobody there), SH3002 (not let in), SH3005 (another protocol), SH3006 (busy), SH3020 (it
+ * stands by). The socket is paused, so that nothing
  * is said before somebody listens: `openLink` reads on.
  */
-export function dial({ address, path, token, timeoutMs = timeoutMsDefault }: DialOptions): Promise<WebSocket> {
+export function dial({ address, path, token, timeoutMs = timeoutMsDefault, signal }: DialOptions): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`${webSocketUrl(address)}${path}`, {
       headers: { 'shoal-protocol': String(protocolVersion), ...(token !== undefined && { authorization: `Bearer ${token.reveal()}` }) },
@@ -46,8 +68,11 @@ export function dial({ address, path, token, timeoutMs = timeoutMsDefault }: Dia
       reject(unreachable(address, new Error(`no answer within ${timeoutMs} ms`)));
       socket.terminate();
     }, timeoutMs);
+    const giveUp = (): void => socket.terminate();
+    signal?.addEventListener('abort', giveUp);
     socket.once('open', () => {
       clearTimeout(deadline);
+      signal?.removeEventListener('abort', giveUp);
       socket.pause();
       resolve(socket);
     });
@@ -57,9 +82,9 @@ export function dial({ address, path, token, timeoutMs = timeoutMsDefault }: Dia
       reject(unreachable(address, error));
     });
     socket.once('unexpected-response', (request, response) => {
-      void readAnswer(response).then((detail) => {
+      void readAnswer(response).then((answer) => {
         clearTimeout(deadline);
-        reject(refusal(address, response, detail));
+        reject(refusal(address, response, answer));
         request.destroy();
       });
     });
@@ -67,15 +92,21 @@ export function dial({ address, path, token, timeoutMs = timeoutMsDefault }: Dia
 }
 
 function webSocketUrl(address: string): string {
-  const url = URL.canParse(address) ? new URL(address) : undefined;
-  const isPlain = url && url.username + url.password + url.search + url.hash === '' && url.pathname === '/';
-  if (!isPlain || !/^https?:$/.test(url.protocol)) {
+  const url = plainUrl(address);
+  if (!url) {
     // A password in it is nobody's business (X03).
     throw new ShoalError('SH1301', `"${address.replace(/\/\/.*@/s, '//***@')}" is no address of a coordinator`, {
       hint: 'http://HOST:PORT or https://HOST:PORT',
     });
   }
   return `${url.protocol === 'https:' ? 'wss' : 'ws'}://${url.host}`;
+}
+
+/** Of a coordinator: where it is, and nothing else. */
+export function plainUrl(address: string): URL | undefined {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  const isPlain = url && url.username + url.password + url.search + url.hash === '' && url.pathname === '/';
+  return isPlain && /^https?:$/.test(url.protocol) ? url : undefined;
 }
 
 function unreachable(address: string, error: Error): ShoalError {
@@ -101,25 +132,33 @@ function tlsHint(address: string, code: string | undefined): string | undefined 
   return `shoal doctor\nor, if it was started with --tls-cert: ${address.replace('http:', 'https:')}`;
 }
 
-async function readAnswer(response: IncomingMessage): Promise<string | undefined> {
+interface Answer {
+  detail?: string;
+  code?: string;
+  leader?: string;
+}
+
+async function readAnswer(response: IncomingMessage): Promise<Answer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {
     for await (const chunk of response as AsyncIterable<Buffer>) {
       chunks.push(chunk);
       bytes += chunk.length;
-      if (bytes > answerBytesMax) return undefined;
+      if (bytes > answerBytesMax) return {};
     }
-    const problem = JSON.parse(Buffer.concat(chunks).toString()) as { detail?: unknown; title?: unknown };
-    const said = problem.detail ?? problem.title;
-    return typeof said === 'string' ? printableLine(said) : undefined;
+    const problem = JSON.parse(Buffer.concat(chunks).toString()) as { [name in keyof Answer | 'title']?: unknown };
+    const line = (said: unknown): string | undefined => (typeof said === 'string' ? printableLine(said) : undefined);
+    const [detail, code, leader] = [line(problem.detail ?? problem.title), line(problem.code), line(problem.leader)];
+    return { ...(detail !== undefined && { detail }), ...(code !== undefined && { code }), ...(leader !== undefined && { leader }) };
   } catch {
-    return undefined;
+    return {};
   }
 }
 
-function refusal(address: string, { statusCode = 0, headers }: IncomingMessage, detail: string | undefined): ShoalError {
+function refusal(address: string, { statusCode = 0, headers }: IncomingMessage, { detail, code, leader }: Answer): ShoalError {
   const why = detail ?? `it answered with HTTP ${statusCode}`;
+  if (code === 'SH3020') return new StandbyError(address, leader);
   switch (statusCode) {
     case 401:
       return new ShoalError('SH3002', `the coordinator at ${address} does not let us in`, {
@@ -168,6 +207,12 @@ export class Redial {
     const ms = atLeastMs + this.#random() * this.#boundMs;
     this.#boundMs = Math.min(this.#lastMs, this.#boundMs * 2);
     return ms;
+  }
+
+  /** After this error. Whoever stands by is no reason to wait ever longer: somebody leads soon. */
+  afterMs(error: unknown): number {
+    if (error instanceof StandbyError) return error.retryAfterMs * (1 + this.#random());
+    return this.nextMs((error as { retryAfterMs?: number } | undefined)?.retryAfterMs);
   }
 
   /** It worked. */

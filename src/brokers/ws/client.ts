@@ -10,7 +10,8 @@ import { messageBytesMax } from '../../core/limits.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { printableLine } from '../../lib/printable.ts';
 import type { Secret } from '../../lib/secret.ts';
-import { dial, Redial } from '../../wire/dial.ts';
+import { Coordinators } from '../../wire/coordinators.ts';
+import { Redial, StandbyError } from '../../wire/dial.ts';
 import { openLink } from '../../wire/link.ts';
 import { type Address, type Broker, BrokerUnavailableError, type Listener } from '../broker.ts';
 import { type Control, control, openEnvelope } from './envelope.ts';
@@ -18,7 +19,7 @@ import { Inbox } from './inbox.ts';
 import { Line, sendDeadlineMsDefault } from './line.ts';
 
 export interface WsBrokerOptions {
-  /** `http://HOST:PORT` or `https://HOST:PORT` of the coordinator. */
+  /** `http://HOST:PORT` or `https://HOST:PORT` of the coordinator; several with commas between: whichever leads. */
   address: string;
   token?: Secret;
   /** Keeps trying if the coordinator is not there at first, rather than rejecting. A refusal rejects in any case. */
@@ -58,6 +59,7 @@ function isRefusal(error: unknown): boolean {
 class WsBroker implements Broker {
   readonly maxMessageBytes = messageBytesMax - 1024;
   private readonly options: WsBrokerOptions;
+  private readonly coordinators: Coordinators;
   private readonly redial = new Redial();
   private readonly listening = new Set<Listening>();
   private readonly tells: ((state: 'up' | 'down') => void)[] = [];
@@ -74,6 +76,7 @@ class WsBroker implements Broker {
 
   constructor(options: WsBrokerOptions) {
     this.options = options;
+    this.coordinators = new Coordinators(options.address);
   }
 
   get state(): 'up' | 'down' {
@@ -135,8 +138,8 @@ class WsBroker implements Broker {
   // ---- the line ----
 
   private dialOnce(): Promise<WebSocket> {
-    const { address, token } = this.options;
-    return dial({ address, path, ...(token !== undefined && { token }) });
+    const { token } = this.options;
+    return this.coordinators.dial({ path, ...(token !== undefined && { token }) });
   }
 
   private async connect(socket: WebSocket): Promise<void> {
@@ -231,9 +234,9 @@ class WsBroker implements Broker {
   private later(error: unknown): void {
     if (this.isClosed) return;
     const known = error instanceof ShoalError ? error : undefined;
-    if (error) this.warn(known ? textOf(known) : String(error));
-    const atLeastMs = isRefusal(error) ? refusedPauseMs : (known as { retryAfterMs?: number } | undefined)?.retryAfterMs;
-    this.retry = setTimeout(() => void this.again(), this.redial.nextMs(atLeastMs));
+    if (error && !(error instanceof StandbyError)) this.warn(known ? textOf(known) : String(error));
+    const pauseMs = isRefusal(error) ? this.redial.nextMs(refusedPauseMs) : this.redial.afterMs(error);
+    this.retry = setTimeout(() => void this.again(), pauseMs);
   }
 
   private async again(): Promise<void> {

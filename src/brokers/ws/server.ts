@@ -83,6 +83,14 @@ export class WsBrokerServer implements Broker {
     this.lines.add(worker);
   }
 
+  /** Leading is over: workers are to look for whoever leads now. It is no news of them, so `onGone` is not told. */
+  hangUp(): void {
+    const lines = [...this.lines];
+    this.lines.clear();
+    this.routes.clear();
+    for (const { line } of lines) line.link.close(1012, 'this coordinator does not lead any more');
+  }
+
   /** The addresses that a line listened on when it closed. */
   onGone(tell: (addresses: readonly string[]) => void): void {
     this.goneTells.push(tell);

@@ -11,12 +11,13 @@ import { messageBytesMax } from '../../core/limits.ts';
 import type { FromClient, Refusal, Session, ToClient } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import type { Secret } from '../../lib/secret.ts';
-import { dial, Redial } from '../../wire/dial.ts';
+import { Coordinators } from '../../wire/coordinators.ts';
+import { isWorthAnotherTry, Redial } from '../../wire/dial.ts';
 import { decodeMessage, encodeMessage } from '../../wire/frame.ts';
 import { type Link, openLink } from '../../wire/link.ts';
 
 export interface RemoteOptions {
-  /** `http://HOST:PORT` or `https://HOST:PORT`. */
+  /** `http://HOST:PORT` or `https://HOST:PORT`; several with commas between: whichever leads. */
   address: string;
   token: Secret | undefined;
   /** Where the address came from, for errors: `SHOAL_ADDRESS (environment)`. */
@@ -37,9 +38,10 @@ const pausesMs = [500, 1_000, 2_500, 5_000];
 export async function openRemoteSession(options: RemoteOptions): Promise<RemoteSession> {
   const attempts = options.attempts ?? pausesMs.length + 1;
   const startMs = performance.now();
+  const coordinators = new Coordinators(options.address);
   for (let attempt = 1; ; attempt++) {
     try {
-      return new RemoteSession(options, await dialOnce(options));
+      return new RemoteSession(options, coordinators, await dialOnce(coordinators, options));
     } catch (error) {
       if (!isWorthAnotherTry(error)) throw withFrom(error, options);
       if (attempt >= attempts) throw unreachable(options, error, attempt, performance.now() - startMs);
@@ -48,13 +50,8 @@ export async function openRemoteSession(options: RemoteOptions): Promise<RemoteS
   }
 }
 
-function dialOnce({ address, token }: RemoteOptions): Promise<WebSocket> {
-  return dial({ address, path, ...(token !== undefined && { token }) });
-}
-
-/** Nobody there, or too busy: that may pass. */
-function isWorthAnotherTry(error: unknown): boolean {
-  return error instanceof ShoalError && (error.code === 'SH3001' || error.code === 'SH3006');
+function dialOnce(coordinators: Coordinators, { token }: RemoteOptions): Promise<WebSocket> {
+  return coordinators.dial({ path, ...(token !== undefined && { token }) });
 }
 
 function unreachable({ address, from }: RemoteOptions, last: unknown, attempts: number, tookMs: number): ShoalError {
@@ -87,6 +84,7 @@ class RemoteSession implements Session {
   onClose: (error: Refusal) => void = () => undefined;
   onReset: () => void = () => undefined;
   readonly #options: RemoteOptions;
+  readonly #coordinators: Coordinators;
   readonly #redial = new Redial();
   #link: Link | undefined;
   #isOver = false;
@@ -94,8 +92,9 @@ class RemoteSession implements Session {
   #retry: NodeJS.Timeout | undefined;
   #isAway = false;
 
-  constructor(options: RemoteOptions, socket: WebSocket) {
+  constructor(options: RemoteOptions, coordinators: Coordinators, socket: WebSocket) {
     this.#options = options;
+    this.#coordinators = coordinators;
     this.#link = this.#open(socket);
   }
 
@@ -154,12 +153,12 @@ class RemoteSession implements Session {
 
   async #again(): Promise<void> {
     try {
-      const socket = await dialOnce(this.#options);
+      const socket = await dialOnce(this.#coordinators, this.#options);
       if (this.#isOver) socket.terminate();
       else this.#back(socket);
     } catch (error) {
       if (this.#isOver) return;
-      if (isWorthAnotherTry(error)) this.#later(this.#redial.nextMs((error as { retryAfterMs?: number }).retryAfterMs));
+      if (isWorthAnotherTry(error)) this.#later(this.#redial.afterMs(error));
       else this.#refused(withFrom(error, this.#options));
     }
   }
