@@ -1,23 +1,28 @@
 /**
- * A coordinator as a server: the loop around the core, the `ws:` broker that workers dial, and the port where clients
- * and operators talk to it.
+ * A coordinator as a server: its candidacy, what carries messages to workers, and the port where clients and operators talk
+ * to it, which is open whether it leads or not.
  */
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { openApi } from './api/server.ts';
 import { openServerBroker, serverPlace } from './broker-of.ts';
 import { WsBrokerServer } from './brokers/ws/server.ts';
-import { Coordinator } from './coordinator/coordinator.ts';
-import { noElection } from './elections/none.ts';
+import { Candidacy } from './coordinator/candidacy.ts';
+import type { Coordinator } from './coordinator/coordinator.ts';
+import { openElection } from './election-of.ts';
 import { journalFolder, openJournal } from './journal-of.ts';
 import type { Journal } from './journals/journal.ts';
 import { ShoalError } from './lib/errors.ts';
 import { configHome } from './lib/folders.ts';
 import { leaveToken, openTokens } from './lib/tokens.ts';
+import { plainUrl } from './wire/dial.ts';
 
 export interface CoordinatorServerOptions {
   /** `HOST:PORT`; default 127.0.0.1:7690. Port 0 takes a free one. */
   listen?: string;
+  /** How clients and workers reach it, for the other coordinators to point to; default: where it listens. */
+  advertise?: string;
   /** Default `ws:`, the port itself; or a message system: `redis://HOST:PORT` and the like. */
   broker?: string;
   /** Tells apart the clusters that share a server. Default `shoal`. */
@@ -26,7 +31,7 @@ export interface CoordinatorServerOptions {
   clusterSecret?: string;
   /** Where jobs live: default `file:.shoal`; `memory:` ends with the process. */
   journal?: string;
-  /** Default `none:`: one coordinator a journal. */
+  /** Who leads of several coordinators: default `file:` beside a file journal, else `none:`. */
   election?: string;
   /** Made at the first start, mode 0600. Default: `tokens` in the journal's folder, else in the user's configuration. */
   tokenFile?: string;
@@ -35,7 +40,9 @@ export interface CoordinatorServerOptions {
   insecurePlaintext?: boolean;
   /** One line for the log of this process. */
   onLog?: (line: string) => void;
-  /** It can't go on (lost its journal or its leadership) and has stopped. */
+  /** It leads now, or stands by while another does. */
+  onStanding?: (standing: 'leads' | 'standby') => void;
+  /** It can't go on (its journal is damaged, say) and has stopped. A leadership that is lost is no such thing: it stands by. */
   onFailed?: (error: unknown) => void;
 }
 
@@ -43,63 +50,110 @@ export interface CoordinatorServer {
   /** As clients and workers are given it. */
   readonly address: string;
   readonly tokenFile: string;
-  readonly durability: Journal['durability'];
-  /** Finishes the commit under way, tells clients and workers, and ends; jobs stay in the journal. Idempotent. */
+  /** Of its journal; undefined while another leads and it has opened none. */
+  readonly durability: Journal['durability'] | undefined;
+  readonly isLeading: boolean;
+  /** Finishes the commit under way, resigns, tells clients and workers, and ends; jobs stay in the journal. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** Resolves when it leads and listens. */
+/** Resolves when it listens, and leads or knows that another coordinator does. */
 export async function startCoordinator(options: CoordinatorServerOptions = {}): Promise<CoordinatorServer> {
   const listen = listenAddress(options.listen ?? '127.0.0.1:7690');
   const journalUrl = options.journal ?? 'file:.shoal';
+  const electionUrl = options.election ?? electionBeside(journalUrl);
+  const advertised = options.advertise === undefined ? undefined : advertisedUrl(options.advertise);
   const place = serverPlace(options.broker ?? 'ws:', options.cluster, options.clusterSecret);
-  only('election', options.election, 'none:');
   const tls = options.tls && readTls(options.tls);
   const onWarning = (line: string): void => options.onLog?.(line);
   const tokenFile = options.tokenFile ?? join(journalFolder(journalUrl) ?? configHome(), 'tokens');
+  const election = await openElection(electionUrl, { cluster: options.cluster ?? 'shoal', onWarning });
   const lines = new WsBrokerServer({ onWarning });
   const broker = place ? await openServerBroker(place, { onWarning }) : lines;
-  const journal = await openJournal(journalUrl).catch(async (error: unknown) => {
-    await broker.close();
-    throw error;
-  });
-  const coordinator = new Coordinator({
-    broker,
-    journal,
-    election: noElection(),
-    isOneMachine: false,
-    onWarning,
-    ...(options.onFailed ? { onFailed: options.onFailed } : {}),
-  });
-  lines.onGone((addresses) => coordinator.connectionsClosed(addresses));
-  const closing: (() => Promise<void>)[] = [() => broker.close(), () => journal.close()];
+  const closing: (() => Promise<void>)[] = [() => broker.close(), () => election.close()];
   const close = async (): Promise<void> => {
     for (const step of closing) await step();
   };
   try {
     const tokens = openTokens(tokenFile);
-    await coordinator.start();
-    closing.unshift(() => coordinator.stop());
+    let candidacy: Candidacy | undefined;
+    const leading = (): Coordinator => candidacy!.coordinator!;
     const api = await openApi({
       listen,
       tokens,
       ...(tls ? { tls } : {}),
       insecurePlaintext: options.insecurePlaintext === true,
-      session: () => coordinator.session(),
-      room: () => coordinator.room(),
+      standing: () => (candidacy?.coordinator ? { leads: true } : { leads: false, ...pointer(candidacy?.leaderUrl) }),
+      session: () => leading().session(),
+      room: () => candidacy?.coordinator?.room(),
       ...(!place && { acceptWorker: (socket, who) => lines.accept(socket, who) }),
-      isReady: () => (coordinator.isServing ? { ready: true } : { ready: false, why: 'it does not lead, or its journal is full' }),
+      isReady: () => readiness(candidacy),
       onWarning,
     });
     closing.unshift(() => api.close());
+    const own = new Candidacy({
+      election,
+      broker,
+      url: advertised ?? reachable(api.address),
+      openJournal: () => openJournal(journalUrl, { isElected: electionUrl !== 'none:' }),
+      onWarning,
+      onChange: (standing) => {
+        if (standing === 'standby') lines.hangUp();
+        options.onStanding?.(standing);
+      },
+      ...(options.onFailed ? { onFailed: options.onFailed } : {}),
+    });
+    candidacy = own;
+    lines.onGone((addresses) => own.coordinator?.connectionsClosed(addresses));
+    // First of all: the next may lead while this one still says goodbye.
+    closing.unshift(() => own.stop());
+    await own.start();
     const takeBack = leaveToken(api.address, tokens);
     closing.push(async () => takeBack());
     let stopping: Promise<void> | undefined;
-    return { address: api.address, tokenFile, durability: journal.durability, stop: () => (stopping ??= close()) };
+    return {
+      address: api.address,
+      tokenFile,
+      get durability() {
+        return own.durability;
+      },
+      get isLeading() {
+        return own.coordinator !== undefined;
+      },
+      stop: () => (stopping ??= close()),
+    };
   } catch (error) {
     await close().catch(() => undefined);
     throw error;
   }
+}
+
+function readiness(candidacy: Candidacy | undefined): { ready: boolean; why?: string } {
+  const leading = candidacy?.coordinator;
+  if (leading) return leading.isServing ? { ready: true } : { ready: false, why: 'its journal is full' };
+  const leader = candidacy?.leaderUrl;
+  return { ready: false, why: leader === undefined ? 'standby; no leader is known yet' : `standby; ${leader} leads` };
+}
+
+const pointer = (leader: string | undefined): { leader?: string } => (leader === undefined ? {} : { leader });
+
+/** Where nothing outlives the process there is nobody to take over from. */
+export function electionBeside(journalUrl: string): string {
+  const folder = journalFolder(journalUrl);
+  return folder === undefined ? 'none:' : `file:${join(folder, 'election')}`;
+}
+
+/** It listens everywhere; who dials has to say where. */
+function reachable(address: string): string {
+  return address.replace(/\/\/(0\.0\.0\.0|\[::\]):/, `//${hostname()}:`);
+}
+
+function advertisedUrl(text: string): string {
+  const url = plainUrl(text);
+  if (url) return url.origin;
+  throw new ShoalError('SH1340', `"${text}" is no address to advertise`, {
+    hint: 'http://HOST:PORT or https://HOST:PORT, as clients reach it',
+  });
 }
 
 function listenAddress(text: string): { host: string; port: number } {
@@ -109,11 +163,6 @@ function listenAddress(text: string): { host: string; port: number } {
     throw new ShoalError('SH1320', `"${text}" is no address to listen on`, { hint: 'HOST:PORT, as in 127.0.0.1:7690 or [::1]:7690' });
   }
   return { host: match[1] ?? match[2]!, port };
-}
-
-function only(what: string, given: string | undefined, known: string): void {
-  if (given === undefined || given === known) return;
-  throw new ShoalError('SH1321', `"${given}" is no ${what} that shoal knows`, { hint: `use ${known}` });
 }
 
 function readTls({ certFile, keyFile }: { certFile: string; keyFile: string }): { cert: string; key: string } {

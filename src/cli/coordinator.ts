@@ -9,6 +9,8 @@ import { untilSignal } from './signals.ts';
 
 interface CoordinatorFlags extends LogOptions, BrokerFlags {
   listen: string;
+  advertise?: string;
+  election?: string;
   broker: string;
   journal: string;
   policy: string;
@@ -25,6 +27,17 @@ export function defineCoordinator(command: Command): void {
     .addOption(new Option('--listen <host:port>', 'where clients and workers reach it').default('127.0.0.1:7690').env('SHOAL_LISTEN'))
     .addOption(
       new Option('--journal <where>', 'where jobs live: file:DIR, or memory: to forget them').default('file:.shoal').env('SHOAL_JOURNAL'),
+    )
+    .addOption(
+      new Option(
+        '--election <url>',
+        'who leads of several coordinators: file:DIR, or none:; default: file: beside a file journal, else none:',
+      ).env('SHOAL_ELECTION'),
+    )
+    .addOption(
+      new Option('--advertise <url>', 'how clients and workers reach it, where that is not as it listens: http://HOST:PORT').env(
+        'SHOAL_ADVERTISE',
+      ),
     )
     .addOption(
       new Option('--broker <url>', 'what carries messages to workers: its own port (ws:), or a server as in redis://HOST:PORT')
@@ -56,6 +69,7 @@ async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
   const clusterSecret = clusterSecretOf(flags);
   const say = (event: string, line: string, data: object = {}): void => log(flags, event, line, data);
   const stopping = untilSignal();
+  let isStarted = false;
   const { startCoordinator } = await import('../start-coordinator.ts');
   const server = await startCoordinator({
     listen: flags.listen,
@@ -63,17 +77,28 @@ async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     journal: flags.journal,
     cluster: flags.cluster,
     ...(clusterSecret !== undefined && { clusterSecret }),
+    ...(flags.election !== undefined && { election: flags.election }),
+    ...(flags.advertise !== undefined && { advertise: flags.advertise }),
     ...(flags.tokenFile !== undefined && { tokenFile: flags.tokenFile }),
     ...(tlsCert !== undefined && tlsKey !== undefined && { tls: { certFile: tlsCert, keyFile: tlsKey } }),
     insecurePlaintext: flags.insecurePlaintext === true,
     onLog: (line) => say('warning', line),
+    onStanding: (standing) => {
+      if (isStarted) say(standing, standing === 'leads' ? 'it leads' : 'it leads no more');
+    },
     onFailed: (error) => {
       report(error, { json: flags.json === true, color: flags.color });
       process.exit(1);
     },
   });
-  const { address, tokenFile, durability } = server;
-  say('started', `the coordinator of ${flags.cluster} listens on ${address}`, { address, tokenFile, durability, journal: flags.journal });
+  const { address, tokenFile, durability, isLeading } = server;
+  isStarted = true;
+  const started = { address, tokenFile, ...(durability !== undefined && { durability }), journal: flags.journal, standby: !isLeading };
+  say(
+    'started',
+    `the coordinator of ${flags.cluster} listens on ${address}${isLeading ? '' : ', and stands by: another one leads'}`,
+    started,
+  );
   if (!flags.json && !flags.quiet) process.stderr.write(welcome(address, tokenFile, flags, durability));
   const signal = await stopping;
   say('stopping', `${signal}: finishing what is being written, then leaving; jobs stay in the journal`);
@@ -87,13 +112,14 @@ const survives = {
   replicated: 'what is confirmed survives the loss of a machine',
 } as const;
 
-function welcome(address: string, tokenFile: string, flags: CoordinatorFlags, durability: keyof typeof survives): string {
+function welcome(address: string, tokenFile: string, flags: CoordinatorFlags, durability: keyof typeof survives | undefined): string {
   const open = flags.insecurePlaintext ? '  WARNING  tokens and data cross the network in the clear (--insecure-plaintext)\n' : '';
   // It listens everywhere; who dials has to say where.
   const reach = address.replace(/\/\/(0\.0\.0\.0|\[::\]):/, `//${hostname()}:`);
   const isOwnPort = flags.broker === 'ws:';
   const where = isOwnPort ? `--address ${reach}` : `--broker ${flags.broker.replace(/\/\/.*@/s, '//***@')}`;
-  return `${open}${isOwnPort ? '' : secrecy(flags)}  journal  ${flags.journal}: ${survives[durability]}
+  const lasts = durability === undefined ? '' : `: ${survives[durability]}`;
+  return `${open}${isOwnPort ? '' : secrecy(flags)}  journal  ${flags.journal}${lasts}
   tokens   ${tokenFile}
   next     shoal worker ${where} --allow-bundles
            shoal submit --address ${reach} program.ts

@@ -88,7 +88,7 @@ const defaultAddress = 'http://127.0.0.1:7690';
 /** `--address` and `--token-file`. */
 export function clusterOptions(): Option[] {
   return [
-    new Option('--address <url>', `the coordinator; default: SHOAL_ADDRESS, then ${defaultAddress}`)
+    new Option('--address <url>', `the coordinator, or several with commas between; default: SHOAL_ADDRESS, then ${defaultAddress}`)
       .argParser(clusterAddress)
       .helpGroup('Cluster:'),
     new Option(
@@ -101,7 +101,9 @@ export function clusterOptions(): Option[] {
 }
 
 function clusterAddress(text: string): string {
-  if (/^https?:\/\/[^/]+\/?$/.test(text)) return text.replace(/\/$/, '');
+  const addresses = text.split(',').map((address) => address.trim());
+  if (addresses.every((address) => /^https?:\/\/[^/]+\/?$/.test(address)))
+    return addresses.map((each) => each.replace(/\/$/, '')).join(',');
   const hint = /^[^/:]+:\d+$/.test(text) ? `--address http://${text}` : '--address http://HOST:PORT';
   throw new ShoalError('SH1311', `--address ${text} is no address of a coordinator`, { hint });
 }

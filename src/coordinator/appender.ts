@@ -12,6 +12,10 @@ const retryMs = 250;
 export class Appender {
   /** There was no room at the last try. */
   isFull = false;
+  /** Outcomes heard so far, of whatever kind. */
+  count = 0;
+  /** Not known yet, or tried again. */
+  isUnderWay = false;
   /** The append under way, if any; never rejects. */
   settled: Promise<void> = Promise.resolve();
   private readonly journal: Journal;
@@ -31,7 +35,11 @@ export class Appender {
   /** `onFull` is called once, when the journal first says that it has no room for this. */
   append(entries: readonly Entry[], onFull: () => void = () => {}): Promise<void> {
     const appended = this.untilKnown(entries, onFull);
-    this.settled = appended.catch(() => undefined);
+    this.isUnderWay = true;
+    this.settled = appended.then(
+      () => this.ended(),
+      () => this.ended(),
+    );
     return appended;
   }
 
@@ -42,6 +50,7 @@ export class Appender {
         this.isFull = false;
         return;
       } catch (error) {
+        this.count++;
         if (this.isEnding) throw error;
         if (error instanceof JournalFullError) {
           if (!this.isFull) onFull();
@@ -50,5 +59,10 @@ export class Appender {
       }
       await new Promise<void>((resolve) => void this.outside.after(retryMs, resolve));
     }
+  }
+
+  private ended(): void {
+    this.count++;
+    this.isUnderWay = false;
   }
 }

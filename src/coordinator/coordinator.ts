@@ -7,7 +7,7 @@
  */
 import type { Broker, Listener } from '../brokers/broker.ts';
 import type { Input } from '../core/inputs.ts';
-import { entryBytesMin, turnBytesMax } from '../core/limits.ts';
+import { entryBytesMin } from '../core/limits.ts';
 import type { FromClient, FromWorker, LogLine, Refusal } from '../core/messages.ts';
 import { createState, type State } from '../core/state.ts';
 import { endTurn, step } from '../core/step.ts';
@@ -21,16 +21,18 @@ import { decodeMessage, encodeHead } from '../wire/frame.ts';
 import { Appender } from './appender.ts';
 import { Effects } from './effects.ts';
 import { Ids } from './ids.ts';
-import { bytesOf } from './input-bytes.ts';
+import { Inbox } from './inbox.ts';
 import { LogStore } from './log-store.ts';
 import { Proof } from './proof.ts';
+import { closed, fullRefusal, lostError } from './refusals.ts';
 import { LocalSession } from './sessions.ts';
 import { takeOver } from './takeover.ts';
+import type { Loop } from './watchdog.ts';
 
 export interface CoordinatorOptions {
   broker: Broker;
   journal: Journal;
-  election: Election;
+  election: Pick<Election, 'campaign'>;
   /** One process holds client, coordinator and worker: code nobody has fails the job, jobs of earlier runs rest. */
   isOneMachine: boolean;
   onLog?: (line: LogLine) => void;
@@ -42,10 +44,11 @@ export interface CoordinatorOptions {
   outside?: Outside;
 }
 
+/** Journals and brokers have deadlines of their own, and come back by themselves: these are for those that hang beyond that. */
+const journalLooksMax = 30;
+const brokerLooksMax = 15;
 const noHead = new Uint8Array();
 const tickMs = 1_000;
-/** More than this waits for its turn: whoever brings more has to wait. */
-const inboxBytesMax = 4 * turnBytesMax;
 const timeoutMsMax = 2 ** 31 - 1;
 
 export class Coordinator {
@@ -56,8 +59,7 @@ export class Coordinator {
   private readonly effects: Effects;
   private readonly logs: LogStore;
   private readonly sessions = new Map<string, LocalSession>();
-  private inbox: Input[] = [];
-  private inboxBytes = 0;
+  private readonly inbox = new Inbox();
   private carried = new Map<string, Draft>();
   private readonly afterCommit: Effect[] = [];
   private isPumping = false;
@@ -73,10 +75,12 @@ export class Coordinator {
   private flushDue = false;
   /** A timer of the core is due. */
   private turnDue = false;
+  private turnCount = 0;
+  private tickCount = 0;
+  private quitting: Promise<void> | undefined;
   private sessionCount = 0;
   private readonly ids: Ids;
   private readonly watchers = new Set<() => void>();
-  private readonly drainedInbox: (() => void)[] = [];
 
   constructor(options: CoordinatorOptions) {
     if (options.journal.maxEntryBytes < entryBytesMin)
@@ -108,19 +112,24 @@ export class Coordinator {
     const me = { id: this.state.writer, address: 'hello' };
     this.leadership = await election.campaign(me, new AbortController().signal);
     const term = await takeOver(this.state, journal, this.outside);
+    const stopped = new ShoalError('SH1302', 'it was stopped while it took over');
+    if (this.isStopped) throw stopped;
     this.proof = new Proof(this.leadership.ttlMs, this.outside.nowMs());
     // Before anything that is heard from now on.
     this.inbox.push({ from: 'self', event: 'tookOver', term });
     const handle = (messages: readonly Uint8Array[]): void | Promise<void> => this.hear(messages);
     this.listeners.push(await broker.listen('hello', handle), await broker.listen(`coordinator.${term}`, handle));
+    if (this.isStopped) {
+      await this.deafen();
+      throw stopped;
+    }
     const { lost } = this.leadership;
-    const why = new ShoalError('SH3003', 'the leadership was lost');
     // While the journal was read, perhaps: then nobody calls.
     if (lost.aborted) {
       await this.stop();
-      throw why;
+      throw lostError(lost);
     }
-    lost.addEventListener('abort', () => this.fail(why));
+    lost.addEventListener('abort', () => this.fail(lostError(lost)));
     this.ticker = this.outside.every(tickMs, () => this.tick());
     this.ticker.unref();
     this.wake();
@@ -147,8 +156,7 @@ export class Coordinator {
 
   /** Resolves when the inbox has room again; undefined while it has. */
   room(): Promise<void> | undefined {
-    if (this.isStopped || this.inboxBytes <= inboxBytesMax) return undefined;
-    return new Promise((resolve) => this.drainedInbox.push(resolve));
+    return this.isStopped ? undefined : this.inbox.room();
   }
 
   /** Resolves once `count` workers are live. */
@@ -170,23 +178,55 @@ export class Coordinator {
     });
   }
 
-  /** Finishes the commit under way, then ends. Jobs stay as the journal has them. */
-  async stop(): Promise<void> {
-    if (this.isStopped) return;
-    this.isStopped = true;
+  /** What has to go on while it leads (C11). A full journal keeps turns waiting, and nothing else is wrong then. */
+  loops(): Loop[] {
+    const { isUnderWay, isFull, count } = this.appender;
+    return [
+      { name: 'clock', steps: this.tickCount, isDue: true },
+      { name: 'turns', steps: this.turnCount, isDue: !isUnderWay && (this.isPumping || this.inbox.length > 0) },
+      { name: 'journal', steps: count, isDue: isUnderWay && !isFull, looksMax: journalLooksMax },
+      { name: 'reads of the journal', steps: this.effects.count, isDue: this.effects.isWaiting, looksMax: journalLooksMax },
+      { name: 'broker', steps: 0, isDue: this.options.broker.state === 'down', looksMax: brokerLooksMax },
+    ];
+  }
+
+  /** Finishes the commit under way, resigns, then ends. Jobs stay as the journal has them. Idempotent. */
+  stop(): Promise<void> {
+    if (!this.isStopped) {
+      this.isStopped = true;
+      this.quitting = this.finish();
+    }
+    return this.quitting ?? Promise.resolve();
+  }
+
+  private async finish(): Promise<void> {
+    await this.deafen();
+    await this.appender.settled;
+    if (this.carried.size > 0) await this.appender.append(this.entries(this.carried)).catch(() => undefined);
+    this.effects.carryOut(this.afterCommit.splice(0));
+    this.effects.reclaim();
+    // What is still told is durable: the next may lead already, and nobody who comes back waits for this one's reads.
+    const resigned = this.leadership?.resign().catch(() => undefined);
+    await this.effects.settled;
+    this.endSessions(closed);
+    await resigned;
+  }
+
+  /** Hears nothing more. */
+  private async deafen(): Promise<void> {
     this.ticker?.cancel();
     this.alarm?.cancel();
     this.appender.end();
     // Nobody is held back any more: a listener closes once its last message was taken.
-    for (const resolve of this.drainedInbox.splice(0)) resolve();
+    this.inbox.letGo();
     for (const listener of this.listeners) await listener.close();
-    await this.appender.settled;
-    if (this.carried.size > 0) await this.appender.append(this.entries(this.carried)).catch(() => undefined);
-    await this.effects.settled;
-    this.effects.carryOut(this.afterCommit.splice(0));
-    this.effects.reclaim();
-    this.endSessions(closed);
-    await this.leadership?.resign();
+  }
+
+  /** Asks the election's clock, too: after a pause messages are heard before timers (C04). */
+  private isLost(): boolean {
+    const lost = this.leadership?.lost;
+    if (lost?.aborted) this.fail(lostError(lost));
+    return this.isStopped;
   }
 
   private endSessions(why: Refusal): void {
@@ -195,12 +235,11 @@ export class Coordinator {
   }
 
   /** Leading is over: memory may be ahead of the journal, so nothing more is said from it (rules 2–4). */
-  private fail(error: unknown): void {
+  fail(error: unknown): void {
     if (this.isStopped) return;
     this.isStopped = true;
     this.effects.end();
-    this.ticker?.cancel();
-    this.alarm?.cancel();
+    this.quitting = this.deafen();
     const known = error instanceof ShoalError ? error : undefined;
     const message = error instanceof Error ? error.message : String(error);
     this.options.onWarning?.(`the coordinator stopped: ${message}`);
@@ -238,8 +277,8 @@ export class Coordinator {
     if (message.kind === 'unread') this.logs.unread(session, message.reader);
     const needsId = message.kind === 'submit' || message.kind === 'putBundle';
     const input: Input = { from: 'client', session, message, newId: needsId ? this.ids.next() : '' };
-    this.inboxBytes += bytesOf(input);
-    this.push(input);
+    this.inbox.take(input);
+    this.wake();
   }
 
   private isOver(job: string): boolean {
@@ -259,8 +298,7 @@ export class Coordinator {
     for (const frame of frames) {
       try {
         const input: Input = { from: 'worker', message: decodeMessage<FromWorker>(frame) };
-        this.inboxBytes += bytesOf(input);
-        this.inbox.push(input);
+        this.inbox.take(input);
       } catch (error) {
         this.options.onWarning?.(`a message makes no sense and is dropped: ${(error as Error).message}`);
       }
@@ -284,7 +322,9 @@ export class Coordinator {
   private tick(): void {
     if (this.isStopped) return;
     this.flushDue = true;
-    this.effects.reclaim();
+    this.tickCount++;
+    // Whoever can't show that it leads takes nothing away (C06).
+    if (this.proof?.isFresh(this.outside.nowMs())) this.effects.reclaim();
     this.push({ from: 'self', event: 'tick' });
   }
 
@@ -292,8 +332,9 @@ export class Coordinator {
 
   private async pump(): Promise<void> {
     try {
-      while ((this.inbox.length > 0 || this.turnDue) && !this.isStopped) {
+      while ((this.inbox.length > 0 || this.turnDue) && !this.isLost()) {
         const effects = this.turn();
+        this.turnCount++;
         if (effects.mustWait) {
           const startMs = this.outside.nowMs();
           const entries = this.entries(this.carried);
@@ -309,7 +350,7 @@ export class Coordinator {
           if (wasFull) this.inbox.push({ from: 'self', event: 'full', full: false });
           this.remember();
         }
-        if (this.isStopped) return;
+        if (this.isLost()) return;
         this.effects.carryOut(this.afterCommit.splice(0, this.carried.size === 0 ? this.afterCommit.length : 0));
         this.effects.carryOut(this.holdBack(effects.list));
         for (const look of this.watchers) look();
@@ -358,38 +399,12 @@ export class Coordinator {
     const turn = new Turn(moment, this.carried);
     if (this.tookMs !== undefined) step(this.state, { from: 'self', event: 'committed', tookMs: this.tookMs }, turn);
     this.tookMs = undefined;
-    for (const input of this.takeInbox()) step(this.state, input, turn);
+    for (const input of this.inbox.takeTurn()) step(this.state, input, turn);
     endTurn(this.state, turn);
     if (!turn.gating && this.proof?.isDue(turn.nowMs, turn.effects)) step(this.state, { from: 'self', event: 'lease' }, turn);
     const mustWait = turn.gating || (this.flushDue && this.carried.size > 0);
     this.flushDue = false;
     return { list: turn.effects, mustWait };
-  }
-
-  /** As much as one commit should hold. */
-  private takeInbox(): Input[] {
-    if (this.inboxBytes <= turnBytesMax) {
-      const all = this.inbox;
-      this.inbox = [];
-      this.inboxBytes = 0;
-      for (const resolve of this.drainedInbox.splice(0)) resolve();
-      return all;
-    }
-    const taken: Input[] = [];
-    let bytes = 0;
-    let count = 0;
-    for (const input of this.inbox) {
-      const size = bytesOf(input);
-      if (count > 0 && bytes + size > turnBytesMax) break;
-      taken.push(input);
-      bytes += size;
-      count++;
-    }
-    this.inbox.splice(0, count);
-    this.inboxBytes = Math.max(0, this.inboxBytes - bytes);
-    if (this.inbox.length === 0) this.inboxBytes = 0;
-    if (this.inboxBytes <= turnBytesMax) for (const resolve of this.drainedInbox.splice(0)) resolve();
-    return taken;
   }
 
   private entries(drafts: ReadonlyMap<string, Draft>): Entry[] {
@@ -431,14 +446,4 @@ export class Coordinator {
     });
     this.alarm.unref();
   }
-}
-
-const closed: Refusal = { code: 'SH1302', message: 'the cluster is closed' };
-
-function fullRefusal(name: string): Refusal {
-  return {
-    code: 'SH4003',
-    message: `${name} was not submitted: the journal has no room left`,
-    hint: 'free some space; running jobs are kept and go on by themselves',
-  };
 }

@@ -28,6 +28,8 @@ export class Effects {
   private lane: Promise<void> | undefined;
   private waiting = 0;
   private isEnded = false;
+  /** Carried out behind the journal so far. */
+  count = 0;
   /** Streams that are gone, and whose space is not reclaimed yet. */
   private readonly dropped: string[] = [];
 
@@ -40,9 +42,14 @@ export class Effects {
     return this.lane ?? Promise.resolve();
   }
 
-  /** Leading is over: what still waits for the journal is not said any more. */
+  get isWaiting(): boolean {
+    return this.lane !== undefined;
+  }
+
+  /** Leading is over: what still waits for the journal is not said any more, and nothing is taken away (C06). */
   end(): void {
     this.isEnded = true;
+    this.dropped.length = 0;
   }
 
   /** Space comes back now and then, many streams at a time: nobody waits for it, and no commit should. */
@@ -65,6 +72,7 @@ export class Effects {
       } catch (error) {
         this.options.fail(error);
       }
+      this.count++;
       if (--this.waiting === 0) this.lane = undefined;
     });
   }

@@ -21,6 +21,11 @@ export class Proof {
     return effects.some(({ effect }) => effect === 'tell' || effect === 'deliver') || nowMs - this.provenMs >= this.ttlMs / 2;
   }
 
+  /** It has shown a moment ago that it leads. */
+  isFresh(nowMs: number): boolean {
+    return nowMs - this.provenMs < this.ttlMs;
+  }
+
   /** An append was confirmed that began at this time. */
   confirmed(startMs: number): void {
     this.provenMs = startMs;

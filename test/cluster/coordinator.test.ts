@@ -104,12 +104,20 @@ describe('a coordinator', () => {
     expect(attempts).toEqual(new Array(2_000).fill(1));
   });
 
-  test('takes its time to stop: what was confirmed is there when it starts again; a second on its journal is refused (S13)', async () => {
+  test('takes its time to stop: what was confirmed is there when it starts again; one without election is refused its journal (S13)', async () => {
     cluster = await TestCluster.start({ workers: 1 });
     const client = await cluster.ready(1);
     const job = await on(tasks.mix, client).submit({ seed: 9, ms: 0 }, { keepResults: '1h' });
     expect(await job.result()).toBe(tasks.mixed(9));
-    const second = cluster.run(['coordinator', '--listen', '127.0.0.1:0', '--journal', `file:${cluster.folder}/journal`]);
+    const second = cluster.run([
+      'coordinator',
+      '--listen',
+      '127.0.0.1:0',
+      '--journal',
+      `file:${cluster.folder}/journal`,
+      '--election',
+      'none:',
+    ]);
     expect((await second.ended).code).not.toBe(0);
     expect(second.stderr).toMatch(/error\[SH400\d\]/);
     cluster.coordinator.kill('SIGTERM');

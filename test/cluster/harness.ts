@@ -73,35 +73,50 @@ export interface WorkerOptions {
   address?: string;
 }
 
+export interface ClusterOptions {
+  coordinators?: number;
+  coordinatorArgs?: readonly string[];
+  workers?: number;
+  threads?: number;
+  journal?: string;
+  host?: string;
+  worker?: WorkerOptions;
+}
+
 export class TestCluster {
   readonly folder = mkdtempSync(join(tmpdir(), 'shoal-cluster-'));
   readonly env: NodeJS.ProcessEnv;
-  readonly port: number;
+  private readonly ports: readonly number[];
   private readonly host: string;
-  coordinator!: Running;
+  /** By their ports, in order; those that were started last. */
+  readonly coordinators: Running[] = [];
   readonly workers: Running[] = [];
   private readonly others: Running[] = [];
   private readonly clients: Cluster[] = [];
   private readonly journal: string;
+  private readonly hasOwnFolder: boolean;
+  private readonly coordinatorArgs: readonly string[];
   private workerCount = 0;
   /** Processes that a test has cut off from their parents. */
   readonly orphans: number[] = [];
 
-  private constructor(port: number, journal: string | undefined, host: string) {
-    this.port = port;
+  private constructor(ports: readonly number[], { journal, host = '127.0.0.1', coordinatorArgs = [] }: ClusterOptions) {
+    this.ports = ports;
     this.host = host;
+    this.hasOwnFolder = journal === undefined;
     this.journal = journal ?? `file:${join(this.folder, 'journal')}`;
+    this.coordinatorArgs = coordinatorArgs;
     this.env = { ...process.env, SHOAL_HOME: join(this.folder, 'home'), SHOAL_CACHE: join(this.folder, 'cache'), NO_COLOR: '1' };
     delete this.env.SHOAL_ADDRESS;
     delete this.env.SHOAL_TOKEN;
   }
 
-  static async start(
-    options: { workers?: number; threads?: number; journal?: string; host?: string; worker?: WorkerOptions } = {},
-  ): Promise<TestCluster> {
-    const cluster = new TestCluster(await freePort(), options.journal, options.host ?? '127.0.0.1');
+  static async start(options: ClusterOptions = {}): Promise<TestCluster> {
+    const ports: number[] = [];
+    for (let at = 0; at < (options.coordinators ?? 1); at++) ports.push(await freePort());
+    const cluster = new TestCluster(ports, options);
     try {
-      await cluster.startCoordinator();
+      for (const at of ports.keys()) await cluster.startCoordinator(at);
       for (let i = 0; i < (options.workers ?? 1); i++) cluster.addWorker({ threads: options.threads ?? 2, ...options.worker });
     } catch (error) {
       await cluster.close();
@@ -110,16 +125,52 @@ export class TestCluster {
     return cluster;
   }
 
+  get port(): number {
+    return this.ports[0]!;
+  }
+
+  /** The first or only one. */
+  get coordinator(): Running {
+    return this.coordinators[0]!;
+  }
+
+  /** Of all coordinators, as clients and workers are given it. */
   get address(): string {
-    return `http://${this.host}:${this.port}`;
+    return this.ports.map((_, at) => this.addressOf(at)).join(',');
+  }
+
+  addressOf(at: number): string {
+    return `http://${this.host}:${this.ports[at]}`;
   }
 
   /** The same journal and port each time, so that a new one goes on where the last one ended. */
-  async startCoordinator(): Promise<Running> {
+  async startCoordinator(at = 0, env: NodeJS.ProcessEnv = {}): Promise<Running> {
     const open = this.host === '127.0.0.1' ? [] : ['--insecure-plaintext'];
-    this.coordinator = this.run(['coordinator', '--listen', `${this.host}:${this.port}`, '--journal', this.journal, ...open]);
-    await this.coordinator.said(/listens on http:\/\/[\d.]+:\d+/);
-    return this.coordinator;
+    const own = ['coordinator', '--listen', `${this.host}:${this.ports[at]}`, '--journal', this.journal, '--token-file', this.tokenFile];
+    const coordinator = this.run([...own, ...open, ...this.coordinatorArgs], env);
+    this.coordinators[at] = coordinator;
+    await coordinator.said(/listens on http:\/\/[\d.]+:\d+/);
+    return coordinator;
+  }
+
+  /** Which of the coordinators is ready; undefined if none is. */
+  async leader(): Promise<number | undefined> {
+    const answers = await Promise.all(this.ports.map((_, at) => statusOf(`${this.addressOf(at)}/readyz`)));
+    const at = answers.indexOf(200);
+    return at < 0 ? undefined : at;
+  }
+
+  /** Resolves when one of them leads, other than this one. */
+  async nextLeader(after?: number): Promise<number> {
+    for (;;) {
+      const at = await this.leader();
+      if (at !== undefined && at !== after) return at;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  private get tokenFile(): string {
+    return join(this.folder, ...(this.hasOwnFolder ? ['journal'] : []), 'tokens');
   }
 
   addWorker({ threads = 2, name = `w${++this.workerCount}`, args = [], address = this.address }: WorkerOptions = {}): Running {
@@ -155,7 +206,7 @@ export class TestCluster {
   }
 
   token(role = 'admin'): string {
-    const lines = readFileSync(join(this.folder, 'journal', 'tokens'), 'utf8').split('\n');
+    const lines = readFileSync(this.tokenFile, 'utf8').split('\n');
     const line = lines.find((each) => each.split(/\s+/)[0] === role);
     if (!line) throw new Error(`no ${role} token`);
     return line.trim().split(/\s+/)[1]!;
@@ -199,6 +250,17 @@ export class TestCluster {
     for (const pid of [...pids, ...this.orphans]) kill(pid);
     await Promise.all(this.others.map((running) => running.ended));
     rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** 0: nobody answers, within a second. */
+async function statusOf(url: string): Promise<number> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
+    await response.text();
+    return response.status;
+  } catch {
+    return 0;
   }
 }
 

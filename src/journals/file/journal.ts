@@ -15,7 +15,7 @@ import { Committer } from './committer.ts';
 import { type Disk, nodeDisk } from './disk.ts';
 import { RECORD_DROP, RECORD_ENTRY, SEGMENT_BYTES_MAX } from './format.ts';
 import type { Ledger } from './ledger.ts';
-import { type Lock, lockDirectory } from './lock.ts';
+import { type Lock, lockDirectory, type TakeOver } from './lock.ts';
 import { readEntries, readSlices } from './read.ts';
 import { Reclaimer } from './reclaim.ts';
 import { openSegments } from './recover.ts';
@@ -28,9 +28,10 @@ export interface FileJournalOptions {
   maxEntryBytes?: number;
   /**
    * Open although a living process holds the directory, for a coordinator that was elected while the last one
-   * hangs. That one's next append conflicts. Default false: refuse with SH4006.
+   * hangs. That one's next append conflicts. `elected`: only if that one was opened so as well. Default false: refuse with
+   * SH4006.
    */
-  takeOver?: boolean;
+  takeOver?: TakeOver;
 }
 
 export interface FileJournal extends Journal {

@@ -15,6 +15,8 @@ import { errorCode } from './disk.ts';
 interface Holder extends ProcessMark {
   /** Tells apart two openings by one process. */
   opening: string;
+  /** It leads by an election, and so may another after it, while it may not know that yet. */
+  isElected: boolean;
 }
 
 export interface Lock {
@@ -28,18 +30,21 @@ const pollMs = 50;
 
 let openings = 0;
 
+/** `elected`: from those that were elected before us. */
+export type TakeOver = boolean | 'elected';
+
 /** SH4006 if a living process holds the directory, unless it is to be taken from it. */
-export async function lockDirectory(directory: string, options: { takeOver: boolean }): Promise<Lock> {
+export async function lockDirectory(directory: string, options: { takeOver: TakeOver }): Promise<Lock> {
   const path = join(directory, 'lock');
   openings += 1;
-  const mine: Holder = { ...markOfThisProcess(), opening: `${openings}` };
+  const mine: Holder = { ...markOfThisProcess(), opening: `${openings}`, isElected: options.takeOver === 'elected' };
   const text = `${JSON.stringify(mine)}\n`;
   const untilMs = performance.now() + dyingMs;
   while (!(await create(path, text))) {
     const found = await readText(path);
     if (found === undefined) continue;
     const holder = parse(found);
-    if (holder !== undefined && !options.takeOver && mayLive(holder)) {
+    if (holder !== undefined && !mayTake(holder, options.takeOver) && mayLive(holder)) {
       if (holder.pid === process.pid || performance.now() > untilMs) throw heldError(directory, path, holder);
       await setTimeout(pollMs);
       continue;
@@ -85,12 +90,17 @@ function heldError(directory: string, path: string, holder: Holder): ShoalError 
   });
 }
 
+/** An election has judged already whether its holder is gone or stands still. */
+function mayTake(holder: Holder, takeOver: TakeOver): boolean {
+  return takeOver === 'elected' ? holder.isElected : takeOver;
+}
+
 /** A lock that can't be read was being written when its process died, or is about to be: the segments decide then. */
 function parse(text: string): Holder | undefined {
   try {
     const holder = JSON.parse(text) as Partial<Holder> | null;
     const mark = parseMark(holder);
-    return mark && { ...mark, opening: holder?.opening ?? '' };
+    return mark && { ...mark, opening: holder?.opening ?? '', isElected: holder?.isElected === true };
   } catch {
     return undefined;
   }
