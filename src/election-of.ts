@@ -5,7 +5,7 @@ import { type ElectionOptions, type LeaseStore, leaseElection } from './election
 import { noElection } from './elections/none.ts';
 import { ShoalError } from './lib/errors.ts';
 
-const known = 'none:, file:DIR, redis://HOST:PORT, etcd://HOST:PORT,… or postgres://HOST:PORT/DATABASE';
+const known = 'none:, file:DIR, redis://HOST:PORT, etcd://HOST:PORT,…, zookeeper://HOST:PORT,…/PATH or postgres://HOST:PORT/DATABASE';
 
 /** Connects to nothing yet: a server that is down is tried by the campaign. */
 export async function openElection(url: string, options: ElectionOptions): Promise<Election> {
@@ -27,6 +27,8 @@ async function openStore(url: string, options: ElectionOptions): Promise<LeaseSt
     case 'etcd':
     case 'etcds':
       return (await import('./elections/etcd.ts')).etcdStore(url, options);
+    case 'zookeeper':
+      return (await import('./elections/zookeeper.ts')).zookeeperStore(url, options);
     default:
       throw unknownElection(url);
   }

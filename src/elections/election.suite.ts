@@ -215,14 +215,19 @@ export function electionSuite(name: string, keptBy: 'files' | 'a server', start:
     });
 
     describe('losing', () => {
-      it('follows when the lease is removed by hand', async () => {
-        const leadership = await campaign('a', { ttlMs: 3 * shortMs });
-        const standby = campaign('b', { ttlMs: 3 * shortMs });
+      it('follows when the lease is removed by hand; the same one may lead again later', async () => {
+        const election = await open({ ttlMs: shortMs });
+        const leadership = await election.campaign(candidate('a'), never);
+        const standby = campaign('b', { ttlMs: shortMs });
         await setting.removeLease(cluster);
         await lost(leadership);
         expect(leadership.lost.reason).toMatchObject({ code: 'SH3013' });
         await leadership.resign();
-        await standby;
+        const second = await standby;
+        expect(second.lost.aborted).toBe(false);
+        const again = election.campaign(candidate('a'), never);
+        await second.resign();
+        expect((await again).lost.aborted).toBe(false);
       });
 
       it('is known at the deadline, though no timer has had its turn yet (C07, K05)', async () => {
