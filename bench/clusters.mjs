@@ -1,6 +1,7 @@
 // @ts-check
 /** Real clusters for benchmarks: coordinators, workers and servers as processes of their own, on free ports, in a folder that goes. */
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -31,10 +32,13 @@ export class BenchCluster {
   #journal = '';
   #port = 0;
   #tasks = '';
+  #broker = '';
+  #name = `bench-${randomBytes(4).toString('hex')}`;
 
-  /** @param {{ journal: 'memory' | 'file', workers: number, threads?: number, tasks: URL, watchLag?: boolean }} options */
-  static async start({ journal, workers, threads = 1, tasks, watchLag = false }) {
+  /** @param {{ journal: 'memory' | 'file', workers: number, threads?: number, tasks: URL, watchLag?: boolean, broker?: string }} options */
+  static async start({ journal, workers, threads = 1, tasks, watchLag = false, broker = 'ws:' }) {
     const cluster = new BenchCluster();
+    cluster.#broker = broker;
     cluster.#journal = journal === 'memory' ? 'memory:' : `file:${join(cluster.folder, 'journal')}`;
     cluster.#port = await freePort();
     cluster.#tasks = fileURLToPath(tasks);
@@ -94,7 +98,7 @@ export class BenchCluster {
   #run(args, env = {}) {
     return spawn(process.execPath, [cli, ...args], {
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, SHOAL_HOME: join(this.folder, 'home'), ...env },
+      env: { ...process.env, SHOAL_HOME: join(this.folder, 'home'), SHOAL_BROKER: this.#broker, SHOAL_CLUSTER: this.#name, ...env },
     });
   }
 }

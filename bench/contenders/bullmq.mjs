@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * https://docs.bullmq.io, version 6, on a Redis of its own that keeps nothing on disk: two worker processes, jobs added in
+ * https://docs.bullmq.io, version 6, on a Redis of its own that keeps nothing on disk, or on the one at `redisPort`: two worker processes, jobs added in
  * bulk, results gathered from its event stream.
  */
 import { fork } from 'node:child_process';
@@ -13,7 +13,7 @@ const chunk = 1_000;
 
 /** @type {import('../contender.mjs').Open} */
 export async function open({ work, threads, settings }) {
-  const redis = await startRedis();
+  const redis = settings.redisPort ? { port: Number(settings.redisPort), stop: async () => {} } : await startRedis();
   if (!redis) throw new Error('no redis-server to start: apt-get install redis-server');
   const connection = { host: '127.0.0.1', port: redis.port, maxRetriesPerRequest: null };
   const workers = Array.from({ length: threads }, () =>
