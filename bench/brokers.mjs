@@ -29,14 +29,12 @@ export async function brokers({ rounds = 3, count = 100_000 } = {}) {
   const redis = running.find(({ name }) => name === 'redis');
   if (redis) {
     const settings = { redisPort: redis.server.port };
-    contenders['bullmq on redis'] = () => runTrial({ contender: 'bullmq', mode: 'map', work: 'noop', count: count / bullmqShare, settings });
+    contenders['bullmq on redis'] = () =>
+      runTrial({ contender: 'bullmq', mode: 'map', work: 'noop', count: count / bullmqShare, settings });
   }
   try {
     const seen = await interleave(contenders, rounds);
-    const lost = await interleave(
-      Object.fromEntries(running.map(({ name, server }) => [`${name}:`, () => workerLost(server.url)])),
-      1,
-    );
+    const lost = await interleave(Object.fromEntries(running.map(({ name, server }) => [`${name}:`, () => workerLost(server.url)])), 1);
     return outcomeOf(seen, lost, count);
   } finally {
     for (const { server } of running) await server.stop();
@@ -75,7 +73,9 @@ function outcomeOf(seen, lost, count) {
         value: ratioOf(seen[broker], seen['ws:'], 'rate'),
         atLeast: 0.2,
       })),
-      ...(bullmq ? [{ claim: 'times the rate of BullMQ on the same Redis', value: ratioOf(seen['redis:'], bullmq, 'rate'), atLeast: 10 }] : []),
+      ...(bullmq
+        ? [{ claim: 'times the rate of BullMQ on the same Redis', value: ratioOf(seen['redis:'], bullmq, 'rate'), atLeast: 10 }]
+        : []),
       ...Object.entries(lost).map(([broker, all]) => ({
         claim: `s from kill -9 of a worker to the results of its tasks of ${taskSeconds} s, ${broker}`,
         value: medianOf(all, 'seconds'),
