@@ -178,13 +178,12 @@ class ZookeeperClaim implements Claim {
     const { folder, rights, library } = this.store;
     const path = (): Promise<string> =>
       call((done) => client.create(`${folder}/c-`, this.data, rights, library.CreateMode.EPHEMERAL_SEQUENTIAL, done));
-    const made = await path().catch(
-      unless(library.Exception.NO_NODE, async () => {
-        await call((done) => client.mkdirp(folder, rights, done));
-        return path();
-      }),
-    );
-    return (await made).slice(folder.length + 1);
+    const makeFolder = async (): Promise<string> => {
+      await call((done) => client.mkdirp(folder, rights, done));
+      return path();
+    };
+    const made = await path().catch(unless(library.Exception.NO_NODE, makeFolder));
+    return made.slice(folder.length + 1);
   }
 
   private leave(): void {
@@ -227,7 +226,7 @@ function codeOf(error: unknown): number | undefined {
   return cause === undefined ? undefined : codeOf(cause);
 }
 
-function unless<T>(code: number, instead: () => T): (error: unknown) => T {
+function unless<T>(code: number, instead: () => T | Promise<T>): (error: unknown) => T | Promise<T> {
   return (error) => {
     if (codeOf(error) === code) return instead();
     throw error;
