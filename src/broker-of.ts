@@ -7,12 +7,16 @@ import { ShoalError } from './lib/errors.ts';
 import { Secret } from './lib/secret.ts';
 
 const redis = async (): Promise<OpenCarrier> => (await import('./brokers/redis.ts')).openRedis;
+const nats = async (): Promise<OpenCarrier> => (await import('./brokers/nats.ts')).openNats;
 
 const adapters: Readonly<Record<string, () => Promise<OpenCarrier>>> = {
   'redis:': redis,
   'rediss:': redis,
   'redis+sentinel:': redis,
   'kafka:': async () => (await import('./brokers/kafka.ts')).openKafka,
+  'nats:': nats,
+  // As NATS itself names it.
+  'tls:': nats,
 };
 
 export interface BrokerOpening {

@@ -64,8 +64,8 @@ const picksAdapters = new Set([...pickers, 'journals', 'brokers', 'elections']);
 /** @type {Record<string, readonly string[]>} */
 const packageHomes = {
   '@bufbuild/protobuf': ['src/codecs/protobuf.ts'],
-  '@nats-io/jetstream': ['src/brokers/nats.ts'],
-  '@nats-io/transport-node': ['src/brokers/nats.ts'],
+  '@nats-io/jetstream': ['src/brokers/nats'],
+  '@nats-io/transport-node': ['src/brokers/nats'],
   '@platformatic/kafka': ['src/brokers/kafka'],
   '@redis/client': ['src/lib/redis.ts', 'src/elections/redis'],
   amqplib: ['src/brokers/rabbitmq.ts'],

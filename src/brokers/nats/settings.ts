@@ -1,0 +1,56 @@
+/** What an operator should know of a NATS server and of the cluster's stream on it. */
+import type { StreamConfig } from '@nats-io/jetstream';
+import type { ServerInfo } from '@nats-io/transport-node';
+import type { Finding } from '../../lib/finding.ts';
+
+const oldestVersion = [2, 9] as const;
+
+export function findings(info: ServerInfo, config: StreamConfig): Finding[] {
+  return [versionFinding(info), loginFinding(info), payloadFinding(info), ...streamFindings(info, config)];
+}
+
+function versionFinding({ version }: ServerInfo): Finding {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const setting = `nats-server ${version}`;
+  if (major > oldestVersion[0] || (major === oldestVersion[0] && minor >= oldestVersion[1])) {
+    return { level: 'good', setting, meaning: 'its JetStream does what is needed' };
+  }
+  const meaning = `older than ${oldestVersion.join('.')}, whose JetStream is the oldest that serves`;
+  return { level: 'refuse', setting, meaning, fix: 'use nats-server 2.9 or later' };
+}
+
+function loginFinding({ auth_required: isRequired }: ServerInfo): Finding {
+  if (isRequired) return { level: 'good', setting: 'authorization', meaning: 'who connects has to log in' };
+  return {
+    level: 'warning',
+    setting: 'no authorization',
+    meaning: 'whoever reaches the port can read and write all messages',
+    fix: 'give the server users with rights, and the cluster a secret',
+  };
+}
+
+function payloadFinding({ max_payload: bytes }: ServerInfo): Finding {
+  return { level: 'good', setting: `max_payload ${bytes}`, meaning: 'larger messages travel in parts' };
+}
+
+function streamFindings({ cluster }: ServerInfo, config: StreamConfig): Finding[] {
+  const { name, num_replicas: replicaCount, discard, max_bytes: bytesMax } = config;
+  const found: Finding[] = [];
+  if (discard === 'old') {
+    found.push({
+      level: 'refuse',
+      setting: `${name} discard old`,
+      meaning: 'a full stream would drop messages in silence',
+      fix: `nats stream edit ${name} --discard new`,
+    });
+  } else found.push({ level: 'good', setting: `${name} max_bytes ${bytesMax}, discard new`, meaning: 'a full stream refuses' });
+  if (cluster !== undefined && replicaCount < 3) {
+    found.push({
+      level: 'warning',
+      setting: `${name} num_replicas ${replicaCount}`,
+      meaning: 'while the one server that has the stream is away, no worker reaches its coordinator',
+      fix: `nats stream edit ${name} --replicas 3`,
+    });
+  }
+  return found;
+}
