@@ -1,22 +1,92 @@
-/** Journals by their addresses. */
+/** Journals by their addresses. Adapters are loaded when they are asked for, and their client libraries with them. */
 import { resolve } from 'node:path';
+import type { OpenEngine } from './journals/engine.ts';
 import type { Journal } from './journals/journal.ts';
 import { memoryJournal } from './journals/memory.ts';
+import { openEngineJournal } from './journals/on-engine.ts';
 import { ShoalError } from './lib/errors.ts';
+import type { Finding } from './lib/finding.ts';
 
-/** `memory:` or `file:DIR`. `isElected`: by whoever leads by an election, who may have to take it from the last one. */
-export async function openJournal(url: string, options: { isElected?: boolean } = {}): Promise<Journal> {
-  if (url === 'memory:') return memoryJournal();
-  const folder = journalFolder(url);
-  if (folder === undefined) {
-    throw new ShoalError('SH1305', `"${url}" is no journal that shoal knows`, { hint: 'use memory: or file:DIR' });
+const postgres = async (): Promise<OpenEngine> => (await import('./journals/postgres.ts')).openPostgresEngine;
+
+const engines: Readonly<Record<string, () => Promise<OpenEngine>>> = {
+  'postgres:': postgres,
+  'postgresql:': postgres,
+};
+
+const journalAddresses = 'memory:, file:DIR, or postgres://USER@HOST/DATABASE';
+
+export interface JournalOpening {
+  /** Whose jobs these are, where several share a server; `?cluster=NAME` in the address goes before it. Default `shoal`. */
+  cluster?: string;
+  /** By whoever leads by an election, who may have to take it from the last one. */
+  isElected?: boolean;
+  /** One line for the log of this process. */
+  onWarning?: (line: string) => void;
+}
+
+/** SH1305 if nothing that we know lies at `address`. */
+export async function openJournal(address: string, { cluster = 'shoal', isElected, onWarning }: JournalOpening = {}): Promise<Journal> {
+  if (address === 'memory:') return memoryJournal();
+  const folder = journalFolder(address);
+  if (folder !== undefined) {
+    const { openFileJournal } = await import('./journals/file/journal.ts');
+    return openFileJournal(folder, { takeOver: isElected === true && 'elected' });
   }
-  const { openFileJournal } = await import('./journals/file/journal.ts');
-  return openFileJournal(folder, { takeOver: options.isElected === true && 'elected' });
+  const place = serverPlace(address, cluster);
+  return openEngineJournal(await place.load(), { ...place, ...(onWarning && { onWarning }) });
+}
+
+/** What there is to say about the settings of a server, whether it could be used or not; undefined if it is none. */
+export async function inspectJournal(address: string, cluster: string): Promise<readonly Finding[] | undefined> {
+  if (address === 'memory:' || journalFolder(address) !== undefined) return undefined;
+  const { load, ...place } = serverPlace(address, cluster);
+  const open = await load();
+  const engine = await open({ ...place, deadlineMs: inspectMsMax });
+  return engine.inspect().finally(() => engine.close());
+}
+
+const inspectMsMax = 10_000;
+
+/** SH1305: before anything is opened. */
+export function checkJournalAddress(address: string): void {
+  if (address !== 'memory:' && journalFolder(address) === undefined) serverPlace(address, 'shoal');
 }
 
 /** Where a `file:` journal lies, absolute; undefined for others. */
-export function journalFolder(url: string): string | undefined {
-  const folder = /^file:(?:\/\/)?(.+)$/.exec(url)?.[1];
+export function journalFolder(address: string): string | undefined {
+  const folder = /^file:(?:\/\/)?(.+)$/.exec(address)?.[1];
   return folder === undefined ? undefined : resolve(folder);
+}
+
+/** For people and logs: without credentials. */
+export function shownJournal(address: string): string {
+  return address.replace(/\/\/.*@/s, '//***@').replace(/([?&]password=)[^&]*/g, '$1***');
+}
+
+interface ServerPlace {
+  load: () => Promise<OpenEngine>;
+  url: URL;
+  otherHosts: string[];
+  cluster: string;
+}
+
+const clusterName = /^[a-z0-9-]{1,64}$/;
+
+/** `scheme://[user:password@]HOST[:PORT][,HOST[:PORT]…][/path][?…]`; the hosts beyond the first on their own. */
+function serverPlace(address: string, cluster: string): ServerPlace {
+  const match = /^([a-z][a-z0-9+]*:)\/\/((?:[^/?#]*@)?)([^/?#]*)(.*)$/.exec(address);
+  const load = engines[match?.[1] ?? ''];
+  const [first, ...otherHosts] = (match?.[3] ?? '').split(',');
+  const whole = match && `${match[1]}//${match[2]}${first}${match[4]}`;
+  if (!load || !whole || !URL.canParse(whole)) {
+    throw new ShoalError('SH1305', `"${shownJournal(address)}" is no journal that shoal knows`, { hint: `use ${journalAddresses}` });
+  }
+  const url = new URL(whole);
+  const name = url.searchParams.get('cluster') ?? cluster;
+  url.searchParams.delete('cluster');
+  if (!clusterName.test(name)) {
+    throw new ShoalError('SH1308', `"${name}" is no name of a cluster`, { hint: 'up to 64 of a-z, 0-9 and -' });
+  }
+  return { load, url, otherHosts, cluster: name };
 }

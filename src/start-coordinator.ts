@@ -11,7 +11,7 @@ import { WsBrokerServer } from './brokers/ws/server.ts';
 import { Candidacy } from './coordinator/candidacy.ts';
 import type { Coordinator } from './coordinator/coordinator.ts';
 import { openElection } from './election-of.ts';
-import { journalFolder, openJournal } from './journal-of.ts';
+import { checkJournalAddress, journalFolder, openJournal } from './journal-of.ts';
 import type { Journal } from './journals/journal.ts';
 import { ShoalError } from './lib/errors.ts';
 import { configHome } from './lib/folders.ts';
@@ -25,11 +25,11 @@ export interface CoordinatorServerOptions {
   advertise?: string;
   /** Default `ws:`, the port itself; or a message system: `redis://HOST:PORT` and the like. */
   broker?: string;
-  /** Tells apart the clusters that share a server. Default `shoal`. */
+  /** Tells apart the clusters that share a broker or a journal. Default `shoal`. */
   cluster?: string;
   /** Messages at that broker are signed with it. */
   clusterSecret?: string;
-  /** Where jobs live: default `file:.shoal`; `memory:` ends with the process. */
+  /** Where jobs live: default `file:.shoal`; `memory:` ends with the process; or a database: `postgres://…` and the like. */
   journal?: string;
   /** Who leads of several coordinators: default `file:` beside a file journal, else `none:`. */
   election?: string;
@@ -61,13 +61,15 @@ export interface CoordinatorServer {
 export async function startCoordinator(options: CoordinatorServerOptions = {}): Promise<CoordinatorServer> {
   const listen = listenAddress(options.listen ?? '127.0.0.1:7690');
   const journalUrl = options.journal ?? 'file:.shoal';
+  const cluster = options.cluster ?? 'shoal';
+  checkJournalAddress(journalUrl);
   const electionUrl = options.election ?? electionBeside(journalUrl);
   const advertised = options.advertise === undefined ? undefined : advertisedUrl(options.advertise);
   const place = serverPlace(options.broker ?? 'ws:', options.cluster, options.clusterSecret);
   const tls = options.tls && readTls(options.tls);
   const onWarning = (line: string): void => options.onLog?.(line);
   const tokenFile = options.tokenFile ?? join(journalFolder(journalUrl) ?? configHome(), 'tokens');
-  const election = await openElection(electionUrl, { cluster: options.cluster ?? 'shoal', onWarning });
+  const election = await openElection(electionUrl, { cluster, onWarning });
   const lines = new WsBrokerServer({ onWarning });
   const broker = place ? await openServerBroker(place, { onWarning }) : lines;
   const closing: (() => Promise<void>)[] = [() => broker.close(), () => election.close()];
@@ -95,7 +97,7 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
       election,
       broker,
       url: advertised ?? reachable(api.address),
-      openJournal: () => openJournal(journalUrl, { isElected: electionUrl !== 'none:' }),
+      openJournal: () => openJournal(journalUrl, { cluster, isElected: electionUrl !== 'none:', onWarning }),
       onWarning,
       onChange: (standing) => {
         if (standing === 'standby') lines.hangUp();

@@ -75,7 +75,7 @@ const packageHomes = {
   kafkajs: ['src/brokers/kafka'],
   mongodb: ['src/journals/mongodb.ts'],
   'node-zookeeper-client': ['src/elections/zookeeper.ts'],
-  pg: ['src/journals/postgres.ts', 'src/elections/postgres.ts'],
+  pg: ['src/journals/postgres', 'src/elections/postgres.ts'],
   ws: ['src/wire/', 'src/brokers/ws/', 'src/api/', 'src/client/remote/'],
 };
 const testPackages = new Set(['vitest', 'fast-check']);

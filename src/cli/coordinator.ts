@@ -1,6 +1,7 @@
 /** `shoal coordinator`: a coordinator in this process, until a signal ends it. */
 import { hostname } from 'node:os';
 import { type Command, Option } from 'commander';
+import { shownJournal } from '../journal-of.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { type BrokerFlags, brokerOptions, clusterSecretOf } from './flags.ts';
 import { type LogOptions, log } from './log.ts';
@@ -26,7 +27,9 @@ export function defineCoordinator(command: Command): void {
     .description('Owns jobs: schedules them onto workers, retries, keeps their state in a journal and their results for clients.')
     .addOption(new Option('--listen <host:port>', 'where clients and workers reach it').default('127.0.0.1:7690').env('SHOAL_LISTEN'))
     .addOption(
-      new Option('--journal <where>', 'where jobs live: file:DIR, or memory: to forget them').default('file:.shoal').env('SHOAL_JOURNAL'),
+      new Option('--journal <where>', 'where jobs live: file:DIR, memory: to forget them, or a server as in postgres://HOST/DATABASE')
+        .default('file:.shoal')
+        .env('SHOAL_JOURNAL'),
     )
     .addOption(
       new Option(
@@ -93,7 +96,13 @@ async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
   });
   const { address, tokenFile, durability, isLeading } = server;
   isStarted = true;
-  const started = { address, tokenFile, ...(durability !== undefined && { durability }), journal: flags.journal, standby: !isLeading };
+  const started = {
+    address,
+    tokenFile,
+    ...(durability !== undefined && { durability }),
+    journal: shownJournal(flags.journal),
+    standby: !isLeading,
+  };
   say(
     'started',
     `the coordinator of ${flags.cluster} listens on ${address}${isLeading ? '' : ', and stands by: another one leads'}`,
@@ -108,6 +117,7 @@ async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
 
 const survives = {
   none: 'jobs end with this process',
+  process: 'what is confirmed survives the end of this process, but not a crash of the server that stores it',
   host: 'what is confirmed survives a crash of this process and of this machine',
   replicated: 'what is confirmed survives the loss of a machine',
 } as const;
@@ -119,7 +129,7 @@ function welcome(address: string, tokenFile: string, flags: CoordinatorFlags, du
   const isOwnPort = flags.broker === 'ws:';
   const where = isOwnPort ? `--address ${reach}` : `--broker ${flags.broker.replace(/\/\/.*@/s, '//***@')}`;
   const lasts = durability === undefined ? '' : `: ${survives[durability]}`;
-  return `${open}${isOwnPort ? '' : secrecy(flags)}  journal  ${flags.journal}${lasts}
+  return `${open}${isOwnPort ? '' : secrecy(flags)}  journal  ${shownJournal(flags.journal)}${lasts}
   tokens   ${tokenFile}
   next     shoal worker ${where} --allow-bundles
            shoal submit --address ${reach} program.ts

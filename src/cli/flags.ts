@@ -61,7 +61,7 @@ export interface BrokerFlags {
 /** `--cluster` and `--cluster-secret-file`. */
 export function brokerOptions(): Option[] {
   return [
-    new Option('--cluster <name>', 'tells apart the clusters that share a broker').default('shoal').env('SHOAL_CLUSTER'),
+    new Option('--cluster <name>', 'tells apart the clusters that share a broker or a journal').default('shoal').env('SHOAL_CLUSTER'),
     new Option(
       '--cluster-secret-file <file>',
       'signs what goes over the broker; the same on all; else SHOAL_CLUSTER_SECRET, the secret itself',

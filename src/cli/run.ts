@@ -5,6 +5,7 @@
  * inside it needs to know (where to run, the journal, who draws progress) hangs on the program hook.
  */
 import { type Command, Option } from 'commander';
+import { checkJournalAddress } from '../journal-of.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { type ProgressMode, progressModes } from '../lib/progress-bar.ts';
 import { duration, threadCount } from './flags.ts';
@@ -40,7 +41,10 @@ export function defineRun(command: Command): void {
         .env('SHOAL_ISOLATION'),
     )
     .addOption(
-      new Option('--journal <where>', 'where jobs live: memory:, or file:DIR, with which a run that was stopped goes on')
+      new Option(
+        '--journal <where>',
+        'where jobs live: memory:, or with what a stopped run goes on: file:DIR, or a server as in postgres://HOST/DATABASE',
+      )
         .argParser(journalAddress)
         .default('memory:')
         .env('SHOAL_JOURNAL'),
@@ -74,9 +78,9 @@ export function defineRun(command: Command): void {
 }
 
 function journalAddress(text: string): string {
-  if (text === 'memory:' || /^file:./.test(text)) return text;
   if (/^[a-z][a-z0-9+]*:/.test(text)) {
-    throw new ShoalError('SH1311', `there is no journal like ${text}`, { hint: 'it is memory: or file:DIR' });
+    checkJournalAddress(text);
+    return text;
   }
   throw new ShoalError('SH1311', `--journal ${text} does not say what kind of journal`, { hint: `--journal file:${text}` });
 }

@@ -202,7 +202,7 @@ export class Candidacy {
     const { code = '' } = error as { code?: unknown };
     if (lostCodes.has(code as string)) return this.#leadership?.ttlMs !== Number.POSITIVE_INFINITY;
     // At its start it says at once what is wrong, rather than to try in silence.
-    if (code === 'SH4004' || this.#settle !== undefined) return false;
+    if (code === 'SH4004' || code === 'SH4011' || this.#settle !== undefined) return false;
     return error instanceof ShoalError || /^E[A-Z]+$/.test(String(code));
   }
 

@@ -72,7 +72,7 @@ export interface ClusterView {
   /** Id of the process that leads. */
   leader: string;
   startedWallMs: number;
-  durability: 'none' | 'host' | 'replicated';
+  durability: 'none' | 'process' | 'host' | 'replicated';
   workers: { live: number; draining: number; silent: number; slots: number };
   jobs: Record<JobState, number>;
   tasks: { ready: number; delayed: number; running: number };

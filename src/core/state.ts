@@ -19,7 +19,7 @@ import { Timers } from './timers.ts';
 /** What the shell knows of its process and tells whoever asks. */
 export interface About {
   version: string;
-  durability: 'none' | 'host' | 'replicated';
+  durability: 'none' | 'process' | 'host' | 'replicated';
   startedWallMs: number;
 }
 

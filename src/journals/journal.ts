@@ -32,8 +32,11 @@ export interface BodySlice {
 export interface Journal {
   /** head + body of one entry together must not exceed this. */
   readonly maxEntryBytes: number;
-  /** What a confirmed append survives: none = the process, host = a crash of this machine's processes and power, replicated = a machine. */
-  readonly durability: 'none' | 'host' | 'replicated';
+  /**
+   * What a confirmed append survives: none = nothing, it ends with its process; process = every end of the coordinator, but
+   * not a crash of the machine or server that stores it; host = that, too, and a loss of power; replicated = a machine.
+   */
+  readonly durability: 'none' | 'process' | 'host' | 'replicated';
   /** ConflictError: some others may be stored. OutcomeUnknownError: any subset, now or later. JournalFullError: none. */
   append(entries: readonly Entry[]): Promise<void>;
   /** Entries in order from `from`, up to `to` (exclusive) or the first hole. part 'head' leaves `body` empty. An unknown or dropped stream is empty. */

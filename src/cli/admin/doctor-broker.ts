@@ -3,21 +3,13 @@ import { inspectServer, openServerBroker, serverPlace } from '../../broker-of.ts
 import { type BrokerFlags, clusterSecretOf } from '../flags.ts';
 import type { Finding } from './doctor.ts';
 import { failed } from './doctor-cluster.ts';
-
-const statuses = { good: 'ok', warning: 'warn', refuse: 'fail' } as const;
+import { settingFinding } from './doctor-setting.ts';
 
 export async function examineBroker({ broker, ...flags }: BrokerFlags & { broker: string }): Promise<Finding[]> {
   try {
     const place = serverPlace(broker, flags.cluster, clusterSecretOf(flags));
     if (!place) return [];
-    const settings = (await inspectServer(place)).map(
-      ({ level, setting, meaning, fix }): Finding => ({
-        check: 'broker',
-        status: statuses[level],
-        what: `${setting}: ${meaning}`,
-        ...(fix !== undefined && { try: fix }),
-      }),
-    );
+    const settings = (await inspectServer(place)).map((finding) => settingFinding('broker', finding));
     const isFit = settings.every(({ status }) => status !== 'fail');
     return [...settings, ...(isFit ? [await round(place)] : []), secrecy(place.secret)];
   } catch (error) {

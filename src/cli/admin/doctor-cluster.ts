@@ -173,6 +173,12 @@ async function roleOf(connection: Connection): Promise<string> {
   return 'read-only';
 }
 
+const survives = {
+  process: 'what is confirmed survives its end, but not a crash of the server that stores it',
+  host: 'what is confirmed is on its disk',
+  replicated: 'what is confirmed is replicated',
+} as const;
+
 function seen({ version: theirs, durability, workers, problems }: ClusterView, { address }: Target): Finding[] {
   return [
     theirs === version
@@ -193,7 +199,7 @@ function seen({ version: theirs, durability, workers, problems }: ClusterView, {
       : {
           check: 'durability',
           status: 'ok',
-          what: durability === 'host' ? 'what is confirmed is on its disk' : 'what is confirmed is replicated',
+          what: survives[durability],
         },
     workers.live === 0
       ? { check: 'workers', status: 'warn', what: 'there are none', try: `shoal worker --address ${address} --allow-bundles` }

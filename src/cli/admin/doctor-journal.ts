@@ -1,14 +1,33 @@
 /** Where jobs and tokens live on this machine, if they do. */
 import { closeSync, existsSync, fdatasyncSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { inspectJournal, shownJournal } from '../../journal-of.ts';
 import { configHome } from '../../lib/folders.ts';
 import { readTokens } from '../../lib/tokens.ts';
 import type { Finding } from './doctor.ts';
 import { failed } from './doctor-cluster.ts';
+import { settingFinding } from './doctor-setting.ts';
 import { size } from './output.ts';
 
 /** `where`: as coordinators are given it; without, the folder that they take by themselves, if it is there. */
-export function examineJournal(where: string | undefined): Finding[] {
+export async function examineJournal(where: string | undefined, cluster: string): Promise<Finding[]> {
+  return [...(where === undefined ? [] : await examineServer(where, cluster)), ...examineFolders(where)];
+}
+
+/** Nothing, if it is in memory or in a folder. */
+async function examineServer(where: string, cluster: string): Promise<Finding[]> {
+  try {
+    const startMs = performance.now();
+    const settings = await inspectJournal(where, cluster);
+    if (!settings) return [];
+    const what = `${shownJournal(where)} answered; connecting and that took ${(performance.now() - startMs).toFixed(0)} ms`;
+    return [{ check: 'journal', status: 'ok', what }, ...settings.map((setting) => settingFinding('journal', setting))];
+  } catch (error) {
+    return [failed('journal', error)];
+  }
+}
+
+function examineFolders(where: string | undefined): Finding[] {
   const given = where === undefined ? undefined : /^file:(?:\/\/)?(.+)$/.exec(where)?.[1];
   const folder = resolve(given ?? '.shoal');
   const isLooked = (where === undefined || given !== undefined) && existsSync(folder);

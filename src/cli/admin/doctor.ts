@@ -38,7 +38,7 @@ async function doctor(flags: DoctorFlags): Promise<void> {
     ...examineMachine(),
     ...(await examineCluster(flags)),
     ...(await examineBroker(flags)),
-    ...examineJournal(flags.journal),
+    ...(await examineJournal(flags.journal, flags.cluster)),
   ];
   const isOk = findings.every(({ status }) => status !== 'fail');
   const output = new Output(flags);

@@ -19,7 +19,12 @@ export function defineExplain(command: Command): void {
     .action((name: string, index: string | undefined, flags: AdminFlags) => withCluster(flags, (admin) => explain(admin, name, index)));
 }
 
-const survives = { none: 'nothing survives it', host: 'durable on its disk', replicated: 'replicated' } as const;
+const survives = {
+  none: 'nothing survives it',
+  process: 'its journal’s server may lose the last moments',
+  host: 'durable on its disk',
+  replicated: 'replicated',
+} as const;
 
 async function status({ connection, output, target }: Admin): Promise<void> {
   const view = await connection.request<ClusterView>({ kind: 'status' });
