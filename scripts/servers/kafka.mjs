@@ -1,8 +1,8 @@
 // @ts-check
 /** Apache Kafka, one node that is broker and controller (KRaft). */
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { exchange } from './exchange.mjs';
 import { homeOf, isHome } from './home.mjs';
 import { briefJvm, findJava } from './java.mjs';
@@ -17,27 +17,39 @@ export const where = () => (isHome('kafka') ? kafkaJava() : { why: `there is no 
 /**
  * @typedef {object} KafkaOptions
  * @property {Readonly<Record<string, string>>} [settings] such as `{ 'message.max.bytes': '65536' }`
+ * @property {Readonly<Record<string, string>>} [users] passwords of those who may log in at a second door (SASL_SSL) and
+ *   have no rights at first; at the first one everybody has all rights
+ *
+ * @typedef {{ guardedPort: number, certificates: string }} Guarded the second door, and the file with whom to trust there
  */
 
-/** @param {KafkaOptions} [options] */
-export function startKafka({ settings = {} } = {}) {
+/**
+ * @param {KafkaOptions} [options]
+ * @returns {Promise<import('./server.mjs').Server & Guarded>}
+ */
+export async function startKafka({ settings = {}, users } = {}) {
   const java = pathOf(where);
+  const guarded = { guardedPort: 0, certificates: '' };
   const jvm = ['-Xms64m', '-Xmx384m', ...briefJvm, '-cp', join(homeOf('kafka'), '*')];
-  return startServer({
+  const server = await startServer({
     name: 'kafka',
-    portCount: 2,
+    portCount: 3,
     startMsMax: 120_000,
     url: ({ ports }) => `kafka://127.0.0.1:${ports[0]}`,
-    prepare: ({ folder, data, ports: [broker, controller] }) => {
+    prepare: ({ folder, data, ports: [broker, controller, third = 0] }) => {
+      const guard = users && guardedDoor(java, folder, users);
+      if (guard) Object.assign(guarded, { guardedPort: third, certificates: guard.certificates });
+      const door = guard ? `,GUARDED://127.0.0.1:${third}` : '';
       const file = join(folder, 'server.properties');
       const lines = Object.entries({
         'process.roles': 'broker,controller',
         'node.id': '1',
         'controller.quorum.voters': `1@127.0.0.1:${controller}`,
         'controller.listener.names': 'CONTROLLER',
-        listeners: `PLAINTEXT://127.0.0.1:${broker},CONTROLLER://127.0.0.1:${controller}`,
-        'advertised.listeners': `PLAINTEXT://127.0.0.1:${broker}`,
-        'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+        listeners: `PLAINTEXT://127.0.0.1:${broker},CONTROLLER://127.0.0.1:${controller}${door}`,
+        'advertised.listeners': `PLAINTEXT://127.0.0.1:${broker}${door}`,
+        'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_SSL',
+        ...guard?.settings,
         'log.dirs': data,
         'num.partitions': '1',
         'offsets.topic.num.partitions': '1',
@@ -59,7 +71,8 @@ export function startKafka({ settings = {} } = {}) {
       });
       writeFileSync(file, lines.map(([name, value]) => `${name}=${value}\n`).join(''));
       // Any cluster id will do, in its form of 16 bytes as base64url.
-      execFileSync(java, [...jvm, 'kafka.tools.StorageTool', 'format', '-t', 'c2hvYWwtdGVzdC1jbHVzdA', '-c', file], {
+      const format = ['format', '-t', 'c2hvYWwtdGVzdC1jbHVzdA', '-c', file, ...(guard?.format ?? [])];
+      execFileSync(java, [...jvm, 'kafka.tools.StorageTool', ...format], {
         cwd: folder,
         stdio: ['ignore', 'ignore', 'pipe'],
       });
@@ -76,4 +89,42 @@ export function startKafka({ settings = {} } = {}) {
       if (answer.readUInt32BE(8) < 1) throw new Error('no broker has joined yet');
     },
   });
+  return Object.assign(server, guarded);
 }
+
+/**
+ * @param {string} java
+ * @param {string} folder
+ * @param {Readonly<Record<string, string>>} users
+ */
+function guardedDoor(java, folder, users) {
+  const keytool = join(dirname(java), 'keytool');
+  const store = ['-alias', 'kafka', '-keystore', join(folder, 'keys.p12'), '-storetype', 'PKCS12', '-storepass', storePassword];
+  const certificates = join(folder, 'certificates.pem');
+  if (!existsSync(certificates)) {
+    const names = ['-dname', 'CN=localhost', '-ext', 'SAN=ip:127.0.0.1,dns:localhost', '-validity', '3650'];
+    execFileSync(keytool, ['-genkeypair', '-keyalg', 'EC', '-groupname', 'secp256r1', ...names, ...store], { stdio: 'pipe' });
+    writeFileSync(certificates, execFileSync(keytool, ['-exportcert', '-rfc', ...store], { stdio: 'pipe' }));
+  }
+  const plain = Object.entries(users).map(([user, password]) => `user_${user}="${password}"`);
+  return {
+    certificates,
+    settings: {
+      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+      'super.users': 'User:ANONYMOUS',
+      'ssl.keystore.location': join(folder, 'keys.p12'),
+      'ssl.keystore.type': 'PKCS12',
+      'ssl.keystore.password': storePassword,
+      'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
+      'listener.name.guarded.plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required ${plain.join(' ')};`,
+      'listener.name.guarded.scram-sha-256.sasl.jaas.config': scramLogin,
+      'listener.name.guarded.scram-sha-512.sasl.jaas.config': scramLogin,
+    },
+    format: Object.entries(users).flatMap(([user, password]) =>
+      ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((mechanism) => ['--add-scram', `${mechanism}=[name=${user},password=${password}]`]),
+    ),
+  };
+}
+
+const storePassword = 'changeit';
+const scramLogin = 'org.apache.kafka.common.security.scram.ScramLoginModule required;';
