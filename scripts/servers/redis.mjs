@@ -1,5 +1,7 @@
 // @ts-check
 /** Redis, or Valkey where that is what is installed: `SHOAL_REDIS=valkey-server` asks for it. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { exchange } from './exchange.mjs';
 import { startServer } from './server.mjs';
 import { find, pathOf } from './where.mjs';
@@ -39,6 +41,32 @@ export function startRedis({ appendonly = false, appendfsync = 'always', maxmemo
     answers: async ({ ports }) => {
       const login = password ? `AUTH ${password}\r\n` : '';
       await exchange(/** @type {number} */ (ports[0]), `${login}PING\r\n`, (answer) => answer.includes('+PONG'));
+    },
+  });
+}
+
+/**
+ * A Sentinel that watches one master as `mymaster` and promotes a replica as soon as it alone finds it gone.
+ * @param {number} masterPort
+ */
+export function startSentinel(masterPort) {
+  const command = pathOf(where);
+  return startServer({
+    name: 'sentinel',
+    url: ({ ports }) => `redis+sentinel://127.0.0.1:${ports[0]}/mymaster`,
+    launch: ({ data, ports }) => {
+      // It keeps what it learns in there.
+      const file = join(data, 'sentinel.conf');
+      const watch = [
+        `monitor mymaster 127.0.0.1 ${masterPort} 1`,
+        'down-after-milliseconds mymaster 500',
+        'failover-timeout mymaster 3000',
+      ];
+      writeFileSync(file, [`port ${ports[0]}`, 'bind 127.0.0.1', `dir ${data}`, ...watch.map((line) => `sentinel ${line}`)].join('\n'));
+      return { command, args: [file, '--sentinel'] };
+    },
+    answers: async ({ ports }) => {
+      await exchange(/** @type {number} */ (ports[0]), 'PING\r\n', (answer) => answer.includes('+PONG'));
     },
   });
 }
