@@ -1,46 +1,78 @@
 /** Three coordinators on one host, `file:` journal and `file:` election: real processes, killed, stopped and paused. */
-import type { Cluster, Task } from 'shoal';
-import { afterEach, expect, test } from 'vitest';
-import * as tasks from '../cluster/fixtures/tasks.ts';
+import { existsSync } from 'node:fs';
+import { afterEach, expect, test, vi } from 'vitest';
 import { TestCluster } from '../cluster/harness.ts';
+import { load } from './load.ts';
 
-class Signal {
-  give: () => void = () => undefined;
-  readonly isGiven = new Promise<void>((resolve) => (this.give = resolve));
-}
+// A dozen processes: on a busy machine each start takes seconds.
+vi.setConfig({ testTimeout: 180_000 });
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 let cluster: TestCluster;
 afterEach(() => cluster?.close());
 
-const seeds = (count: number, ms: number): { seed: number; ms: number }[] => Array.from({ length: count }, (_, seed) => ({ seed, ms }));
-const answers = (count: number): number[] => Array.from({ length: count }, (_, seed) => tasks.mixed(seed));
-const on = <I, O>(task: Task<I, O>, client: Cluster): Task<I, O> => task.on(client);
-
 test('ten leaders killed under a job of 50 000 tasks: the answer is exact (C01, C03, C04)', async () => {
   cluster = await TestCluster.start({ coordinators: 3, workers: 2 });
-  const client = await cluster.ready(2);
-  const [count, changes] = [50_000, 10];
-  const kills = Array.from({ length: changes }, () => new Signal());
-  /** A part of them before each kill, so that each strikes a job at work. */
-  async function* inputs() {
-    const all = seeds(count, 0.05);
-    for (let at = 0; at < count; at++) {
-      const part = Math.floor((at * (changes + 1)) / count);
-      if (part > 0) await kills[part - 1]!.isGiven;
-      yield all[at]!;
-    }
-  }
-  const results = on(tasks.mix, client).map(inputs()).toArray();
-  for (const kill of kills) {
+  const { next, results, expected } = load(await cluster.ready(2), { count: 50_000, blows: 10 });
+  for (let kill = 0; kill < 10; kill++) {
     const leader = await cluster.nextLeader();
     await pause(Math.random() * 400);
     cluster.coordinators[leader]!.kill('SIGKILL');
-    kill.give();
+    next();
     await cluster.coordinators[leader]!.ended;
     await cluster.nextLeader(leader);
     await cluster.startCoordinator(leader);
   }
-  expect(await results).toEqual(answers(count));
+  expect(await results).toEqual(expected);
+});
+
+test('a leader that stood still is followed; when it goes on, with work in its hands, it says nothing with effect (C04, C07, K05)', async () => {
+  cluster = await TestCluster.start({ coordinators: 2, workers: 2 });
+  const { next, results, expected } = load(await cluster.ready(2), { count: 6_000, blows: 4 });
+  for (let blow = 0; blow < 4; blow++) {
+    const leader = await cluster.nextLeader();
+    await pause(Math.random() * 200);
+    cluster.coordinators[leader]!.kill('SIGSTOP');
+    next();
+    const other = await cluster.nextLeader(leader);
+    cluster.coordinators[leader]!.kill('SIGCONT');
+    await cluster.coordinators[leader]!.said(new RegExp(`(it leads no more: [^]*){${Math.floor(blow / 2) + 1}}`));
+    expect(await cluster.leader()).toBe(other);
+  }
+  expect(await results).toEqual(expected);
+});
+
+test('all of them restarted one after another under load: each leaves in order, no task is tried twice (C10)', async () => {
+  cluster = await TestCluster.start({ coordinators: 3, workers: 2 });
+  const work = load(await cluster.ready(2), { count: 6_000, blows: 3 });
+  for (let at = 0; at < 3; at++) {
+    await cluster.nextLeader();
+    const old = cluster.coordinators[at]!;
+    old.kill('SIGTERM');
+    work.next();
+    expect(await old.ended).toMatchObject({ code: 0 });
+    await cluster.startCoordinator(at);
+  }
+  expect(await work.results).toEqual(work.expected);
+  expect(work.attemptsMax).toBe(1);
+});
+
+const faketime = '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1';
+
+test('coordinators whose clocks are an hour apart, either way, follow each other: no lease is read off a clock (K01, K04)', async ({
+  skip,
+}) => {
+  if (!existsSync(faketime)) skip('libfaketime is not installed');
+  cluster = await TestCluster.start({ coordinators: 1, workers: 2 });
+  const { next, results, expected } = load(await cluster.ready(2), { count: 6_000, blows: 3 });
+  for (const offset of ['+1h', '-1h', '+0']) {
+    const leader = cluster.coordinators[0]!;
+    leader.kill('SIGKILL');
+    next();
+    await leader.ended;
+    await cluster.startCoordinator(0, { LD_PRELOAD: faketime, FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1' });
+    await cluster.nextLeader();
+  }
+  expect(await results).toEqual(expected);
 });
