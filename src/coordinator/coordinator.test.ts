@@ -242,6 +242,33 @@ describe('under an election', () => {
     expect(coordinator.isServing).toBe(false);
   });
 
+  it.each([
+    { isReplaced: true, code: 'SH4001', what: 'a leader that was replaced takes what its successor has dropped for no damage' },
+    { isReplaced: false, code: 'SH4004', what: 'a leader whose journal lacks bytes says that it is damaged' },
+  ])('$what (P9; found by the simulator, seed 884)', async ({ isReplaced, code }) => {
+    const journal = new SmallJournal();
+    const before = await coordinatorOn(journal);
+    const reply = await ask(before.session(), { ...submit, lengths: Uint32Array.of(1), body: [Uint8Array.of(7)] });
+    const { job } = (reply as Extract<ToClient, { kind: 'reply' }>).value as { job: string };
+    await before.stop();
+    const readBodies = journal.readBodies.bind(journal);
+    journal.readBodies = async (...args) => {
+      const { election: other } = election();
+      const second = new Coordinator({ broker: memoryBroker(), journal, isOneMachine: false, election: other });
+      open.push(second);
+      if (isReplaced) await second.start();
+      await journal.drop(`job.${job}`);
+      return readBodies(...args);
+    };
+    const broker = memoryBroker();
+    const failed = new Promise((resolve) => {
+      const coordinator = new Coordinator({ broker, journal, isOneMachine: false, election: election().election, onFailed: resolve });
+      open.push(coordinator);
+      void coordinator.start().then(() => broker.send('hello', [concatBytes(encodeMessage(hello))]));
+    });
+    expect(await failed).toMatchObject({ code });
+  });
+
   it('hands out nothing that waited for bytes when its leadership was lost (I13; found by the simulator, seed 518487)', async () => {
     const journal = new SmallJournal();
     const before = await coordinatorOn(journal);

@@ -24,7 +24,7 @@ import { Ids } from './ids.ts';
 import { Inbox } from './inbox.ts';
 import { LogStore } from './log-store.ts';
 import { Proof } from './proof.ts';
-import { closed, fullRefusal, lostError } from './refusals.ts';
+import { closed, fullRefusal, lostError, stoppedRefusal } from './refusals.ts';
 import { LocalSession } from './sessions.ts';
 import { takeOver } from './takeover.ts';
 import type { Loop } from './watchdog.ts';
@@ -75,6 +75,7 @@ export class Coordinator {
   private flushDue = false;
   /** A timer of the core is due. */
   private turnDue = false;
+  private unreadable: unknown;
   private turnCount = 0;
   private tickCount = 0;
   private quitting: Promise<void> | undefined;
@@ -102,7 +103,7 @@ export class Coordinator {
       journal: options.journal,
       session: (id) => this.sessions.get(id),
       onLogs: (lines) => this.onLogs(lines),
-      fail: (error) => this.fail(error),
+      fail: (error) => this.onUnreadable(error),
     });
   }
 
@@ -118,8 +119,7 @@ export class Coordinator {
     // Before anything that is heard from now on.
     this.inbox.push({ from: 'self', event: 'tookOver', term });
     const handle = (messages: readonly Uint8Array[]): void | Promise<void> => this.hear(messages);
-    // In this order: whose hello is answered may write to the term's address at once.
-    this.listeners.push(await broker.listen(`coordinator.${term}`, handle), await broker.listen('hello', handle));
+    this.listeners.push(await broker.listen('hello', handle), await broker.listen(`coordinator.${term}`, handle));
     if (this.isStopped) {
       await this.deafen();
       throw stopped;
@@ -220,7 +220,7 @@ export class Coordinator {
     this.appender.end();
     // Nobody is held back any more: a listener closes once its last message was taken.
     this.inbox.letGo();
-    for (const listener of this.listeners) await listener.close();
+    await Promise.all(this.listeners.map((listener) => listener.close()));
   }
 
   /** Asks the election's clock, too: after a pause messages are heard before timers (C04). */
@@ -241,16 +241,9 @@ export class Coordinator {
     this.isStopped = true;
     this.effects.end();
     this.quitting = this.deafen();
-    const known = error instanceof ShoalError ? error : undefined;
-    const message = error instanceof Error ? error.message : String(error);
-    this.options.onWarning?.(`the coordinator stopped: ${message}`);
-    this.endSessions({
-      code: known?.code ?? 'SH3004',
-      message: `the coordinator stopped: ${message}`,
-      ...(known?.why === undefined ? {} : { why: known.why }),
-      hint: known?.hint ?? 'nothing that was confirmed is lost; start it again to go on',
-    });
-    for (const listener of this.listeners) void listener.close();
+    const why = stoppedRefusal(error);
+    this.options.onWarning?.(why.message);
+    this.endSessions(why);
     this.options.onFailed?.(error);
     // Another may lead at once: what it is told here is never said again.
     this.leadership?.resign().catch(() => undefined);
@@ -277,8 +270,7 @@ export class Coordinator {
     }
     if (message.kind === 'unread') this.logs.unread(session, message.reader);
     const needsId = message.kind === 'submit' || message.kind === 'putBundle';
-    const input: Input = { from: 'client', session, message, newId: needsId ? this.ids.next() : '' };
-    this.inbox.take(input);
+    this.inbox.take({ from: 'client', session, message, newId: needsId ? this.ids.next() : '' });
     this.wake();
   }
 
@@ -298,8 +290,7 @@ export class Coordinator {
     if (this.isStopped) return;
     for (const frame of frames) {
       try {
-        const input: Input = { from: 'worker', message: decodeMessage<FromWorker>(frame) };
-        this.inbox.take(input);
+        this.inbox.take({ from: 'worker', message: decodeMessage<FromWorker>(frame) });
       } catch (error) {
         this.options.onWarning?.(`a message makes no sense and is dropped: ${(error as Error).message}`);
       }
@@ -334,6 +325,7 @@ export class Coordinator {
   private async pump(): Promise<void> {
     try {
       while ((this.inbox.length > 0 || this.turnDue) && !this.isLost()) {
+        const { unreadable } = this;
         const effects = this.turn();
         this.turnCount++;
         if (effects.mustWait) {
@@ -351,6 +343,7 @@ export class Coordinator {
           if (wasFull) this.inbox.push({ from: 'self', event: 'full', full: false });
           this.remember();
         }
+        if (unreadable !== undefined) throw unreadable;
         if (this.isLost()) return;
         this.effects.carryOut(this.afterCommit.splice(0, this.carried.size === 0 ? this.afterCommit.length : 0));
         this.effects.carryOut(this.holdBack(effects.list));
@@ -366,6 +359,13 @@ export class Coordinator {
     this.setAlarm();
     // Whatever came while the last effects were carried out.
     if (this.inbox.length > 0 || this.turnDue) this.wake();
+  }
+
+  /** Bytes are missing: damage only for one that can still write, which the next turn shows; a successor may have dropped them. */
+  private onUnreadable(error: unknown): void {
+    this.effects.end();
+    this.unreadable = error;
+    this.push({ from: 'self', event: 'lease' });
   }
 
   /**

@@ -46,7 +46,7 @@ export class Effects {
     return this.lane !== undefined;
   }
 
-  /** Leading is over: what still waits for the journal is not said any more, and nothing is taken away (C06). */
+  /** Leading is over, or bytes are missing that come before others: nothing more is said, and nothing is taken away (C06). */
   end(): void {
     this.isEnded = true;
     this.dropped.length = 0;
@@ -59,6 +59,7 @@ export class Effects {
   }
 
   carryOut(effects: readonly Effect[]): void {
+    if (this.isEnded) return;
     for (const effect of effects) {
       if (this.lane || !this.tryNow(effect)) this.enqueue(effect);
     }

@@ -16,3 +16,14 @@ export function fullRefusal(name: string): Refusal {
     hint: 'free some space; running jobs are kept and go on by themselves',
   };
 }
+
+/** It has stopped by itself. */
+export function stoppedRefusal(error: unknown): Refusal {
+  const known = error instanceof ShoalError ? error : undefined;
+  return {
+    code: known?.code ?? 'SH3004',
+    message: `the coordinator stopped: ${error instanceof Error ? error.message : String(error)}`,
+    ...(known?.why === undefined ? {} : { why: known.why }),
+    hint: known?.hint ?? 'nothing that was confirmed is lost; start it again to go on',
+  };
+}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Driver, jobSpec, stage } from './drive.suite.ts';
+import { Driver, jobSpec, pack, stage } from './drive.suite.ts';
 import { leaseMs } from './limits.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
@@ -116,6 +116,21 @@ describe('crashes', () => {
     expect(d.sent.at(-1)!.message.kind).toBe('report');
     d.worker({ kind: 'held', term: 1, lastSerial: lost.serial, held: [] });
     expect(d.take()).toMatchObject({ attempt: 1 });
+  });
+
+  it('a late list has only what still runs sent again, not what has an end (N03; found by the simulator, seed 200711)', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 4 });
+    d.submit(jobSpec([stage(), stage({ kind: 'fold', from: 0, fanIn: 2, ordered: true }, { chunkSize: 2 })]), texts(4));
+    while (d.assigned[0]!.stage === 0) d.workOne(d.take(), upper);
+    const merging = d.take();
+    expect([...merging.ranges]).toEqual([0, 2]);
+    d.report(merging, { kind: 'results', ranges: Uint32Array.of(0, 1), durations: Uint32Array.of(1000), ...pack(['<0>']) });
+    d.pass(2500);
+    d.worker({ kind: 'held', term: 1, lastSerial: 0, held: [] });
+    const again = d.take();
+    expect([...again.ranges]).toEqual([1, 1]);
+    expect(again).toMatchObject({ serial: merging.serial, frames: merging.frames.slice(2) });
   });
 
   it('an assignment that the worker never saw is sent again under the same serial', () => {

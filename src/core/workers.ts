@@ -5,7 +5,7 @@ import { onBundleWanted } from './bundles.ts';
 import { isFinal, TaskState } from './columns.ts';
 import { heldHash } from './held-hash.ts';
 import { ackOwedBytesMax, ackOwedMax, assignGraceMs, beatMs, closeGraceMs, leaseMs } from './limits.ts';
-import type { FromWorker } from './messages.ts';
+import type { FromWorker, Ranges } from './messages.ts';
 import { indicesOf, RangeList } from './ranges.ts';
 import { crash, giveBack, onReport } from './reports.ts';
 import { detach } from './rows.ts';
@@ -165,10 +165,18 @@ function onHeld(state: State, worker: Worker, message: Extract<FromWorker, { kin
       giveBack(state, assignment.job, assignment.stage, handle, assignment.ranges);
     } else if (turn.nowMs - assignment.sentMs >= assignGraceMs) {
       assignment.sentMs = turn.nowMs;
-      turn.effects.push(buildAssign(assignment));
+      // A late list of what is long under way: what has an end by now is not handed out again.
+      turn.effects.push(buildAssign({ ...assignment, ranges: openRanges(assignment) }));
     }
   }
   if (message.term === state.term) resolveInherited(state, worker, turn);
+}
+
+/** The rows that still run under it. */
+function openRanges({ handle, ranges, stage }: Assignment): Ranges {
+  const list = new RangeList();
+  for (const index of indicesOf(ranges)) if (stage.columns.serial(index) === handle) list.add(index);
+  return list.take();
 }
 
 /** Work of an earlier term that goes on: its rows are taken over where their attempt is open and nobody else holds them. */
@@ -249,9 +257,7 @@ function loseWorker(state: State, worker: Worker, how: string, turn: Turn): void
   const why = describeLoss(state, worker, how);
   for (const handle of [...worker.held]) {
     const assignment = state.assignments.get(handle)!;
-    const list = new RangeList();
-    for (const index of indicesOf(assignment.ranges)) if (assignment.stage.columns.serial(index) === handle) list.add(index);
-    loseTasks(state, worker, assignment.job, assignment.stage, list, why, turn);
+    loseTasks(state, worker, assignment.job, assignment.stage, openRanges(assignment), why, turn);
   }
   resolveInherited(state, worker, turn, why);
   turn.registryFact(state, { fact: 'worker-left', worker: worker.name, incarnation: worker.incarnation, why });
@@ -276,10 +282,10 @@ function mebibytes(bytes: number): string {
 }
 
 /** Rule 7: not charged, but suspect; at the last degree of suspicion, or with crashLimit 0, it was the task. */
-function loseTasks(state: State, worker: Worker, job: Job, stage: Stage, list: RangeList, why: string, turn: Turn): void {
+function loseTasks(state: State, worker: Worker, job: Job, stage: Stage, ranges: Ranges, why: string, turn: Turn): void {
   const lost = new RangeList();
   const blamed: number[] = [];
-  for (const index of indicesOf(list.take())) {
+  for (const index of indicesOf(ranges)) {
     if (stage.columns.state(index) !== TaskState.running) continue;
     if (stage.spec.crashLimit === 0 || stage.columns.suspicion(index) >= 3) blamed.push(index);
     else lost.add(index);
@@ -304,7 +310,7 @@ export function resolveInherited(state: State, worker: Worker, turn: Turn, why =
       if (columns.state(index) === TaskState.running && columns.serial(index) === 0 && columns.holder(index) === worker.index)
         list.add(index);
     }
-    if (list.count > 0) loseTasks(state, worker, job, stage, list, why, turn);
+    if (list.count > 0) loseTasks(state, worker, job, stage, list.take(), why, turn);
   }
   worker.inherited = [];
 }

@@ -65,7 +65,7 @@ export interface WorkerCodeOptions {
   modules: readonly string[];
   names: readonly string[];
   /** Absent: this worker runs no uploaded programs. */
-  bundles?: BundleStore;
+  bundles?: Pick<BundleStore, 'has' | 'store' | 'urlOf'>;
 }
 
 export interface WorkerHandle {
@@ -140,14 +140,15 @@ class WorkerShell {
     });
     // Whoever waits for it hears of a failure; nobody has to.
     this.drained.catch(() => undefined);
-    // In a user's own process there are children that are none of our business.
-    this.guard =
-      options.code &&
-      new MemoryGuard({
-        bytesMax: options.memoryBytesMax,
-        onOutOfMemory: options.onOutOfMemory,
-        onWarning: (line) => this.warn(line),
-      });
+    // In a user's own process there are children that are none of our business, and under stand-ins there are none.
+    const isGuarded = options.code !== undefined && options.executors === undefined;
+    this.guard = isGuarded
+      ? new MemoryGuard({
+          bytesMax: options.memoryBytesMax,
+          onOutOfMemory: options.onOutOfMemory,
+          onWarning: (line) => this.warn(line),
+        })
+      : undefined;
     this.protocol = new WorkerProtocol({
       worker: options.worker,
       slots: options.slots,
