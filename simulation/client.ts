@@ -6,9 +6,11 @@ import { Connection } from '../src/client/connection.ts';
 import type { DeliverMessage, JobView, SubmitReply } from '../src/core/messages.ts';
 import type { Outside } from '../src/lib/outside.ts';
 import { Dice } from './chance.ts';
+import type { Gate } from './faults.ts';
 import type { JobScript } from './jobs.ts';
 import type { Network } from './network.ts';
 import { reached } from './probes.ts';
+import { programOf } from './programs.ts';
 import { type Port, SimSession } from './session.ts';
 import { each } from './slot.ts';
 import { inputValue, packValues } from './values.ts';
@@ -38,10 +40,17 @@ export class SimClient {
   private connection!: Connection;
   private outside!: Outside;
   private dice!: Dice;
+  private readonly pauses: Gate;
+  private readonly drains: Gate;
+  /** Noted: whoever pauses a queue has to see that it goes on. */
+  private pausedQueue: string | undefined;
 
   constructor(options: ClientOptions) {
     this.options = options;
     this.node = options.node;
+    const { faults } = options.network;
+    this.pauses = faults.gate('pauseQueue', options.node.name, 1);
+    this.drains = faults.gate('drainAsked', options.node.name, 0.6);
   }
 
   get jobs(): readonly JobScript[] {
@@ -60,6 +69,7 @@ export class SimClient {
     this.connection = new Connection(new SimSession(network, node, this.outside, ports));
     for (const job of jobs) if (!job.isDone) this.follow(job);
     if (this.dice.chance(network.plan.rates.ask)) this.askNowAndThen();
+    this.operate();
   }
 
   private follow(job: JobScript): void {
@@ -78,26 +88,79 @@ export class SimClient {
   }
 
   private askNowAndThen(): void {
-    const kinds = ['status', 'listJobs', 'listWorkers', 'listQueues', 'deadLetters'] as const;
+    const kinds = ['status', 'listJobs', 'listWorkers', 'listQueues', 'deadLetters', 'query', 'listTasks', 'getTask', 'explain'] as const;
     const kind = this.dice.pick(kinds);
-    void this.connection.request({ kind, limit: 10 } as never).catch((error: unknown) => this.options.world.fail(error as Error));
+    const ids = this.jobs.flatMap(({ id }) => id ?? []);
+    const isAboutJob = kind === 'query' || kind === 'listTasks' || kind === 'getTask' || kind === 'explain';
+    if (!isAboutJob)
+      this.connection.request({ kind, limit: 10 } as never).catch((error: unknown) => this.options.world.fail(error as Error));
+    else if (ids.length > 0) {
+      const about = { kind, job: this.dice.pick(ids), limit: 10, stage: 0, index: 0 };
+      this.connection.request(about as never).catch((error: unknown) => {
+        // There may be no such task yet.
+        if ((error as { code?: string }).code !== 'SH1409') this.ignoreAll(error);
+      });
+    }
     this.outside.after(300 + this.outside.randomBelow(3_000), () => this.askNowAndThen());
   }
+
+  /** An operator pauses a queue for a while, and drains a worker. */
+  private operate(): void {
+    const { network } = this.options;
+    const { stormMs } = network.plan;
+    if (this.pausedQueue !== undefined) this.resume();
+    const pause = this.pauses.stroke();
+    if (pause) {
+      this.outside.after(pause.between(0, stormMs / 2), () => {
+        if (this.pausedQueue !== undefined || network.isCalm) return;
+        const queue = (this.pausedQueue = pause.pick(['default', 'other']));
+        const goOn = (): void => void this.outside.after(pause.between(100, 6_000), () => this.resume());
+        this.connection.request({ kind: 'setQueue', queue, paused: true }).then(goOn, this.ignoreAll);
+      });
+    }
+    const drain = this.drains.stroke();
+    if (!drain) return;
+    this.outside.after(drain.between(0, stormMs), () => {
+      if (network.isCalm) return;
+      const worker = `w${1 + drain.below(network.plan.workers)}`;
+      this.connection.request({ kind: 'drainWorker', worker }).then(() => reached('a worker is asked to drain'), this.ignoreAll);
+    });
+  }
+
+  private resume(): void {
+    const queue = this.pausedQueue!;
+    this.connection.request({ kind: 'setQueue', queue, paused: false }).then(() => void (this.pausedQueue = undefined), this.ignoreAll);
+  }
+
+  /** It asked for something that is not there (any more). */
+  private readonly ignoreAll = (error: unknown): void => {
+    const { code } = error as { code?: string };
+    if (code !== 'SH1401' && code !== 'SH1410') this.options.world.fail(error as Error);
+  };
 
   /** Until it has its answer, however often the coordinator has no room for it. */
   private async submit(job: JobScript): Promise<SubmitReply> {
     for (;;) {
       const { spec, digest, submission } = job;
-      const along = job.isSmall ? packValues(job.inputs.map(inputValue)) : undefined;
+      const along = job.isSmall ? packValues(job.inputs.get(0)!.map(inputValue)) : undefined;
       const inputs = along ? { lengths: along.lengths, body: [along.body] } : {};
       try {
         return await this.connection.request<SubmitReply>({ kind: 'submit', spec: structuredClone(spec), digest, submission, ...inputs });
       } catch (error) {
-        if ((error as { code?: string }).code !== 'SH4003') throw error;
-        reached('a submission is refused for want of room');
-        await this.sleep(500);
+        const { code } = error as { code?: string };
+        if (code === 'SH1408') await this.upload(job);
+        else if (code === 'SH4003') {
+          reached('a submission is refused for want of room');
+          await this.sleep(500);
+        } else throw error;
       }
     }
+  }
+
+  /** Its program went with another job, or was never there. */
+  private async upload({ spec }: JobScript): Promise<void> {
+    const hash = spec.stages.find(({ definition }) => definition?.bundle !== undefined)!.definition!.bundle!;
+    await this.connection.request({ kind: 'putBundle', hash, name: 'a program', body: [programOf(hash)] });
   }
 
   private async live(job: JobScript): Promise<void> {
@@ -121,6 +184,7 @@ export class SimClient {
     }
     job.id = reply.job;
     this.feed(job, reply);
+    if (job.purges) this.purge(job);
     if (job.reads) this.read(job, this.dice.pick(['input', 'completion'] as const), this.dice.pick([2, 7, 1_000])).catch(this.ignore(job));
     if (job.cancelAfterMs !== undefined) this.outside.after(job.cancelAfterMs, () => this.cancel(job));
     try {
@@ -146,20 +210,32 @@ export class SimClient {
     job.cancelAfterMs = undefined;
   }
 
+  private purge(job: JobScript): void {
+    job.purges = false;
+    this.outside.after(this.dice.exponential(2_000), () => {
+      this.connection.request({ kind: 'purge', job: job.id! }).catch(this.ignore(job));
+    });
+  }
+
   private feed(job: JobScript, reply: SubmitReply): void {
     if (job.isSmall) return;
+    for (const { stage, count } of reply.stages) this.feedStage(job, stage, count);
+  }
+
+  private feedStage(job: JobScript, stage: number, count: number): void {
     const id = job.id!;
-    let from = reply.stages[0]!.count;
-    const total = job.inputs.length;
+    const inputs = job.inputs.get(stage)!;
+    const total = inputs.length;
+    let from = count;
     const step = (): void => {
       if (from >= total) {
-        this.connection.feed({ kind: 'seal', job: id, stage: 0, total });
+        this.connection.feed({ kind: 'seal', job: id, stage, total });
         return;
       }
-      const count = Math.min(total - from, 1 + this.dice.below(8));
-      const { lengths, body } = packValues(job.inputs.slice(from, from + count).map(inputValue));
-      this.connection.feed({ kind: 'inputs', job: id, stage: 0, from, lengths, body: [body] });
-      from += count;
+      const more = Math.min(total - from, 1 + this.dice.below(8));
+      const { lengths, body } = packValues(inputs.slice(from, from + more).map(inputValue));
+      this.connection.feed({ kind: 'inputs', job: id, stage, from, lengths, body: [body] });
+      from += more;
       this.outside.after(this.dice.exponential(100), step);
     };
     step();
@@ -192,6 +268,8 @@ export class SimClient {
     const { atoms, order } = await this.read(job, 'input', this.dice.pick([5, 1_000]));
     const model = watch.model.jobs.get(job.id!);
     if (!model || model.isDropped) return;
+    const { expected } = job;
+    if (!expected) return reached('a graph is read');
     const unique = new Set(atoms);
     const isFold = model.spec.output.take === 'one';
     if (unique.size !== atoms.length) throw new Violation('I1', `${job.id} gives ${atoms.join()}: something twice`);
@@ -199,11 +277,11 @@ export class SimClient {
       throw new Violation('I1', `${job.id}, read in order, comes as ${order.join()}`);
     }
     if (view.state !== 'succeeded' || model.outcome !== 'succeeded') return;
-    const foreign = atoms.filter((atom) => !job.expected.has(atom));
+    const foreign = atoms.filter((atom) => !expected.has(atom));
     if (foreign.length > 0) throw new Violation('I4', `${job.id} gives ${foreign.join()}, which nobody put in`);
     const isWhole = model.stages.every(({ tasks }) => tasks.every((task) => task.final === 'done'));
-    if (isWhole && unique.size !== job.expected.size) {
-      throw new Violation('I15', `${job.id} has ended well and gives ${atoms.join()} of ${[...job.expected].join()}`);
+    if (isWhole && unique.size !== expected.size) {
+      throw new Violation('I15', `${job.id} has ended well and gives ${atoms.join()} of ${[...expected].join()}`);
     }
     const { feed } = model.spec.stages[model.spec.output.stage]!;
     if (isFold && feed.kind === 'fold' && feed.ordered && !job.isSpread && atoms.some((atom, at) => at > 0 && atom < atoms[at - 1]!)) {

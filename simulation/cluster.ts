@@ -18,8 +18,10 @@ import { drawJobs } from './jobs.ts';
 import { Network } from './network.ts';
 import type { Plan } from './plan.ts';
 import { reached } from './probes.ts';
+import { Programs } from './programs.ts';
 import type { Port } from './session.ts';
 import { SimSlot } from './slot.ts';
+import { Violation } from './violation.ts';
 import { Watch } from './watch.ts';
 import type { SimNode, World } from './world.ts';
 
@@ -32,6 +34,9 @@ export interface CoordinatorNode {
 export interface WorkerNode {
   node: SimNode;
   handle: WorkerHandle | undefined;
+  queues: readonly string[];
+  /** Undefined: it runs no uploaded programs. */
+  programs: Programs | undefined;
 }
 
 /** What the compiler keeps from us and a checker has to see. */
@@ -66,13 +71,23 @@ export class Cluster {
     this.network = new Network(world, faults);
     this.disk = new Disk(world, faults);
     this.elections = new Elections(world, faults);
+    this.disk.onHalfStored = (node) => {
+      const each = this.coordinators.find((other) => other.node === node);
+      if (each && node.isUp) this.killCoordinator(each, this.dice.between(1, 1_000));
+    };
     this.watch = new Watch(world, this.disk);
     this.watch.isTimeKept = plan.rates.jump === 0 && plan.rates.drift === 0;
     const drift = plan.rates.drift * 0.02;
     const nodes = (prefix: string, count: number): SimNode[] =>
       Array.from({ length: count }, (_, at) => world.node(`${prefix}${at + 1}`, drift));
     this.coordinators = nodes('k', plan.coordinators).map((node) => ({ node, coordinator: undefined, isReady: false }));
-    this.workers = nodes('w', plan.workers).map((node) => ({ node, handle: undefined }));
+    this.workers = nodes('w', plan.workers).map((node, at) => {
+      // The first one can run anything, or there would be nobody to finish the work.
+      const isPlain = at > 0 && this.dice.chance(0.3);
+      const queues = at > 0 && this.dice.chance(0.3) ? ['default'] : ['default', 'other'];
+      return { node, handle: undefined, queues, programs: isPlain ? undefined : new Programs(world, node) };
+    });
+    this.watch.queuesOf = (name) => this.workers.find(({ node }) => node.name === name)?.queues ?? [];
     for (const { node } of this.coordinators) {
       this.byNode.set(node, 'coordinator');
       // Machines do not agree about the time of day (K04).
@@ -189,6 +204,8 @@ export class Cluster {
       worker: node.name,
       broker: this.heard(this.network.broker(node), process),
       slots: plan.slots,
+      queues: each.queues,
+      code: { modules: [], names: ['inputs', 'each', 'spread', 'fold'], ...(each.programs ? { bundles: each.programs } : {}) },
       isolation: 'thread',
       resources: { cpu: plan.slots, memory: 1e9 },
       outside: world.outside(node),
@@ -203,12 +220,21 @@ export class Cluster {
           isAlone: slot >= plan.slots,
           onStart: (work, index) => {
             if (world.onStep) world.log(`${process} starts ${work.job}/${work.stage}/${index}, attempt ${work.attempt}`);
+            const { bundle } = work.definition;
+            if (bundle !== undefined && !each.programs?.isHere(bundle)) {
+              world.fail(new Violation('I6', `${process} starts ${work.job}/${work.stage}/${index} without its program`));
+            }
             return this.watch.onStarted(process, work, index);
           },
           onKill: () => this.killWorker(each, this.dice.between(20, 1_500)),
         }),
     }).then(
-      (handle) => void (node.life === life && (each.handle = handle)),
+      (handle) => {
+        if (node.life !== life) return;
+        each.handle = handle;
+        // Whoever asked for it.
+        void handle.drained.then(() => this.onDrained(each, life));
+      },
       (error: unknown) => world.fail(error as Error),
     );
   }
@@ -259,15 +285,18 @@ export class Cluster {
   drain(each: WorkerNode): void {
     const { handle, node } = each;
     if (!handle || !node.isUp) return;
-    const { life } = node;
     each.handle = undefined;
     reached('a worker is drained');
-    void handle.drain().then(() => {
-      if (node.life !== life) return;
-      reached('a drained worker ends');
-      this.world.kill(node);
-      this.world.after(this.dice.between(50, 1_000), undefined, () => void (node.isUp || this.bootWorker(each)));
-    });
+    void handle.drain();
+  }
+
+  private onDrained(each: WorkerNode, life: number): void {
+    const { node } = each;
+    if (node.life !== life) return;
+    each.handle = undefined;
+    reached('a drained worker ends');
+    this.world.kill(node);
+    this.world.after(this.dice.between(50, 1_000), undefined, () => void (node.isUp || this.bootWorker(each)));
   }
 
   // ---- the watch at the brokers' doors ----
@@ -280,7 +309,7 @@ export class Cluster {
       return;
     }
     const message = decodeMessage<ToWorker>(bytes);
-    this.watch.onSent(from, this.world.wallMs(from), this.isLost(from), message);
+    this.watch.onSent(from, address.split('.')[1]!, this.world.wallMs(from), this.isLost(from), message);
     if (message.kind !== 'ackResults') return;
     const [, worker, incarnation] = address.split('.');
     this.watch.onAcknowledged(`${worker}.${incarnation}`, message.term, message.number);

@@ -7,7 +7,15 @@
  *    none stored, now or later; late; full.
  * 3. Put-if-absent on (stream, seq); the same writer's entry counts as success; a dropped stream stays closed.
  */
-import { type BodySlice, ConflictError, type Entry, type Journal, JournalFullError, OutcomeUnknownError } from '../src/journals/journal.ts';
+import {
+  type BodySlice,
+  ConflictError,
+  type Entry,
+  type Journal,
+  JournalCorruptError,
+  JournalFullError,
+  OutcomeUnknownError,
+} from '../src/journals/journal.ts';
 import { concatBytes } from '../src/lib/bytes.ts';
 import { Dice } from './chance.ts';
 import type { Faults, Gate } from './faults.ts';
@@ -45,6 +53,8 @@ export class Disk {
   /** A retry that is not the same bytes. */
   onOtherBytes: (entry: Stored) => void = () => undefined;
   onRolledBack: () => void = () => undefined;
+  /** The coordinator on this node dies between two entries of its append. */
+  onHalfStored: (node: SimNode) => void = () => undefined;
 
   constructor(world: World, faults: Faults) {
     this.world = world;
@@ -129,6 +139,7 @@ class SimJournal implements Journal {
   private readonly dice: Dice;
   private readonly stall: Gate;
   private readonly unknown: Gate;
+  private readonly half: Gate;
 
   constructor(disk: Disk, node: SimNode) {
     this.disk = disk;
@@ -138,6 +149,7 @@ class SimJournal implements Journal {
     this.dice = new Dice(disk.plan.seed, `journal/${where}`);
     this.stall = disk.faults.gate('stall', where, 0.03);
     this.unknown = disk.faults.gate('unknown', where, 0.12);
+    this.half = disk.faults.gate('halfUpload', where, 0.5);
   }
 
   private latencyMs(): number {
@@ -164,6 +176,16 @@ class SimJournal implements Journal {
       if (disk.world.nowMs < disk.fullUntilMs) {
         reached('the journal is full');
         this.answer(disk.world.nowMs + tookMs, () => reject(new JournalFullError('the simulated disk has no room')));
+        return;
+      }
+      const isUpload = stored.length > 1 && stored.some(({ stream }) => stream.startsWith('bundle.'));
+      if (isUpload && !disk.isCalm && this.half.strikes()) {
+        // Where the danger is: the registry names a program, and its bytes were never stored.
+        disk.later(tookMs, () => {
+          reached('a program is half stored');
+          for (const entry of stored) if (!entry.stream.startsWith('bundle.') && !disk.store(entry)) break;
+          disk.onHalfStored(this.node);
+        });
         return;
       }
       const stall = disk.isCalm ? undefined : this.stall.stroke();
@@ -238,7 +260,7 @@ class SimJournal implements Journal {
         for (const { seq, offset, length } of slices) {
           const found = this.disk.at(stream, seq);
           if (!found || found.body.length < offset + length) {
-            reject(new Error(`${stream}/${seq} has no bytes ${offset}+${length}`));
+            reject(new JournalCorruptError(`${stream}/${seq} has no bytes ${offset}+${length}`));
             return;
           }
           out.push(found.body.slice(offset, offset + length));

@@ -20,6 +20,8 @@ export interface TaskModel {
   startedPosition: number;
   startedAttempt: number;
   lost: number;
+  /** A person has done with it. */
+  isPurged: boolean;
 }
 
 export interface StageModel {
@@ -29,6 +31,7 @@ export interface StageModel {
   tasks: TaskModel[];
   /** What each input brings along; a fold's own tasks are not predicted. */
   atoms: (readonly number[] | undefined)[];
+  addedWallMs: number[];
 }
 
 export interface JobModel {
@@ -36,6 +39,7 @@ export interface JobModel {
   spec: JobSpec;
   writer: string;
   digest: string;
+  openedWallMs: number;
   submission: string | undefined;
   position: number;
   outcome: JobOutcome | undefined;
@@ -61,5 +65,6 @@ export function newTask(): TaskModel {
     startedPosition: -1,
     startedAttempt: 0,
     lost: 0,
+    isPurged: false,
   };
 }

@@ -2,17 +2,18 @@
 import type { JobSpec, StageSpec } from '../src/core/spec.ts';
 import { Dice } from './chance.ts';
 import type { Faults } from './faults.ts';
-import type { Plan } from './plan.ts';
+import { drawGraph } from './graphs.ts';
 import { elementsOf } from './values.ts';
+import { wallStartMs } from './world.ts';
 
 export interface JobScript {
   spec: JobSpec;
   digest: string;
   submission: string;
-  /** The atom of each input. */
-  inputs: number[];
-  /** Atoms of the output, if all goes well. */
-  expected: Set<number>;
+  /** The atom of each input, by stage. */
+  inputs: Map<number, number[]>;
+  /** Atoms of the output, if all goes well; undefined for graphs, whose tasks the watch judges one by one. */
+  expected: Set<number> | undefined;
   isSpread: boolean;
   /** Its inputs come along with the submission. */
   isSmall: boolean;
@@ -21,13 +22,14 @@ export interface JobScript {
   cancelAfterMs: number | undefined;
   replays: number;
   deletes: boolean;
+  purges: boolean;
   // ---- what its client has noted ----
   id: string | undefined;
   isDone: boolean;
 }
 
-type Shape = 'map' | 'fold' | 'each' | 'each fold' | 'spread fold' | 'spread';
-const shapes: readonly Shape[] = ['map', 'fold', 'each', 'each fold', 'spread fold', 'spread'];
+type Shape = 'map' | 'fold' | 'each' | 'each fold' | 'spread fold' | 'spread' | 'graph';
+const shapes: readonly Exclude<Shape, 'graph'>[] = ['map', 'fold', 'each', 'each fold', 'spread fold', 'spread'];
 
 export function drawJobs(faults: Faults, client: string): JobScript[] {
   return Array.from({ length: faults.plan.jobs }, (_, at) => drawJob(faults, client, at));
@@ -40,21 +42,30 @@ function drawJob(faults: Faults, client: string, at: number): JobScript {
   const key = keyed.chance(0.3) ? `key-${at}` : undefined;
   const own = new Dice(plan.seed, `job/${client}/${at}`);
   const dice = key === undefined ? own : keyed;
-  const shape = dice.pick(shapes);
-  const count = dice.below(plan.tasksMax + 1);
+  const simple = dice.pick(shapes);
+  const shape = faults.gate('graphs', key ?? `${client}-${at}`, 0.5).strikes() ? 'graph' : simple;
+  const count = Math.min(dice.below(plan.tasksMax + 1), plan.tasksKept);
   const first = 100 * (1 + at) + (key === undefined ? Number(client.slice(1)) * 1_000 : 0);
   const inputs = Array.from({ length: count }, (_, index) => first + index);
   const isSpread = shape.startsWith('spread');
-  const spec = drawSpec(plan, dice, shape, key);
+  const spec = drawSpec(faults, dice, shape, key ?? `${client}-${at}`, key);
+  const byStage = new Map([[0, inputs]]);
+  spec.stages.forEach(({ feed }, stage) => {
+    if (stage > 0 && feed.kind === 'inputs')
+      byStage.set(
+        stage,
+        Array.from({ length: Math.min(dice.below(4), plan.tasksKept) }, (_, index) => first + 50 + 10 * stage + index),
+      );
+  });
   const isConflicting = key !== undefined && client !== 'c1' && own.chance(0.3);
   return {
     spec,
     digest: isConflicting ? 'another' : 'digest',
     submission: `${client}-${at}`,
-    inputs,
-    expected: new Set(isSpread ? inputs.flatMap(elementsOf) : inputs),
+    inputs: byStage,
+    expected: shape === 'graph' ? undefined : new Set(isSpread ? inputs.flatMap(elementsOf) : inputs),
     isSpread,
-    isSmall: key === undefined && own.chance(0.4),
+    isSmall: key === undefined && byStage.size === 1 && own.chance(0.4),
     startMs: own.chance(0.5) ? 0 : own.between(0, plan.stormMs * 0.6),
     reads: own.chance(0.6),
     cancelAfterMs: faults
@@ -63,14 +74,16 @@ function drawJob(faults: Faults, client: string, at: number): JobScript {
       ?.exponential(plan.stormMs / 2),
     replays: faults.gate('replay', `${client}-${at}`, 1).strikes() ? 2 : 0,
     deletes: own.chance(0.3),
+    purges: faults.gate('purge', `${client}-${at}`, 0.7).strikes(),
     id: undefined,
     isDone: false,
   };
 }
 
-function drawSpec(plan: Plan, dice: Dice, shape: Shape, key: string | undefined): JobSpec {
+function drawSpec(faults: Faults, dice: Dice, shape: Shape, where: string, key: string | undefined): JobSpec {
+  const { plan } = faults;
   const fold = (from: number): StageSpec['feed'] => ({ kind: 'fold', from, fanIn: 2 + dice.below(5), ordered: dice.chance(0.5) });
-  const feeds: Record<Shape, () => StageSpec['feed'][]> = {
+  const feeds: Record<Exclude<Shape, 'graph'>, () => StageSpec['feed'][]> = {
     map: () => [{ kind: 'inputs' }],
     fold: () => [{ kind: 'inputs' }, fold(0)],
     each: () => [{ kind: 'inputs' }, { kind: 'each', from: 0 }],
@@ -78,7 +91,11 @@ function drawSpec(plan: Plan, dice: Dice, shape: Shape, key: string | undefined)
     'spread fold': () => [{ kind: 'inputs' }, { kind: 'spread', from: 0 }, fold(1)],
     spread: () => [{ kind: 'inputs' }, { kind: 'spread', from: 0 }],
   };
-  const stages = feeds[shape]().map((feed) => drawStage(plan, dice, feed));
+  const hash = faults.gate('programs', where, 0.5).strikes() ? `${dice.below(3)}`.repeat(64) : undefined;
+  const stageOf = (feed: StageSpec['feed']): StageSpec => drawStage(faults, dice, feed, where, hash);
+  const stages = shape === 'graph' ? drawGraph(dice, stageOf) : feeds[shape]().map(stageOf);
+  const deadline = faults.gate('deadline', where, 0.3).stroke();
+  const delay = faults.gate('delay', where, 0.3).stroke();
   const isFold = stages.at(-1)!.feed.kind === 'fold';
   return {
     name: `job-${dice.below(1e9)}`,
@@ -87,15 +104,19 @@ function drawSpec(plan: Plan, dice: Dice, shape: Shape, key: string | undefined)
     priority: dice.below(3) - 1,
     keepMs: dice.chance(0.2) ? 0 : 86_400_000,
     ...(key === undefined ? {} : { key }),
+    ...(deadline ? { deadlineWallMs: wallStartMs + Math.round(deadline.between(0.1, 1.2) * plan.stormMs) } : {}),
+    ...(delay ? { delayMs: Math.round(delay.between(50, 4_000)) } : {}),
   };
 }
 
-function drawStage(plan: Plan, dice: Dice, feed: StageSpec['feed']): StageSpec {
+function drawStage(faults: Faults, dice: Dice, feed: StageSpec['feed'], where: string, bundle: string | undefined): StageSpec {
+  const { plan } = faults;
+  const ttl = feed.kind === 'inputs' ? faults.gate('ttl', where, 0.5).stroke() : undefined;
   const failuresMax = dice.chance(0.5) ? { count: dice.chance(0.5) ? 0 : dice.below(5) } : { share: dice.next() };
   return {
-    definition: { name: feed.kind },
+    definition: { name: feed.kind, ...(bundle === undefined ? {} : { bundle }) },
     feed,
-    queue: 'default',
+    queue: dice.chance(0.25) ? 'other' : 'default',
     resources: {},
     retry: {
       retries: dice.below(4),
@@ -108,5 +129,7 @@ function drawStage(plan: Plan, dice: Dice, feed: StageSpec['feed']): StageSpec {
     crashLimit: dice.pick([0, 1, 3, 3]),
     failuresMax,
     onFailure: dice.chance(0.8) ? 'dead-letter' : 'drop',
+    ...(dice.chance(0.3) ? { chunkSize: 1 + dice.below(4) } : {}),
+    ...(ttl ? { ttlMs: Math.round(ttl.between(200, 8_000)) } : {}),
   };
 }

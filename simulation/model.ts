@@ -8,29 +8,26 @@
  */
 import type { Fact, JobFact, RegistryFact } from '../src/core/facts.ts';
 import { decodeHead } from '../src/wire/frame.ts';
+import { canStart, hasArgs, isLost, lengthOf, sameOf, wantedOf } from './graph-model.ts';
 import { type Final, type JobModel, newTask, type TaskModel } from './job-model.ts';
 import { reached } from './probes.ts';
 import { each } from './slot.ts';
+import { type StoredEntry, Streams } from './stream-model.ts';
 import { decodeValue, elementsOf, type Value } from './values.ts';
 import { check } from './violation.ts';
 
-export interface StoredEntry {
-  stream: string;
-  seq: number;
-  writer: string;
-  head: Uint8Array;
-  body: Uint8Array;
-}
-
-interface StreamModel {
-  nextSeq: number;
-  term: number;
-  writer: string | undefined;
-}
-
 export class Model {
   readonly jobs = new Map<string, JobModel>();
-  readonly streams = new Map<string, StreamModel>();
+  private readonly streams = new Streams();
+  /** Time of day when the entry at hand was stored, by a clock that is right. */
+  wallMs = 0;
+  /** Whether all clocks are. */
+  isTimeKept = true;
+  readonly paused = new Set<string>();
+  /** Uploaded programs: the stream that has each, and where the registry says so. */
+  readonly programs = new Map<string, { stream: string; position: number; firstPosition: number }>();
+  /** Streams of programs that are stored. */
+  readonly programStreams = new Map<string, number>();
   readonly workers: { worker: string; incarnation: string; isIn: boolean }[] = [];
   term = 0;
   /** Of the registry's last barrier. */
@@ -40,39 +37,20 @@ export class Model {
 
   store(entry: StoredEntry, position: number): void {
     const facts = decodeHead<Fact>(entry.head);
-    const stream = this.streamOf(entry.stream);
-    check(entry.seq === stream.nextSeq, 'I2', () => `${entry.stream} has entry ${entry.seq} where ${stream.nextSeq} comes next`);
-    stream.nextSeq++;
-    this.judgeWriter(entry, stream, facts[0]);
+    this.streams.judge(entry, facts[0], this.jobs.get(entry.stream.slice('job.'.length))?.writer);
     if (entry.stream === 'registry') for (const fact of facts as RegistryFact[]) this.onRegistry(fact, entry, position);
+    else if (entry.stream.startsWith('bundle.')) this.programStreams.set(entry.stream, position);
     else if (entry.stream.startsWith('job.')) this.onJobEntry(entry, facts as JobFact[], position);
   }
 
   drop(name: string): void {
+    if (name.startsWith('bundle.')) {
+      for (const [hash, { stream }] of this.programs)
+        check(stream !== name, 'I2', () => `${hash} is still there, and its stream is dropped`);
+      this.programStreams.delete(name);
+    }
     const job = this.jobs.get(name.slice('job.'.length));
     if (job) check(job.isDropped, 'I2', () => `${name} is dropped before the registry says so`);
-  }
-
-  private streamOf(name: string): StreamModel {
-    let stream = this.streams.get(name);
-    if (!stream) this.streams.set(name, (stream = { nextSeq: 0, term: 0, writer: undefined }));
-    return stream;
-  }
-
-  private judgeWriter(entry: StoredEntry, stream: StreamModel, first: Fact | undefined): void {
-    if (first?.fact === 'term') {
-      // Another stream's conflict makes a new leader try again, and put its barrier on this one a second time.
-      const isAgain = first.term === stream.term && entry.writer === stream.writer && entry.stream !== 'registry';
-      check(first.term > stream.term || isAgain, 'I2', () => `${entry.stream}/${entry.seq}: term ${first.term} after ${stream.term}`);
-      check(first.writer === entry.writer, 'I2', () => `${entry.stream}/${entry.seq}: a barrier in another's name`);
-      stream.term = first.term;
-      stream.writer = entry.writer;
-      return;
-    }
-    const expected = stream.writer ?? this.jobs.get(entry.stream.slice('job.'.length))?.writer;
-    if (entry.stream === 'registry' || expected !== undefined) {
-      check(entry.writer === expected, 'I13', () => `${entry.stream}/${entry.seq} is by ${entry.writer}, not by ${expected}`);
-    }
   }
 
   // ---- the registry ----
@@ -100,6 +78,26 @@ export class Model {
         if (known && known.incarnation === fact.incarnation) known.isIn = false;
         return;
       }
+      case 'queue-set':
+        if (fact.paused) this.paused.add(fact.queue);
+        else this.paused.delete(fact.queue);
+        return;
+      case 'bundle-added':
+        this.programs.set(fact.hash, {
+          stream: fact.stream,
+          position,
+          firstPosition: this.programs.get(fact.hash)?.firstPosition ?? position,
+        });
+        return;
+      case 'bundle-dropped': {
+        for (const job of this.jobs.values()) {
+          const needsIt = !job.isDropped && job.spec.stages.some(({ definition }) => definition?.bundle === fact.hash);
+          check(!needsIt, 'I2', () => `the program ${fact.hash} is dropped, and ${job.id} needs it`);
+        }
+        this.programs.delete(fact.hash);
+        reached('a program goes with its last job');
+        return;
+      }
       default:
     }
   }
@@ -118,6 +116,7 @@ export class Model {
       spec: fact.spec,
       writer: entry.writer,
       digest: fact.digest,
+      openedWallMs: fact.wallMs,
       submission: fact.submission,
       position,
       outcome: undefined,
@@ -125,7 +124,7 @@ export class Model {
       isSealed: false,
       isDropped: false,
       droppedPosition: 0,
-      stages: fact.spec.stages.map(() => ({ added: 0, addedPosition: 0, isSealed: false, tasks: [], atoms: [] })),
+      stages: fact.spec.stages.map(() => ({ added: 0, addedPosition: 0, isSealed: false, tasks: [], atoms: [], addedWallMs: [] })),
       replays: 0,
     };
     this.jobs.set(job.id, job);
@@ -162,17 +161,12 @@ export class Model {
   private open(job: JobModel, stage: number, index: number, fact: JobFact): TaskModel {
     const where = (): string => `${job.id}/${stage}/${index}: ${fact.fact}`;
     check(job.outcome === undefined, 'I11', () => `${where()} after the job has ${job.outcome}`);
-    check(this.exists(job, stage, index), 'I5', () => `${where()}, but there is no such task`);
+    // What never started waits for the stages before it, and may wait too long.
+    if (fact.fact !== 'tasks-expired')
+      check(canStart(job, stage, index), 'I5', () => `${where()}, but there is no such task, or it lacks something`);
     const task = this.task(job, stage, index);
     check(task.final === undefined, 'I1', () => `${where()}, but it is ${task.final}`);
     return task;
-  }
-
-  exists(job: JobModel, stage: number, index: number): boolean {
-    const { feed } = job.spec.stages[stage]!;
-    if (feed.kind === 'inputs' || feed.kind === 'spread') return index < job.stages[stage]!.added;
-    if (feed.kind === 'each') return job.stages[feed.from]!.tasks[index]?.final === 'done';
-    return true;
   }
 
   private onJob(job: JobModel, fact: JobFact, entry: StoredEntry, position: number): void {
@@ -206,10 +200,15 @@ export class Model {
       case 'task-dead':
         return this.onDead(job, fact, position);
       case 'tasks-expired':
+        for (const index of each(fact.ranges)) this.onExpired(job, fact, index, position);
+        return;
+      case 'letters-purged':
         for (const index of each(fact.ranges)) {
-          this.end(this.open(job, fact.stage, index, fact), 'expired', position);
-          this.skipBehind(job, fact.stage, index, position);
+          const task = this.task(job, fact.stage, index);
+          check(task.final === 'dead', 'I1', () => `${job.id}/${fact.stage}/${index} is purged, it is ${task.final ?? 'open'}`);
+          task.isPurged = true;
         }
+        reached('a dead letter is purged');
         return;
       case 'tasks-replayed':
         return this.onReplayed(job, fact);
@@ -233,9 +232,18 @@ export class Model {
     check(fact.from === stage.added, 'I12', () => `${job.id}: inputs from ${fact.from}, ${stage.added} are there`);
     let { offset } = fact;
     for (const length of fact.lengths) {
-      const { atoms } = decodeValue(entry.body.subarray(offset, offset + length));
-      stage.atoms[stage.added++] = atoms;
+      const value = decodeValue(entry.body.subarray(offset, offset + length));
+      const index = stage.added++;
+      stage.atoms[index] = value.atoms;
+      stage.addedWallMs[index] = fact.wallMs;
       offset += length;
+      // A graph's own inputs are results already.
+      if (job.spec.stages[fact.stage]!.definition) continue;
+      const task = this.task(job, fact.stage, index);
+      task.value = value;
+      task.values = [value];
+      this.end(task, 'done', position);
+      this.arrive(job, fact.stage, index, task);
     }
     stage.addedPosition = position;
   }
@@ -247,8 +255,7 @@ export class Model {
   }
 
   private onDone(job: JobModel, fact: Extract<JobFact, { fact: 'tasks-done' }>, entry: StoredEntry, position: number): void {
-    const { feed } = job.spec.stages[fact.stage]!;
-    const stage = job.stages[fact.stage]!;
+    const { feed, args } = job.spec.stages[fact.stage]!;
     let { offset } = fact;
     let frame = 0;
     let at = 0;
@@ -265,13 +272,11 @@ export class Model {
         atoms.push(...value.atoms);
       }
       task.value = task.values[0];
-      const given = feed.kind === 'fold' ? atoms : stage.atoms[index]!;
+      const given = feed.kind === 'fold' ? atoms : wantedOf(job, fact.stage, index);
       const wanted = fact.counts ? given.flatMap(elementsOf) : given;
-      check(
-        wanted.join() === atoms.join(),
-        'I4',
-        () => `${job.id}/${fact.stage}/${index} was given ${given.join()} and made ${atoms.join()}`,
-      );
+      const isRight = args ? isSame(wanted, atoms) : wanted.join() === atoms.join();
+      check(isRight, 'I4', () => `${job.id}/${fact.stage}/${index} was given ${given.join()} and made ${atoms.join()}`);
+      if (args) reached('a task is made of results of other stages');
       this.end(task, 'done', position);
       this.arrive(job, fact.stage, index, task);
       at++;
@@ -288,7 +293,6 @@ export class Model {
   }
 
   private onPartial(job: JobModel, fact: Extract<JobFact, { fact: 'partial-done' }>, entry: StoredEntry, position: number): void {
-    const stage = job.stages[fact.stage]!;
     const value = decodeValue(entry.body.subarray(fact.offset, fact.offset + fact.length));
     const wanted: number[] = [];
     for (const index of each(fact.ranges)) {
@@ -298,10 +302,11 @@ export class Model {
         'I4',
         () => `${job.id}/${fact.stage}/${index}: a partial of attempt ${value.by[2]}, not ${task.attempt}`,
       );
-      wanted.push(...(stage.atoms[index] ?? []));
+      wanted.push(...wantedOf(job, fact.stage, index));
       this.end(task, 'done', position);
     }
-    check(wanted.join() === value.atoms.join(), 'I4', () => `${job.id}: a partial of ${wanted.join()} holds ${value.atoms.join()}`);
+    const isRight = job.spec.stages[fact.stage]!.args ? isSame(wanted, value.atoms) : wanted.join() === value.atoms.join();
+    check(isRight, 'I4', () => `${job.id}: a partial of ${wanted.join()} holds ${value.atoms.join()}`);
     reached('a partial is counted');
   }
 
@@ -323,6 +328,19 @@ export class Model {
     }
   }
 
+  private onExpired(job: JobModel, fact: Extract<JobFact, { fact: 'tasks-expired' }>, index: number, position: number): void {
+    const task = this.open(job, fact.stage, index, fact);
+    const where = (): string => `${job.id}/${fact.stage}/${index} has expired`;
+    const { ttlMs } = job.spec.stages[fact.stage]!;
+    const addedWallMs = job.stages[fact.stage]!.addedWallMs[index];
+    check(ttlMs !== undefined && addedWallMs !== undefined, 'I9', () => `${where()}, and may wait for ever`);
+    check(task.attempt === 1 && task.lost === 0, 'I9', () => `${where()} in attempt ${task.attempt}`);
+    if (this.isTimeKept) check(this.wallMs >= addedWallMs! + ttlMs! - 2, 'I9', () => `${where()} too early`);
+    reached('a task has waited too long');
+    this.end(task, 'expired', position);
+    this.skipBehind(job, fact.stage, index, position);
+  }
+
   private onDead(job: JobModel, fact: Extract<JobFact, { fact: 'task-dead' }>, position: number): void {
     const task = this.open(job, fact.stage, fact.index, fact);
     check(task.failures + task.crashes > 0, 'I9', () => `${job.id}/${fact.stage}/${fact.index} is dead without a failure`);
@@ -333,9 +351,11 @@ export class Model {
 
   /** What needs the result of a task that will have none is skipped; no fact says so. */
   private skipBehind(job: JobModel, from: number, index: number, position: number): void {
-    job.spec.stages.forEach(({ feed }, at) => {
-      if (feed.kind !== 'each' || feed.from !== from) return;
-      this.end(this.task(job, at, index), 'skipped', position);
+    job.spec.stages.forEach((spec, at) => {
+      if (!sameOf(spec).includes(from)) return;
+      const task = this.task(job, at, index);
+      if (task.final !== undefined) return;
+      this.end(task, 'skipped', position);
       this.skipBehind(job, at, index, position);
     });
   }
@@ -346,7 +366,8 @@ export class Model {
     for (const index of each(fact.ranges)) {
       const task = this.task(job, fact.stage, index);
       // A fold's combine tasks appear by no fact, and so may some that the model has not met.
-      const isUnmet = task.final === undefined && job.spec.stages[fact.stage]!.feed.kind === 'fold';
+      const isUnmet = task.final === undefined && (hasArgs(job) || job.spec.stages[fact.stage]!.feed.kind === 'fold');
+      check(!task.isPurged, 'I1', () => `${job.id}/${fact.stage}/${index} is replayed, and a person has done with it`);
       const isBack = isUnmet || (task.final !== undefined && task.final !== 'done');
       check(isBack, 'I1', () => `${job.id}/${fact.stage}/${index} is replayed, it is ${task.final ?? 'open'}`);
       // A dead one's attempt is closed already.
@@ -362,6 +383,7 @@ export class Model {
   private onEnded(job: JobModel, fact: Extract<JobFact, { fact: 'job-ended' }>, position: number): void {
     check(job.outcome === undefined, 'I12', () => `${job.id} has ${fact.outcome} and had ${job.outcome}`);
     if (fact.outcome === 'succeeded') this.judgeSuccess(job);
+    if (fact.outcome === 'expired') this.judgeDeadline(job);
     job.outcome = fact.outcome;
     job.outcomePosition = position;
     reached(`a job has ${fact.outcome}`);
@@ -369,8 +391,7 @@ export class Model {
     job.spec.stages.forEach(({ feed }, at) => {
       const stage = job.stages[at]!;
       // What waits for another stage's results is there as soon as those were there to be awaited.
-      const length =
-        feed.kind === 'each' ? Math.max(stage.tasks.length, this.lengthOf(job, at)) : Math.max(stage.tasks.length, stage.added);
+      const length = feed.kind === 'each' ? Math.max(stage.tasks.length, lengthOf(job, at)) : Math.max(stage.tasks.length, stage.added);
       for (let index = 0; index < length; index++) {
         if (feed.kind === 'fold' && !stage.tasks[index]) continue;
         const task = this.task(job, at, index);
@@ -379,10 +400,10 @@ export class Model {
     });
   }
 
-  /** As many as the stage that feeds it. */
-  private lengthOf(job: JobModel, at: number): number {
-    const { feed } = job.spec.stages[at]!;
-    return feed.kind === 'each' ? this.lengthOf(job, feed.from) : job.stages[at]!.added;
+  private judgeDeadline({ id, spec, replays }: JobModel): void {
+    const { deadlineWallMs } = spec;
+    check(deadlineWallMs !== undefined && replays === 0, 'I9', () => `${id} has expired, and has no deadline`);
+    if (this.isTimeKept) check(this.wallMs >= deadlineWallMs! - 2, 'I9', () => `${id} has expired before its deadline`);
   }
 
   private judgeSuccess(job: JobModel): void {
@@ -390,10 +411,10 @@ export class Model {
       const stage = job.stages[at]!;
       if (feed.kind === 'inputs') check(stage.isSealed, 'I12', () => `${job.id} succeeds before its inputs are sealed`);
       let failed = 0;
-      const length = feed.kind === 'fold' ? stage.tasks.length : this.lengthOf(job, at);
+      const length = feed.kind === 'fold' ? stage.tasks.length : lengthOf(job, at);
       for (let index = 0; index < length; index++) {
         const final = stage.tasks[index]?.final;
-        const isHole = feed.kind === 'each' && job.stages[feed.from]!.tasks[index]?.final !== 'done';
+        const isHole = isLost(job, at, index);
         check(final !== undefined || isHole, 'I12', () => `${job.id} succeeds, but ${at}/${index} is open`);
         if (final === 'dead' || final === 'expired') failed++;
       }
@@ -401,4 +422,8 @@ export class Model {
       check(failed <= most, 'I12', () => `${job.id} succeeds with ${failed} failures in stage ${at}`);
     });
   }
+}
+
+function isSame(a: readonly number[], b: readonly number[]): boolean {
+  return [...a].sort((x, y) => x - y).join() === [...b].sort((x, y) => x - y).join();
 }

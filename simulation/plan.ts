@@ -19,6 +19,7 @@ export const faultKinds = [
   'stall',
   'full',
   'hostCrash',
+  'halfUpload',
   'twoLeaders',
   'electionDown',
   'crashCoordinator',
@@ -39,6 +40,15 @@ export const faultKinds = [
   'replay',
   'clientCrash',
   'ask',
+  // Less of a fault than of a need that not everybody has.
+  'graphs',
+  'programs',
+  'ttl',
+  'deadline',
+  'delay',
+  'pauseQueue',
+  'drainAsked',
+  'purge',
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -53,6 +63,8 @@ export interface Plan {
   clients: number;
   jobs: number;
   tasksMax: number;
+  /** More are left out, which changes nothing else. */
+  tasksKept: number;
   linkMs: number;
   diskMs: number;
   /** In [0, 1]: what it means is said where it is used. */
@@ -94,7 +106,8 @@ export function drawPlan(seed: number, limits: Limits = {}): Plan {
     slots: draw(1, 3, limits.slotsMax),
     clients: draw(1, 2, limits.clientsMax),
     jobs: draw(1, 2, limits.jobsMax),
-    tasksMax: draw(1, 36, limits.tasksMax),
+    tasksMax: draw(1, 36, undefined),
+    tasksKept: limits.tasksMax ?? Number.POSITIVE_INFINITY,
     linkMs: dice.pick([0.5, 2, 10, 60]),
     diskMs: dice.pick([0.5, 2, 10, 40]),
     rates,

@@ -46,12 +46,13 @@ export async function shrink(first: Outcome, runsMax = 3_000): Promise<Shrunk> {
   const shrinking = new Shrinking({ seed, invariant: first.invariant!, limits, off: [] }, first, runsMax);
   await shrinking.halveSizes();
   await shrinking.dropKinds();
-  await shrinking.endEarlier();
-  await shrinking.dropFaults();
   // With fewer faults there is often more to spare.
-  await shrinking.halveSizes();
-  await shrinking.endEarlier();
-  await shrinking.dropFaults();
+  for (let before: Trace | undefined; before !== shrinking.trace && shrinking.runs < runsMax; ) {
+    before = shrinking.trace;
+    await shrinking.endEarlier();
+    await shrinking.dropFaults();
+    await shrinking.halveSizes();
+  }
   const { trace, outcome, runs } = shrinking;
   return { trace, outcome, runs };
 }
@@ -110,7 +111,7 @@ class Shrinking {
 
   /** Delta debugging over the faults that struck: some of them, or all but some. */
   async dropFaults(): Promise<void> {
-    if (!(await this.accepts({ ...this.trace, only: [...this.outcome.faults] }))) return;
+    if (!this.trace.only && !(await this.accepts({ ...this.trace, only: [...this.outcome.faults] }))) return;
     for (let parts = 2; ; ) {
       const all = this.trace.only!;
       if (all.length === 0) return;

@@ -100,7 +100,7 @@ test('a seed is repeatable, step by step', async () => {
 
 test('a failure is shrunk to few tasks and few faults, and its trace has it again', () => {
   const sim = (...args: string[]): string =>
-    spawnSync(process.execPath, ['scripts/sim.mjs', '--plant', 'second-result-counts', ...args], { cwd: root, encoding: 'utf8' }).stdout;
+    spawnSync(process.execPath, ['scripts/sim.mjs', '--plant', 'worker-runs-twice', ...args], { cwd: root, encoding: 'utf8' }).stdout;
   const folder = mkdtempSync(join(tmpdir(), 'shoal-shrink-'));
   try {
     const trace = join(folder, 'trace.json');

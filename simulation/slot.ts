@@ -251,16 +251,33 @@ function within(ranges: Ranges): (index: number) => boolean {
 
 function itemsOf(work: Work): Item[] {
   const items: Item[] = [];
+  const { input, counts } = work;
+  const same = input.kind === 'template' ? input.args.filter(({ take }) => take === 'same').length : 0;
+  const own = input.kind === 'template' && input.template !== undefined ? 0 : 1;
   let frame = 0;
   let offset = 0;
+  let group = 0;
+  const take = (lengths: ArrayLike<number>, at: number): Value => {
+    const value = decodeValue(work.body.subarray(offset, offset + lengths[at]!));
+    offset += lengths[at]!;
+    return value;
+  };
+  const framesOf = (): number => {
+    if (input.kind !== 'template') return counts ? counts[group++]! : 1;
+    let frames = own;
+    for (let arg = 0; arg < same; arg++) frames += counts ? counts[group++]! : 1;
+    return frames;
+  };
   for (const index of each(work.ranges)) {
     const frames: Value[] = [];
-    for (let count = work.counts ? work.counts[items.length]! : 1; count > 0; count--) {
-      const length = work.lengths[frame++]!;
-      frames.push(decodeValue(work.body.subarray(offset, offset + length)));
-      offset += length;
-    }
+    for (let count = framesOf(); count > 0; count--) frames.push(take(work.lengths, frame++));
     items.push({ index, frames });
+  }
+  // What all of them share comes behind them all.
+  const shared = work.sharedLengths ?? [];
+  for (let at = 0; at < shared.length; at++) {
+    const value = take(shared, at);
+    for (const { frames } of items) frames.push(value);
   }
   return items;
 }

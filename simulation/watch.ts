@@ -10,13 +10,24 @@ import type { AssignMessage, FromWorker, JobView, SubmitReply, ToClient, ToWorke
 import { decodeHead, decodeMessage } from '../src/wire/frame.ts';
 import type { Work } from '../src/worker/executors/executor.ts';
 import type { Disk } from './disk.ts';
+import { canStart } from './graph-model.ts';
 import type { JobModel } from './job-model.ts';
 import { Model } from './model.ts';
 import { reached } from './probes.ts';
 import { each } from './slot.ts';
+import type { StoredEntry } from './stream-model.ts';
 import { decodeValue, type Value } from './values.ts';
 import { check } from './violation.ts';
 import type { SimNode, World } from './world.ts';
+
+/** What a client has asked for. */
+interface About {
+  kind: string;
+  job?: string;
+  queue?: string;
+  paused?: boolean;
+  hash?: string;
+}
 
 /** A worker remembers for 10 s what was taken back before it came; clocks drift, and rounds take time. */
 const tombstoneMs = 8_000;
@@ -34,6 +45,11 @@ export class Watch {
   private readonly runs = new Map<string, number>();
   private runCount = 0;
   readonly cancelled = new Set<string>();
+  /** Queues that somebody was told are paused, and the last assignment handed out before. */
+  private readonly paused = new Map<string, { term: number; serial: number }>();
+  /** The largest of each term. */
+  private readonly serials = new Map<number, number>();
+  queuesOf: (worker: string) => readonly string[] = () => [];
   /** Wall clocks jump or differ: times of two leaders cannot be compared. */
   isTimeKept = true;
 
@@ -42,12 +58,19 @@ export class Watch {
     this.disk = disk;
     disk.onStored = (entry, position) => {
       if (world.onStep) world.log(`${entry.stream}/${entry.seq}  ${factsOf(entry.head)}`);
-      this.guard(() => this.model.store(entry, position));
+      this.guard(() => this.store(entry, position));
     };
     disk.onDropped = (stream) => this.guard(() => this.model.drop(stream));
     disk.onOtherBytes = ({ stream, seq, writer }) =>
       this.guard(() => check(false, 'I2', () => `${writer} writes other bytes to ${stream}/${seq} than before`));
     disk.onRolledBack = () => this.guard(() => this.refold());
+  }
+
+  private store(entry: StoredEntry, position: number): void {
+    const { model } = this;
+    model.wallMs = this.world.trueWallMs;
+    model.isTimeKept = this.isTimeKept;
+    model.store(entry, position);
   }
 
   /** A violation ends the run, wherever in somebody's call it shows. */
@@ -63,7 +86,7 @@ export class Watch {
   private refold(): void {
     this.model = new Model();
     this.disk.log.forEach((entry, position) => {
-      if (entry.kind === 'entry') this.model.store(entry, position);
+      if (entry.kind === 'entry') this.store(entry, position);
       else this.model.drop(entry.stream);
     });
   }
@@ -74,9 +97,32 @@ export class Watch {
 
   // ---- a coordinator speaks to a worker ----
 
-  onSent(from: SimNode, wallMs: number, isLost: boolean, message: ToWorker): void {
+  /** `to`: the worker's name. */
+  onSent(from: SimNode, to: string, wallMs: number, isLost: boolean, message: ToWorker): void {
     check(!isLost, 'I13', () => `${from.name} says ${message.kind} after its leadership was lost`);
-    if (message.kind === 'assign') this.onAssigned(message, wallMs);
+    if (message.kind !== 'assign') return;
+    this.onAssigned(message, wallMs);
+    const queue = this.model.jobs.get(message.job)!.spec.stages[message.stage]!.queue;
+    check(this.queuesOf(to).includes(queue), 'I5', () => `${message.job}/${message.stage} goes to ${to}, which does not serve ${queue}`);
+  }
+
+  /** Where and when it may run at all: a queue that is paused, a job that is delayed, a program that must be there. */
+  private judgePlace({ job: id, stage, term, serial, definition }: AssignMessage, job: JobModel, wallMs: number): void {
+    const { queue } = job.spec.stages[stage]!;
+    const where = (): string => `${id}/${stage}, assignment ${term}:${serial}`;
+    const paused = this.paused.get(queue);
+    const isAfter = paused !== undefined && (term > paused.term || serial > paused.serial);
+    check(!(isAfter && this.model.paused.has(queue)), 'I11', () => `${where()} is handed out of ${queue}, which is paused`);
+    this.serials.set(term, Math.max(serial, this.serials.get(term) ?? 0));
+    const { delayMs } = job.spec;
+    if (delayMs !== undefined && this.isTimeKept) {
+      check(wallMs >= job.openedWallMs + delayMs - 2, 'I9', () => `${where()} comes before its job may begin`);
+    }
+    const { bundle } = definition;
+    // What waited for its bytes may come when the job is gone.
+    if (bundle === undefined || job.isDropped) return;
+    const program = this.model.programs.get(bundle);
+    check(program !== undefined && this.isDurable(program.firstPosition), 'I5', () => `${where()}: its program is not durable`);
   }
 
   private onAssigned(message: AssignMessage, wallMs: number): void {
@@ -91,12 +137,13 @@ export class Watch {
       return;
     }
     check(job!.replays > 0 || !this.cancelled.has(job!.id), 'I11', () => `${where()} is handed out after ${job!.id} was cancelled`);
+    this.judgePlace(message, job!, wallMs);
     const needsStarted = spec.crashLimit === 0 || message.alone;
     for (const index of each(message.ranges)) {
       const task = model.task(job!, message.stage, index);
       const one = (): string => `${where()}, task ${index}`;
-      const isThere = task.final !== undefined || model.exists(job!, message.stage, index);
-      check(isThere, 'I5', () => `${one()} does not exist`);
+      const isThere = task.final !== undefined || canStart(job!, message.stage, index);
+      check(isThere, 'I5', () => `${one()} does not exist, or lacks something`);
       check(message.attempt <= task.attempt, 'I5', () => `${one()}: attempt ${message.attempt}, open is ${task.attempt}`);
       check(
         spec.feed.kind === 'fold' || message.attempt <= spec.retry.retries + spec.crashLimit + 2 + 4 * job!.replays,
@@ -189,7 +236,7 @@ export class Watch {
 
   // ---- a coordinator speaks to a client ----
 
-  onTold(from: SimNode, isLost: boolean, message: ToClient, about: { kind: string; job?: string } | undefined): void {
+  onTold(from: SimNode, isLost: boolean, message: ToClient, about: About | undefined): void {
     check(!isLost, 'I13', () => `${from.name} tells ${message.kind} after its leadership was lost`);
     if (message.kind === 'flow') {
       const job = this.model.jobs.get(message.job);
@@ -209,9 +256,29 @@ export class Watch {
     if (message.kind === 'refusal' && message.error.code === 'SH1401' && about?.job !== undefined) this.onUnknown(about.job);
     if (message.kind === 'readEnd' && message.error?.code === 'SH1401') this.onUnknown(message.error.message.split(' ').at(-1)!);
     if (message.kind !== 'reply' || !about) return;
+    if (about.kind === 'setQueue') this.onQueueSet(about);
+    if (about.kind === 'putBundle') this.onUploaded(about.hash!);
     if (about.kind === 'submit') this.onSubmitted(message.value as SubmitReply);
     if (about.kind === 'wait') this.onEnded(message.value as JobView);
     if (about.kind === 'cancel' && about.job !== undefined) this.onCancelled(about.job, message.value as { cancelled: boolean });
+  }
+
+  private onQueueSet({ queue, paused }: About): void {
+    const isSet = this.model.paused.has(queue!) === paused;
+    // Another client may have said the opposite in the same turn.
+    if (!isSet) return;
+    reached(paused ? 'a queue is paused' : 'a queue goes on');
+    const { term } = this.model;
+    if (paused) this.paused.set(queue!, { term, serial: this.serials.get(term) ?? 0 });
+    else this.paused.delete(queue!);
+  }
+
+  private onUploaded(hash: string): void {
+    const program = this.model.programs.get(hash);
+    const position = program && this.model.programStreams.get(program.stream);
+    const isDurable = position !== undefined && this.isDurable(program!.position) && this.isDurable(position);
+    check(isDurable, 'I3', () => `the program ${hash} is confirmed and not durable`);
+    reached('a program is uploaded');
   }
 
   private onSubmitted(reply: SubmitReply): void {

@@ -14,7 +14,7 @@ import { Dice } from './chance.ts';
 const drainTurns = 24;
 /** One promise for all turns: awaiting it is one turn. */
 const turn = Promise.resolve();
-const wallStartMs = 1_700_000_000_000;
+export const wallStartMs = 1_700_000_000_000;
 const lastTie = 2;
 
 interface Event {
@@ -145,6 +145,11 @@ export class World {
 
   monoMs(node: SimNode): number {
     return node.offsetMs + this.nowMs * node.rate;
+  }
+
+  /** By a clock that is right. */
+  get trueWallMs(): number {
+    return wallStartMs + this.nowMs;
   }
 
   wallMs(node: SimNode): number {
