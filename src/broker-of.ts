@@ -8,6 +8,7 @@ import { Secret } from './lib/secret.ts';
 
 const redis = async (): Promise<OpenCarrier> => (await import('./brokers/redis.ts')).openRedis;
 const nats = async (): Promise<OpenCarrier> => (await import('./brokers/nats.ts')).openNats;
+const rabbitmq = async (): Promise<OpenCarrier> => (await import('./brokers/rabbitmq.ts')).openRabbitmq;
 
 const adapters: Readonly<Record<string, () => Promise<OpenCarrier>>> = {
   'redis:': redis,
@@ -17,6 +18,8 @@ const adapters: Readonly<Record<string, () => Promise<OpenCarrier>>> = {
   'nats:': nats,
   // As NATS itself names it.
   'tls:': nats,
+  'amqp:': rabbitmq,
+  'amqps:': rabbitmq,
 };
 
 export interface BrokerOpening {

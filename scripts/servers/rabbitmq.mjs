@@ -1,7 +1,9 @@
 // @ts-check
 /** RabbitMQ with its management API. It needs ten seconds to start: one for all tests of a file, a virtual host a test. */
+import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { exchange } from './exchange.mjs';
 import { startServer } from './server.mjs';
 import { find, pathOf } from './where.mjs';
@@ -22,8 +24,8 @@ exec "$1"
  * @typedef {object} RabbitmqOptions
  * @property {string} [config] more lines of its configuration file
  *
- * @typedef {import('./server.mjs').Server & { managementUrl: string, addVhost: (name: string) => Promise<string> }} Rabbitmq
- *   `addVhost` gives the URL of a new virtual host; `managementUrl` is its HTTP API, guest and guest
+ * @typedef {import('./server.mjs').Server & { managementUrl: string, addVhost: (name: string) => Promise<string>, control: (...words: string[]) => Promise<void> }} Rabbitmq
+ *   `addVhost` gives the URL of a new virtual host; `managementUrl` is its HTTP API, guest and guest; `control` is rabbitmqctl
  */
 
 /**
@@ -83,7 +85,7 @@ export async function startRabbitmq({ config = '' } = {}) {
       if (!response.ok) throw new Error(`management answers ${response.status}`);
     },
   });
-  const [, , , management] = ports;
+  const [amqp, epmd, , management] = ports;
   return Object.assign(server, {
     managementUrl: `http://guest:guest@127.0.0.1:${management}/api`,
     /** @param {string} name */
@@ -92,6 +94,12 @@ export async function startRabbitmq({ config = '' } = {}) {
       const response = await manage(management, 'PUT', `vhosts/${path}`);
       if (!response.ok) throw new Error(`vhost ${name}: ${response.status} ${await response.text()}`);
       return `${server.url}/${path}`;
+    },
+    /** @param {string[]} words */
+    async control(...words) {
+      await promisify(execFile)(join(dirname(command), 'rabbitmqctl'), ['-n', `shoal${amqp}@localhost`, ...words], {
+        env: { ...process.env, HOME: server.folder, ERL_EPMD_PORT: `${epmd}` },
+      });
     },
   });
 }

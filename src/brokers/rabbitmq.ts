@@ -1,0 +1,449 @@
+/**
+ * `amqp:` and `amqps:` — messages over RabbitMQ 3.10 and later.
+ *
+ * Two connections a carrier, since a server that runs short of memory or disk stops reading from whoever publishes: what is
+ * acknowledged must get through then, or nothing would ever be emptied. Either one lost is the carrier lost.
+ *
+ * 1. Everything goes through the default exchange to queues named `shoal.<cluster>.<inbox>`.
+ * 2. `hello` and `coordinator.<term>` are quorum queues, made by whoever needs them first, publishers included. What nobody
+ *    took for `untakenMs` is gone, and so is the queue of a term that nobody listened to for as long.
+ * 3. `worker.…` and `probe.…` are classic queues, made by their listener, gone `absentMs` after it; what lies in them does not
+ *    survive the server.
+ * 4. A full queue refuses (`reject-publish`): the publisher hears of it. The server's other choice drops in silence.
+ * 5. The newest listener of an inbox is served first: one whose connection broke unnoticed would take its share of messages
+ *    until its heartbeats are missed.
+ * 6. The acknowledgement limit of the server (`consumer_timeout`, 30 min) is about acknowledgements only, and they follow the
+ *    handler at once, whatever tasks do (N08).
+ */
+import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib';
+import { ShoalError } from '../lib/errors.ts';
+import type { Finding } from '../lib/finding.ts';
+import { peer } from '../lib/peer.ts';
+import type { Carrier, CarrierOptions, OpenCarrier, Subscription } from './carrier.ts';
+
+/** Messages of this size and number are in a listener's memory at most. */
+const payloadBytesMax = 512 * 1024;
+const prefetchCount = 64;
+const lastingQueueBytesMax = 256 * 1024 * 1024;
+const passingQueueBytesMax = 256 * 1024 * 1024;
+const absentMs = 5 * 60_000;
+const untakenMs = 60 * 60_000;
+const heartbeatSeconds = 10;
+const openMs = 8_000;
+/** For the words that end a connection; then its socket is cut. */
+const goodbyeMs = 300;
+const alarmAnswerMs = 1_000;
+/** An election takes a second, and the server gives up a queue's servers after five. */
+const leaderMs = 3_000;
+const oldestVersion = [3, 10] as const;
+
+export const openRabbitmq: OpenCarrier = async (options) => {
+  const { connect } = await peer('the RabbitMQ broker', 'amqplib', () => import('amqplib'));
+  const connections = await Promise.allSettled(['hears', 'sends'].map((what) => dialAny(connect, options, what)));
+  const opened = connections.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const failed = connections.find((result) => result.status === 'rejected');
+  const [hearing, sending] = opened;
+  if (failed || !hearing || !sending) {
+    await Promise.all(opened.map(hangUp));
+    throw refusal(failed?.reason);
+  }
+  const carrier = new RabbitmqCarrier(options, hearing, sending);
+  await carrier.start();
+  return carrier;
+};
+
+class RabbitmqCarrier implements Carrier {
+  readonly payloadBytesMax = payloadBytesMax;
+  private readonly options: CarrierOptions;
+  private readonly hearing: ChannelModel;
+  private readonly sending: ChannelModel;
+  private publisher: ConfirmChannel | undefined;
+  /** Lasting inboxes that are known to exist. */
+  private readonly made = new Map<string, Promise<unknown>>();
+  private readonly listening = new Set<Listening>();
+  private isOver = false;
+  private alarm: string | undefined;
+
+  constructor(options: CarrierOptions, hearing: ChannelModel, sending: ChannelModel) {
+    this.options = options;
+    this.hearing = hearing;
+    this.sending = sending;
+    for (const connection of [hearing, sending]) {
+      connection.on('error', (error) => this.lose(withoutUser(error.message)));
+      connection.on('close', (error?: Error) => this.lose(withoutUser(error?.message ?? 'the connection was closed')));
+    }
+    sending.on('blocked', (reason) => {
+      this.alarm = reason;
+      options.onWarning(`RabbitMQ takes no messages: ${reason}`);
+    });
+    sending.on('unblocked', () => {
+      this.alarm = undefined;
+      options.onWarning('RabbitMQ takes messages again');
+    });
+  }
+
+  async start(): Promise<void> {
+    try {
+      this.publisher = await this.sending.createConfirmChannel();
+      this.watch(this.publisher);
+    } catch (error) {
+      await this.close();
+      throw refusal(error);
+    }
+  }
+
+  async subscribe(inbox: string, handle: (payloads: readonly Uint8Array[]) => Promise<void>): Promise<Subscription> {
+    try {
+      const channel = await this.hearing.createChannel();
+      this.watch(channel);
+      await channel.prefetch(prefetchCount);
+      const listening = new Listening(channel, handle, () => this.isOver);
+      this.listening.add(listening);
+      channel.on('close', () => this.listening.delete(listening));
+      const onDelivery = (message: ConsumeMessage | null): void => {
+        if (message) listening.arrived(message);
+        else this.lose(`the queue ${this.queueName(inbox)} was deleted`);
+      };
+      const consuming = this.make(channel, inbox).then(() => channel.consume(this.queueName(inbox), onDelivery, { priority: Date.now() }));
+      if (isLasting(inbox)) await this.removeIfLeaderless(inbox, consuming);
+      listening.consumes((await consuming).consumerTag);
+      return listening;
+    } catch (error) {
+      throw refusal(error);
+    }
+  }
+
+  async publish(inbox: string, payloads: readonly Uint8Array[]): Promise<void> {
+    if (isLasting(inbox)) await this.makeOnce(inbox);
+    const channel = this.publisher;
+    if (this.isOver || !channel) throw new Error('the connection is over');
+    await confirmed(payloads.length, (told) => {
+      for (const payload of payloads) {
+        const content = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+        channel.publish('', this.queueName(inbox), content, { persistent: isLasting(inbox) }, told);
+      }
+    });
+  }
+
+  async inspect(): Promise<readonly Finding[]> {
+    await this.provokeAlarm();
+    return [versionFinding(this.sending), alarmFinding(this.alarm)];
+  }
+
+  async close(): Promise<void> {
+    this.isOver = true;
+    // The end of a connection overtakes what its channels have to say.
+    const left = Promise.all([...this.listening].map((listening) => listening.leave()));
+    await Promise.all([left.then(() => hangUp(this.hearing)), hangUp(this.sending)]);
+  }
+
+  private lose(why: string): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    for (const connection of [this.hearing, this.sending]) cut(connection);
+    this.options.onLost(why);
+  }
+
+  /** A channel that the server closed has done something that it will not do again by itself. */
+  private watch(channel: Channel): void {
+    let why = 'a channel was closed';
+    channel.on('error', (error) => {
+      why = withoutUser(error.message);
+    });
+    channel.on('close', () => {
+      // Where the whole connection is lost, its own reason comes next.
+      if (!leaving.has(channel)) queueMicrotask(() => this.lose(why));
+    });
+  }
+
+  private queueName(inbox: string): string {
+    return `shoal.${this.options.cluster}.${inbox}`;
+  }
+
+  private makeOnce(inbox: string): Promise<unknown> {
+    const known = this.made.get(inbox);
+    if (known) return known;
+    const channel = this.publisher;
+    if (this.isOver || !channel) return Promise.reject(new Error('the connection is over'));
+    const making = this.make(channel, inbox).catch((error: unknown) => {
+      throw refusal(error);
+    });
+    this.made.set(inbox, making);
+    return making;
+  }
+
+  private make(channel: Channel, inbox: string): Promise<unknown> {
+    return channel.assertQueue(this.queueName(inbox), { durable: true, arguments: queueArguments(inbox) });
+  }
+
+  /**
+   * A quorum queue that was made some seconds before all its servers were killed has no leader ever after
+   * (rabbitmq/rabbitmq-server#10070). Nothing in it is precious, so whoever listens there makes it anew, at the next connection.
+   */
+  private async removeIfLeaderless(inbox: string, consuming: Promise<unknown>): Promise<void> {
+    if (await isSettledWithin(consuming, leaderMs)) return;
+    const channel = await this.hearing.createChannel();
+    this.watch(channel);
+    await channel.deleteQueue(this.queueName(inbox));
+    throw new Error(`the queue ${this.queueName(inbox)} had no leader; it was removed, and is made anew`);
+  }
+
+  /** A server that has run short says so to those who publish, not to those who ask. */
+  private async provokeAlarm(): Promise<void> {
+    const answer = confirmed(1, (told) => this.publisher?.publish('', this.queueName('nobody'), Buffer.alloc(0), {}, told)).catch(() => {});
+    await isSettledWithin(answer, alarmAnswerMs);
+  }
+}
+
+/** One listener's messages, those that arrive while a handle is under way gathered for the next one. */
+class Listening implements Subscription {
+  private readonly channel: Channel;
+  private readonly handle: (payloads: readonly Uint8Array[]) => Promise<void>;
+  private readonly isOver: () => boolean;
+  private waiting: ConsumeMessage[] = [];
+  private pumping: Promise<void> | undefined;
+  private isClosed = false;
+  private consumerTag = '';
+
+  constructor(channel: Channel, handle: (payloads: readonly Uint8Array[]) => Promise<void>, isOver: () => boolean) {
+    this.channel = channel;
+    this.handle = handle;
+    this.isOver = isOver;
+  }
+
+  consumes(consumerTag: string): void {
+    this.consumerTag = consumerTag;
+  }
+
+  arrived(message: ConsumeMessage): void {
+    if (this.isClosed) return this.giveBack(message);
+    this.waiting.push(message);
+    this.pumping ??= this.pump();
+  }
+
+  /** What is not handed over yet is the next listener's at once; what is, when the handle is done with it. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    this.tell(() => void this.channel.cancel(this.consumerTag).catch(() => {}));
+    for (const message of this.waiting.splice(0)) this.giveBack(message);
+    await this.pumping;
+    if (!this.isOver()) await this.leave();
+  }
+
+  /** Waits for no handle. */
+  async leave(): Promise<void> {
+    this.isClosed = true;
+    if (leaving.has(this.channel)) return;
+    leaving.add(this.channel);
+    try {
+      await isSettledWithin(this.channel.close(), goodbyeMs);
+    } catch {
+      // The channel, or all of the connection, is closed already.
+    }
+  }
+
+  private giveBack(message: ConsumeMessage): void {
+    this.tell(() => this.channel.nack(message, false, true));
+  }
+
+  private tell(say: () => void): void {
+    if (this.isOver()) return;
+    try {
+      say();
+    } catch {
+      // The server closed the channel a moment ago: it delivers them again.
+    }
+  }
+
+  private async pump(): Promise<void> {
+    // All that came in one piece from the socket is handed over together.
+    await Promise.resolve();
+    while (this.waiting.length > 0 && !this.isOver()) {
+      const messages = this.waiting;
+      this.waiting = [];
+      await this.handle(messages.map(({ content }) => content));
+      this.tell(() => this.channel.ack(messages.at(-1)!, true));
+    }
+    this.pumping = undefined;
+  }
+}
+
+/** Channels whose end is wanted. */
+const leaving = new WeakSet<Channel>();
+
+function isLasting(inbox: string): boolean {
+  return inbox === 'hello' || inbox.startsWith('coordinator.');
+}
+
+function queueArguments(inbox: string): Record<string, string | number> {
+  const bounded = { 'x-overflow': 'reject-publish' };
+  if (!isLasting(inbox)) {
+    return { ...bounded, 'x-queue-type': 'classic', 'x-max-length-bytes': passingQueueBytesMax, 'x-expires': absentMs };
+  }
+  const lasting = { ...bounded, 'x-queue-type': 'quorum', 'x-max-length-bytes': lastingQueueBytesMax, 'x-message-ttl': untakenMs };
+  return inbox === 'hello' ? lasting : { ...lasting, 'x-expires': untakenMs };
+}
+
+/** Rejects with the first refusal once all have been answered for, so that nothing is under way any more. */
+function confirmed(count: number, act: (told: (error: unknown) => void) => void): Promise<void> {
+  if (count === 0) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    let open = count;
+    let refused: unknown;
+    act((error) => {
+      refused ??= error ?? undefined;
+      open -= 1;
+      if (open > 0) return;
+      if (refused === undefined) resolve();
+      else reject(new Error(`RabbitMQ did not take it: ${whyRefused(refused)}`));
+    });
+  });
+}
+
+function whyRefused(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text === 'message nacked' ? 'the queue is full, or has no leader' : withoutUser(text);
+}
+
+type Connect = typeof import('amqplib').connect;
+
+/** The first of the hosts that lets us in. */
+async function dialAny(connect: Connect, options: CarrierOptions, what: string): Promise<ChannelModel> {
+  const untilMs = performance.now() + openMs;
+  const hosts = [options.url.host, ...(options.otherHosts ?? [])];
+  const failures: unknown[] = [];
+  for (const host of hosts) {
+    const ms = (untilMs - performance.now()) / (hosts.length - failures.length);
+    try {
+      return await dial(connect, options, { host: new URL(`amqp://${host}`), what, ms });
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  throw failures.at(-1);
+}
+
+interface Call {
+  host: URL;
+  what: string;
+  ms: number;
+}
+
+async function dial(connect: Connect, { url, cluster }: CarrierOptions, { host, what, ms }: Call): Promise<ChannelModel> {
+  const { username, password } = url;
+  const dialling = connect(
+    {
+      protocol: url.protocol.slice(0, -1),
+      hostname: host.hostname.replace(/^\[|\]$/g, ''),
+      ...(host.port !== '' && { port: Number(host.port) }),
+      ...((username !== '' || password !== '') && { username: decodeURIComponent(username), password: decodeURIComponent(password) }),
+      // The library decodes it.
+      vhost: url.pathname.slice(1),
+      heartbeat: heartbeatSeconds,
+    },
+    // The timeout is of silence, and what is silent while the connection is made is cut by the library.
+    { noDelay: true, timeout: 0.9 * ms, clientProperties: { connection_name: `shoal ${cluster} ${what}` } },
+  );
+  let deadline: NodeJS.Timeout | undefined;
+  const isLate = new Promise<never>((_resolve, reject) => {
+    deadline = setTimeout(() => {
+      reject(new Error(`no connection within ${Math.round(ms)} ms`));
+      dialling.then(hangUp, () => {});
+    }, ms);
+  });
+  try {
+    const connection = await Promise.race([dialling, isLate]);
+    // Until the carrier listens: an error that nobody hears would end the process.
+    connection.on('error', () => {});
+    return connection;
+  } finally {
+    clearTimeout(deadline);
+  }
+}
+
+async function hangUp(connection: ChannelModel): Promise<void> {
+  await isSettledWithin(
+    connection.close().catch(() => {}),
+    goodbyeMs,
+  );
+  cut(connection);
+}
+
+/** With an error, because the library keeps its timers when a socket ends without one. */
+function cut(connection: ChannelModel): void {
+  const { stream } = connection.connection as unknown as { stream: import('node:net').Socket };
+  if (!stream.destroyed) stream.destroy(new Error('the connection was cut'));
+}
+
+async function isSettledWithin(awaited: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const after = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, ms, false);
+  });
+  const settled = awaited.then(
+    () => true,
+    () => true,
+  );
+  const isSettled = await Promise.race([settled, after]);
+  clearTimeout(timer);
+  return isSettled;
+}
+
+function refusal(error: unknown): Error {
+  if (error instanceof ShoalError) return error;
+  const text = withoutUser(error instanceof Error ? error.message || String(error) : String(error));
+  if (/Handshake terminated.*ACCESS_REFUSED/s.test(text)) {
+    return new ShoalError('SH3110', 'RabbitMQ does not let this user in', {
+      hint: 'the address is amqp://USER:PASSWORD@HOST/VHOST, each part percent-encoded; guest comes from localhost only',
+    });
+  }
+  // The library keeps the server's reason to itself.
+  if (/NOT_ALLOWED|Expected ConnectionOpenOk/.test(text)) {
+    return new ShoalError('SH3111', 'RabbitMQ does not open this virtual host', {
+      why: text,
+      hint: 'rabbitmqctl add_vhost VHOST; rabbitmqctl set_permissions -p VHOST USER …; the address ends in /VHOST',
+    });
+  }
+  if (/ACCESS_REFUSED/.test(text)) {
+    return new ShoalError('SH3112', 'the RabbitMQ user lacks a right', {
+      why: text,
+      hint: 'docs/how-to/broker-rabbitmq.md lists the rights',
+    });
+  }
+  if (/PRECONDITION_FAILED.*inequivalent/s.test(text)) {
+    return new ShoalError('SH3113', 'a queue of this cluster exists with other properties', {
+      why: text,
+      hint: 'delete that queue, or give the cluster another name; nothing in it is precious',
+    });
+  }
+  return error instanceof Error ? error : new Error(text);
+}
+
+/** The server's own words name the user. */
+function withoutUser(text: string): string {
+  return text.replace(/ (for|by) user '[^']*'/g, '');
+}
+
+function versionFinding(connection: ChannelModel): Finding {
+  const { product, version } = connection.connection.serverProperties;
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const setting = `${product} ${version}`;
+  const isOld = major < oldestVersion[0] || (major === oldestVersion[0] && minor < oldestVersion[1]);
+  if (!isOld) return { level: 'good', setting, meaning: 'quorum queues that expire are there' };
+  return {
+    level: 'refuse',
+    setting,
+    meaning: `older than ${oldestVersion.join('.')}, where quorum queues lack what is needed`,
+    fix: 'use RabbitMQ 3.10 or later',
+  };
+}
+
+function alarmFinding(alarm: string | undefined): Finding {
+  if (alarm === undefined) return { level: 'good', setting: 'alarms none', meaning: 'messages are taken' };
+  return {
+    level: 'warning',
+    setting: `alarm ${alarm}`,
+    meaning: 'the server takes no messages until it has room again; work stands still meanwhile and goes on then',
+    fix: 'free disk or memory; vm_memory_high_watermark and disk_free_limit say when the alarm is raised',
+  };
+}
