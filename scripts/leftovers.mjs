@@ -63,7 +63,7 @@ function processesOf(root) {
 
 /** Those that somebody listens to, among the ones that tests' servers get. */
 function ports() {
-  return linesOf('/proc/net/tcp').flatMap(([, local, , state]) => {
+  return [...linesOf('/proc/net/tcp'), ...linesOf('/proc/net/tcp6')].flatMap(([, local, , state]) => {
     const port = Number.parseInt(local?.split(':')[1] ?? '', 16);
     return state === '0A' && port >= serverPorts.from && port < serverPorts.to ? [`port ${port}`] : [];
   });

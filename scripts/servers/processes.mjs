@@ -28,6 +28,12 @@ export function isGone(pid) {
 }
 
 /**
+ * SIGSTOP takes its time on a busy machine.
+ * @param {number} pid
+ */
+export const isHalted = (pid) => isGone(pid) || (stateOf(pid)?.state ?? 'T') === 'T';
+
+/**
  * @param {readonly number[]} pids
  * @param {NodeJS.Signals} signal
  */

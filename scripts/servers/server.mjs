@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as later } from 'node:timers/promises';
 import { guard } from './guard.mjs';
-import { familyOf, isGone, signalAll } from './processes.mjs';
+import { familyOf, isGone, isHalted, signalAll } from './processes.mjs';
 
 /**
  * @typedef {object} Launch
@@ -47,7 +47,7 @@ import { familyOf, isGone, signalAll } from './processes.mjs';
  * @property {() => Promise<void>} stop ends it and removes all that there is of it
  * @property {() => Promise<void>} kill `kill -9` of all its processes; `restart` brings it back
  * @property {() => Promise<void>} shutdown its clean end; `restart` brings it back
- * @property {() => Promise<void>} pause SIGSTOP of all its processes
+ * @property {() => Promise<void>} pause SIGSTOP of all its processes; resolves when all of them stand
  * @property {() => void} resume
  * @property {(options?: { keepData?: boolean }) => Promise<void>} restart on the same port; a running one is shut down first. It keeps its data, unless told not to
  */
@@ -117,15 +117,18 @@ export async function startServer(kind) {
 
   /** @param {NodeJS.Signals} signal */
   const end = async (signal) => {
-    const root = /** @type {number} */ (child?.pid);
+    const ended = /** @type {import('node:child_process').ChildProcess} */ (child);
+    const root = /** @type {number} */ (ended.pid);
     const family = pids();
+    // A zombie still has its number, which PostgreSQL would take for a running postmaster's.
+    const isReaped = () => ended.exitCode !== null || ended.signalCode !== null;
     if (signal === 'SIGKILL') signalAll(family, signal);
     else {
       signalAll([root], signal);
       signalAll(family, 'SIGCONT');
     }
     const deadlineMs = performance.now() + endMsMax;
-    while (!family.every(isGone)) {
+    while (!(isReaped() && family.every(isGone))) {
       // Companions (epmd) end with what they accompany.
       if (isGone(root) || performance.now() > deadlineMs) signalAll(family, 'SIGKILL');
       await later(5);
@@ -178,6 +181,7 @@ export async function startServer(kind) {
         stopped = family.length;
         watch?.know(family);
         signalAll(family, 'SIGSTOP');
+        while (!family.every(isHalted)) await later(5);
       }
     },
     resume() {

@@ -1,32 +1,58 @@
 /** The harness itself, on every server that is installed. */
 import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { withServer } from '../../test/real-servers.ts';
-import { isGone } from './processes.mjs';
+import { tracesIn } from '../leftovers.mjs';
+import { type Memory, memories } from './memories.ts';
+import { isGone, isHalted } from './processes.mjs';
 import { type ServerName, servers } from './servers.mjs';
 
-/** RabbitMQ's many seconds come three times. */
+const root = fileURLToPath(new URL('../..', import.meta.url));
+/** RabbitMQ's many seconds come twice, and Kafka's. */
 const startsMsMax = 300_000;
 
 for (const name of Object.keys(servers) as ServerName[]) {
   withServer(name, 'the harness', ({ start }) => {
     it(
-      'starts it, pauses it, kills it, brings it back, and leaves nothing of it',
+      'starts it, pauses it, kills it, brings it back with its data, and leaves nothing of it',
       async () => {
-        const server = await start();
+        const server = await (name === 'redis' ? start({ appendonly: true }) : start());
+        const remember = async <T>(use: (memory: Memory) => Promise<T>): Promise<T> => {
+          const memory = await memories[name](server.url);
+          try {
+            return await use(memory);
+          } finally {
+            await memory.close();
+          }
+        };
+        await remember((memory) => memory.put());
         const { pids } = server;
         expect(pids.length).toBeGreaterThan(0);
+        const found = tracesIn(root).join('\n');
+        const isSeen = (trace: string) => found.includes(trace);
+        if (existsSync('/proc/net/tcp')) {
+          expect([server.folder, `port ${server.port}`].filter((trace) => !isSeen(trace))).toEqual([]);
+          expect(pids.filter((pid) => !isSeen(`process ${pid}: `) && !isGone(pid))).toEqual([]);
+        }
+
         await server.pause();
+        expect(server.pids.every(isHalted)).toBe(true);
         server.resume();
+        expect(await remember((memory) => memory.ask())).toBe('kept');
+
         await server.kill();
         expect(pids.every(isGone)).toBe(true);
         expect(server.pids).toEqual([]);
         await server.restart();
+        expect(await remember((memory) => memory.ask())).toBe('kept');
+
         const successors = server.pids;
         expect(successors.length).toBeGreaterThan(0);
         await server.stop();
         expect(successors.every(isGone)).toBe(true);
         expect(existsSync(server.folder)).toBe(false);
+        expect(tracesIn(root).filter((trace) => trace.includes(server.folder))).toEqual([]);
       },
       startsMsMax,
     );
