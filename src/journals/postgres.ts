@@ -68,9 +68,10 @@ export const openPostgresEngine: OpenEngine = async ({ url, cluster, deadlineMs 
     connectionTimeoutMillis: deadlineMs,
     allowExitOnIdle: true,
   });
-  // An idle connection that ends; the next call opens another.
+  // A connection that ends, idle or not: whoever asked on it hears of it by its query, the next call opens another.
   pool.on('error', () => undefined);
-  return new PostgresEngine(pool, server, cluster, pg.escapeIdentifier(schema));
+  pool.on('connect', (each) => void each.on('error', () => undefined));
+  return new PostgresEngine(pool, server, cluster, schema, pg.escapeIdentifier(schema));
 };
 
 type Query = Omit<QueryArrayConfig, 'rowMode'>;
@@ -83,14 +84,17 @@ class PostgresEngine implements Engine {
   readonly #pool: Pool;
   readonly #server: Server;
   readonly #cluster: string;
+  readonly #schemaName: string;
+  /** Quoted. */
   readonly #schema: string;
   /** Streams whose rows in journal_streams are known to be there. */
   readonly #known = new Set<string>();
 
-  constructor(pool: Pool, server: Server, cluster: string, schema: string) {
+  constructor(pool: Pool, server: Server, cluster: string, schemaName: string, schema: string) {
     this.#pool = pool;
     this.#server = server;
     this.#cluster = cluster;
+    this.#schemaName = schemaName;
     this.#schema = schema;
     this.durability = durabilityOf(server);
   }
@@ -277,7 +281,7 @@ class PostgresEngine implements Engine {
       return await work();
     } catch (error) {
       if (!isMissingTable(error)) throw error;
-      await this.#session(signal, (run) => createTables(run, this.#schema));
+      await this.#session(signal, (run) => createTables(run, this.#schema, this.#schemaName));
       return work();
     }
   }
@@ -345,10 +349,10 @@ function appendText(schema: string, count: number, isNew: boolean): string {
 }
 
 /** Coordinators that start together take turns. */
-async function createTables(run: Run, schema: string): Promise<void> {
+async function createTables(run: Run, schema: string, schemaName: string): Promise<void> {
   await run({ text: 'BEGIN' });
   await run({ text: `SELECT pg_advisory_xact_lock(hashtext('shoal journal'))` });
-  const isThere = await run({ text: 'SELECT FROM pg_namespace WHERE quote_ident(nspname) = $1', values: [schema] });
+  const isThere = await run({ text: 'SELECT FROM pg_namespace WHERE nspname = $1', values: [schemaName] });
   if (isThere.rows.length === 0) await run({ text: `CREATE SCHEMA ${schema}` });
   const tables = [
     `CREATE TABLE IF NOT EXISTS ${schema}.journal_streams (
