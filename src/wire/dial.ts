@@ -32,8 +32,6 @@ export class StandbyError extends ShoalError {
   override readonly name = 'StandbyError';
   /** Where the leader is reached, if it knows. */
   readonly leader: string | undefined;
-  /** It will not be long: another leads already, or one is being elected. */
-  readonly retryAfterMs = 200;
   constructor(address: string, leader: string | undefined) {
     const why = leader === undefined ? 'no leader is known yet' : `${leader} leads`;
     super('SH3020', `the coordinator at ${address} stands by`, { why, hint: 'it is tried again by itself' });
@@ -185,6 +183,10 @@ function refusal(address: string, { statusCode = 0, headers }: IncomingMessage, 
   }
 }
 
+/** Another leads already or is being elected: the first tries are so close that a clean change of leaders costs no more than it must. */
+const standbyMsFirst = 100;
+const standbyMs = 200;
+const standbyTriesClose = 5;
 const firstMs = 100;
 const lastMsDefault = 5_000;
 
@@ -196,6 +198,7 @@ export class Redial {
   readonly #random: () => number;
   readonly #lastMs: number;
   #boundMs = firstMs;
+  #standbys = 0;
 
   constructor(random: () => number = Math.random, lastMs = lastMsDefault) {
     this.#random = random;
@@ -211,12 +214,13 @@ export class Redial {
 
   /** After this error. Whoever stands by is no reason to wait ever longer: somebody leads soon. */
   afterMs(error: unknown): number {
-    if (error instanceof StandbyError) return error.retryAfterMs * (1 + this.#random());
+    if (error instanceof StandbyError) return (this.#standbys++ < standbyTriesClose ? standbyMsFirst : standbyMs) * (1 + this.#random());
     return this.nextMs((error as { retryAfterMs?: number } | undefined)?.retryAfterMs);
   }
 
   /** It worked. */
   reset(): void {
     this.#boundMs = firstMs;
+    this.#standbys = 0;
   }
 }

@@ -421,11 +421,21 @@ describe('silence (rule 10)', () => {
     w.done(3).expect('→ coordinator.1: 1 results 1/3 6 [6]');
   });
 
-  test('the broker is there again: beats and says hello soon (N01)', () => {
+  test('the broker is there again: beats, and says hello soon, since another may lead by now (N01)', () => {
     const w = worker().welcomed();
     w.do(() => w.protocol.onBrokerUp(w.nowMs))
       .pass(1)
       .expect('→ coordinator.1: beat 1 last 0 load 0 held 0');
+    w.pass(50).expect('→ hello: hello w1.i1 slots 2');
+    w.tell(welcome(2)).expect('→ coordinator.2: held last 0');
+  });
+
+  test('the broker is there again, and so is the leader: no hello', () => {
+    const w = worker().welcomed();
+    w.do(() => w.protocol.onBrokerUp(w.nowMs))
+      .pass(1)
+      .expect('→ coordinator.1: beat 1 last 0 load 0 held 0');
+    w.tell({ kind: 'ackResults', term: 1, number: 0 }).pass(900).expect();
   });
 });
 

@@ -68,6 +68,8 @@ export const workerAddress = (worker: string, incarnation: string): string => `w
 
 const helloMsMin = 200;
 const helloMsMax = 5_000;
+/** On a new line the beat is answered within it, or its leader leads no more. */
+const doubtMs = 50;
 const tombstoneMs = 10_000;
 /** Results that nobody acknowledges stop new work before they fill the memory (rule 15). */
 const outboxBytesMax = 64 * 1024 * 1024;
@@ -82,6 +84,8 @@ export class WorkerProtocol {
   /** Undefined until this term's leader said welcome. */
   private leader: { address: string; leaseMs: number; beatMs: number } | undefined;
   private heardMs = 0;
+  /** The line is a new one and nothing came on it yet: another may lead, and then nobody hears what is told to the old one. */
+  private isDoubtful = false;
   private nextHelloMs = 0;
   private helloMs = helloMsMin;
   private beats = 0;
@@ -140,6 +144,7 @@ export class WorkerProtocol {
     }
     if (message.term > this.term) this.raiseTerm(message.term, nowMs);
     this.heardMs = nowMs;
+    this.isDoubtful = false;
     switch (message.kind) {
       case 'welcome':
         return this.onWelcome(message, nowMs);
@@ -301,8 +306,9 @@ export class WorkerProtocol {
 
   /** Everything is let go of only after what it depends on: the broker says it is there again (N01). */
   onBrokerUp(nowMs: number): void {
-    this.nextHelloMs = Math.min(this.nextHelloMs, nowMs);
+    this.nextHelloMs = nowMs + (this.leader ? doubtMs : 0);
     if (this.leader) this.nextBeatMs = Math.min(this.nextBeatMs, nowMs);
+    this.isDoubtful = true;
   }
 
   // ---- time -----------------------------------------------------------------
@@ -311,7 +317,7 @@ export class WorkerProtocol {
     if (this.state === 'drained') return;
     if (this.incarnation !== undefined) {
       if (this.leader && nowMs >= this.nextBeatMs) this.beat(nowMs);
-      const isQuiet = this.leader === undefined || nowMs - this.heardMs > 2 * this.leader.beatMs;
+      const isQuiet = this.leader === undefined || this.isDoubtful || nowMs - this.heardMs > 2 * this.leader.beatMs;
       const hasReason = this.state === 'working' || this.held.size > 0;
       if (isQuiet && hasReason && nowMs >= this.nextHelloMs) this.hello(nowMs);
       this.sendDue(nowMs);
@@ -360,7 +366,7 @@ export class WorkerProtocol {
     const { beatMs } = this.leader!;
     this.nextBeatMs = nowMs + beatMs;
     // Whoever has lost faith in this incarnation answers a beat with `fenced`; a hello must not come before that.
-    this.nextHelloMs = Math.max(this.nextHelloMs, nowMs + beatMs / 2);
+    if (!this.isDoubtful) this.nextHelloMs = Math.max(this.nextHelloMs, nowMs + beatMs / 2);
     let load = 0;
     for (const held of this.held.values()) load += held.open;
     this.send({
