@@ -27,31 +27,54 @@ export class BenchCluster {
   address = '';
   /** @type {import('node:child_process').ChildProcess[]} */
   workers = [];
-  /** @type {import('node:child_process').ChildProcess | undefined} */
-  coordinator;
+  /** By their ports, in order; those that were started last. @type {import('node:child_process').ChildProcess[]} */
+  coordinators = [];
   #journal = '';
-  #port = 0;
+  #election = '';
+  /** @type {number[]} */
+  #ports = [];
   #tasks = '';
   #broker = '';
   #name = `bench-${randomBytes(4).toString('hex')}`;
 
-  /** @param {{ journal: 'memory' | 'file', workers: number, threads?: number, tasks: URL, watchLag?: boolean, broker?: string }} options */
-  static async start({ journal, workers, threads = 1, tasks, watchLag = false, broker = 'ws:' }) {
+  /**
+   * @param {{
+   *   journal: 'memory' | 'file', workers: number, threads?: number, tasks: URL, watchLag?: boolean, broker?: string,
+   *   coordinators?: number, election?: string,
+   * }} options
+   */
+  static async start({ journal, workers, threads = 1, tasks, watchLag = false, broker = 'ws:', coordinators = 1, election = '' }) {
     const cluster = new BenchCluster();
     cluster.#broker = broker;
+    cluster.#election = election;
     cluster.#journal = journal === 'memory' ? 'memory:' : `file:${join(cluster.folder, 'journal')}`;
-    cluster.#port = await freePort();
+    for (let at = 0; at < coordinators; at++) cluster.#ports.push(await freePort());
     cluster.#tasks = fileURLToPath(tasks);
-    cluster.address = `http://127.0.0.1:${cluster.#port}`;
-    await cluster.startCoordinator(watchLag);
+    cluster.address = cluster.#ports.map((port) => `http://127.0.0.1:${port}`).join(',');
+    for (const at of cluster.#ports.keys()) await cluster.startCoordinator(at, watchLag);
     for (let i = 0; i < workers; i++) cluster.addWorker(threads);
     return cluster;
   }
 
-  async startCoordinator(watchLag = false) {
-    const args = ['coordinator', '--listen', `127.0.0.1:${this.#port}`, '--journal', this.#journal];
-    this.coordinator = this.#run(args, watchLag ? { NODE_OPTIONS: `--import ${lagWatch}`, SHOAL_LAG_FILE: this.lagFile } : {});
-    await said(this.coordinator, 'listens on');
+  /** The first or only one. */
+  get coordinator() {
+    return this.coordinators[0];
+  }
+
+  async startCoordinator(at = 0, watchLag = false) {
+    const args = ['coordinator', '--listen', `127.0.0.1:${this.#ports[at]}`, '--journal', this.#journal];
+    if (this.#election !== '') args.push('--election', this.#election);
+    const coordinator = this.#run(args, watchLag ? { NODE_OPTIONS: `--import ${lagWatch}`, SHOAL_LAG_FILE: this.lagFile } : {});
+    this.coordinators[at] = coordinator;
+    await said(coordinator, 'listens on');
+  }
+
+  /** Which of the coordinators leads: the one that is ready. @returns {Promise<number>} */
+  async leader() {
+    for (;;) {
+      const answers = await Promise.all(this.#ports.map((port) => isReady(`http://127.0.0.1:${port}/readyz`)));
+      if (answers.includes(true)) return answers.indexOf(true);
+    }
   }
 
   get lagFile() {
@@ -85,7 +108,7 @@ export class BenchCluster {
   }
 
   async close() {
-    for (const child of [...this.workers, this.coordinator]) await end(child);
+    for (const child of [...this.workers, ...this.coordinators]) await end(child);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -109,6 +132,17 @@ export async function end(child, signal = 'SIGTERM') {
   const ended = once(child, 'exit');
   child.kill(signal);
   await ended;
+}
+
+/** @param {string} url */
+async function isReady(url) {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
+    await response.arrayBuffer();
+    return response.ok;
+  } catch {
+    return false;
+  }
 }
 
 /** @param {import('node:child_process').ChildProcess} child @param {string} word */

@@ -34,7 +34,7 @@ export function defineCoordinator(command: Command): void {
     .addOption(
       new Option(
         '--election <url>',
-        'who leads of several coordinators: file:DIR, or none:; default: file: beside a file journal, else none:',
+        'who leads of several: file:DIR, a server as in redis://HOST:PORT, or none:; default: file: beside a file journal, else none:',
       ).env('SHOAL_ELECTION'),
     )
     .addOption(
