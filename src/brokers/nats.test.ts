@@ -73,9 +73,12 @@ withServer('nats', 'NATS', (nats) => {
     return carrier;
   };
 
-  test('what is said before anybody listens waits; what a listener had not done with comes to the next one', async () => {
+  test('after the server’s own wait: what a dead listener had comes to the next one, what a slow one has does not come twice (N08)', async () => {
     const server = await nats.shared();
-    const cluster = freshCluster();
+    await Promise.all([takenOver(server, freshCluster()), takesLong(server, freshCluster())]);
+  });
+
+  const takenOver = async (server: Started<'nats'>, cluster: string): Promise<void> => {
     const worker = await open(server, { cluster });
     await worker.publish('coordinator.7', [bytes('one'), bytes('two')]);
     await worker.close();
@@ -96,11 +99,10 @@ withServer('nats', 'NATS', (nats) => {
       });
     });
     expect([heard[0], again.toSorted()]).toEqual(['one', ['one', 'two']]);
-  });
+  };
 
-  test('a handle that takes longer than the server waits hears nothing twice (N08)', async () => {
-    const server = await nats.shared();
-    const carrier = await open(server, { cluster: freshCluster() });
+  const takesLong = async (server: Started<'nats'>, cluster: string): Promise<void> => {
+    const carrier = await open(server, { cluster });
     const heard: string[] = [];
     await new Promise<void>((resolve) => {
       void carrier.subscribe('hello', async (payloads) => {
@@ -113,7 +115,7 @@ withServer('nats', 'NATS', (nats) => {
       void carrier.publish('hello', [bytes('slow')]);
     });
     expect(heard).toEqual(['slow', 'quick']);
-  });
+  };
 
   test('a stream that is removed under its listener is a lost carrier, and the next one makes it again', async () => {
     const server = await nats.shared();
