@@ -35,6 +35,7 @@ const services = {
     packages: () => [...unless(kafkaJava, 'default-jre-headless'), ...unless(() => find('', 'mvn'), 'maven')],
     fetch: () => jars('kafka', [`org.apache.kafka:kafka_2.13:${versions.kafka}`, 'org.slf4j:slf4j-simple:1.7.36']),
   },
+  'kafka-mock': { where: servers['kafka-mock'].where, packages: () => ['kcat'] },
   cassandra: {
     where: servers.cassandra.where,
     packages: () => [...unless(cassandraJava, 'openjdk-17-jre-headless'), ...unless(() => find('', 'mvn'), 'maven')],

@@ -17,7 +17,8 @@ export interface Memory {
   close(): unknown;
 }
 
-export const memories: Record<ServerName, (url: string) => Promise<Memory>> = {
+/** Of all but the one that keeps nothing. */
+export const memories: Record<Exclude<ServerName, 'kafka-mock'>, (url: string) => Promise<Memory>> = {
   async redis(url) {
     const client = await createClient({ url }).connect();
     return { put: () => client.set('memory', 'kept'), ask: () => client.get('memory'), close: () => client.destroy() };

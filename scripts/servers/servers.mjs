@@ -3,6 +3,7 @@
 import * as cassandra from './cassandra.mjs';
 import * as etcd from './etcd.mjs';
 import * as kafka from './kafka.mjs';
+import * as kafkaMock from './kafka-mock.mjs';
 import * as mongodb from './mongodb.mjs';
 import * as nats from './nats.mjs';
 import * as postgres from './postgres.mjs';
@@ -18,6 +19,7 @@ export const servers = {
   zookeeper: { where: zookeeper.where, start: zookeeper.startZookeeper },
   rabbitmq: { where: rabbitmq.where, start: rabbitmq.startRabbitmq },
   kafka: { where: kafka.where, start: kafka.startKafka },
+  'kafka-mock': { where: kafkaMock.where, start: kafkaMock.startKafkaMock },
   mongodb: { where: mongodb.where, start: mongodb.startMongodb },
   cassandra: { where: cassandra.where, start: cassandra.startCassandra },
 };

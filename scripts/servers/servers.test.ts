@@ -6,13 +6,12 @@ import { withServer } from '../../test/real-servers.ts';
 import { tracesIn } from '../leftovers.mjs';
 import { type Memory, memories } from './memories.ts';
 import { isGone, isHalted } from './processes.mjs';
-import { type ServerName, servers } from './servers.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** RabbitMQ's many seconds come twice, and Kafka's. */
 const startsMsMax = 300_000;
 
-for (const name of Object.keys(servers) as ServerName[]) {
+for (const name of Object.keys(memories) as (keyof typeof memories)[]) {
   withServer(name, 'the harness', ({ start }) => {
     it(
       'starts it, pauses it, kills it, brings it back with its data, and leaves nothing of it',

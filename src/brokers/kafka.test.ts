@@ -9,6 +9,8 @@ import {
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Started, withServer } from '../../test/real-servers.ts';
 import { Secret } from '../lib/secret.ts';
+import { brokerSuite } from './broker.suite.ts';
+import type { Broker } from './broker.ts';
 import { type CarriedBroker, openCarried } from './carried/carried.ts';
 import { carrierSuite } from './carrier.suite.ts';
 import type { Carrier } from './carrier.ts';
@@ -292,6 +294,27 @@ withServer('kafka', 'Kafka topics', (kafka) => {
         await expect(dial(freshCluster(), { url })).rejects.toMatchObject({ code: 'SH3103', why: expect.stringContaining('self-signed') });
       });
     });
+  });
+});
+
+withServer('kafka-mock', 'Kafka topics of several nodes', (mock) => {
+  brokerSuite('kafka:', async () => {
+    const cluster = freshCluster();
+    const open: Broker[] = [];
+    const next = async (): Promise<Broker> => {
+      const [first, ...otherHosts] = (await mock.shared()).url.split(',');
+      const broker = await openCarried({ open: openKafka, url: new URL(first!), otherHosts, cluster });
+      open.push(broker);
+      return broker;
+    };
+    return {
+      coordinator: await next(),
+      worker: await next(),
+      loseWorker: next,
+      close: async () => {
+        for (const broker of open) await broker.close();
+      },
+    };
   });
 });
 

@@ -25,10 +25,11 @@ export class Nodes {
     return Promise.race([connected, this.ended]);
   }
 
-  /** The first of them that is there; rejects with what the last one said. */
+  /** One that is there, not always looked for at the same one first: it may stand still. Rejects with what the last one said. */
   async connectAny(addresses: readonly NodeAddress[]): Promise<KafkaNode> {
+    const first = Math.floor(Math.random() * addresses.length);
     let error: unknown;
-    for (const address of addresses) {
+    for (const address of [...addresses.slice(first), ...addresses.slice(0, first)]) {
       try {
         return await this.connect(address);
       } catch (cause) {
