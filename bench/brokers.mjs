@@ -11,7 +11,7 @@ import { tasks } from './tasks.mjs';
 /** @typedef {import('./bench.mjs').Outcome} Outcome */
 
 /** Those that carry messages, of all servers that can be started. */
-const carriers = /** @type {const} */ (['redis', 'nats', 'rabbitmq']);
+const carriers = /** @type {const} */ (['redis', 'nats', 'rabbitmq', 'kafka']);
 /** BullMQ would need half a minute for as many. */
 const bullmqShare = 5;
 const leaseSeconds = 5;

@@ -20,7 +20,8 @@ export async function open({ work, threads, settings }) {
     fork(fileURLToPath(new URL('./bullmq-worker.mjs', import.meta.url)), [String(redis.port), work, String(settings.concurrency ?? 100)]),
   );
   await Promise.all(workers.map((worker) => once(worker, 'message')));
-  const queue = new Queue(work, { connection });
+  // By default it drops the oldest of 10 000 events, and with them results of which nobody has heard yet.
+  const queue = new Queue(work, { connection, streams: { events: { maxLen: 1_000_000 } } });
   const events = new QueueEvents(work, { connection });
   await events.waitUntilReady();
   /** @type {Map<string, (value: unknown) => void>} */
