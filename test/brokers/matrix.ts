@@ -24,6 +24,8 @@ export interface MatrixOptions<Server extends MatrixServer> {
   start: () => Promise<Server>;
   /** What this kind of server has to survive beyond what all of them do; it heals itself, or is healed within. */
   hurts?: readonly { what: string; hurt: (server: Server) => Promise<void> }[];
+  /** Where workers dial, for what lies between them and the coordinator's own port. */
+  reach?: (server: Server, coordinatorPort: number) => Promise<string>;
   /** Of one test; default 120 s. */
   timeoutMs?: number;
 }
@@ -32,13 +34,15 @@ const outageMs = 10_000;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 export function brokerMatrix<Server extends MatrixServer>(name: string, options: MatrixOptions<Server>): void {
-  const { start, hurts = [], timeoutMs = 120_000 } = options;
+  const { start, hurts = [], reach, timeoutMs = 120_000 } = options;
   describe(`a cluster over ${name}`, () => {
     let server: Server;
     let cluster: TestCluster;
     let client: Cluster;
+    let address: string | undefined;
 
-    const addWorker = (): Running => cluster.addWorker({ args: ['--allow-bundles', '--tasks', tasksFile] });
+    const addWorker = (): Running =>
+      cluster.addWorker({ args: ['--allow-bundles', '--tasks', tasksFile], ...(address !== undefined && { address }) });
 
     beforeAll(async () => {
       server = await start();
@@ -46,6 +50,7 @@ export function brokerMatrix<Server extends MatrixServer>(name: string, options:
       vi.stubEnv('SHOAL_CLUSTER', 'matrix');
       vi.stubEnv('SHOAL_CLUSTER_SECRET', 'a secret of this cluster alone');
       cluster = await TestCluster.start({ workers: 0 });
+      address = await reach?.(server, cluster.port);
       addWorker();
       addWorker();
       client = await cluster.ready(2);
@@ -156,6 +161,19 @@ export function brokerMatrix<Server extends MatrixServer>(name: string, options:
       });
     }
 
+    if (reach) return;
+
+    test('a worker with another secret is not heard, and both sides say why', { timeout: timeoutMs }, async () => {
+      const stranger = cluster.run(['worker', '--name', 'stranger', '--tasks', tasksFile], { SHOAL_CLUSTER_SECRET: 'some other secret' });
+      await Promise.all([
+        stranger.said(/another process of this cluster does not hear this one: it has another cluster secret/),
+        cluster.coordinator.said(/refused \d* ?messages? to hello: it was forged/),
+      ]);
+      stranger.kill('SIGKILL');
+      const { stdout } = await cluster.shoal('workers', 'list', '--all', '--json');
+      expect(stdout).not.toContain('stranger');
+    });
+
     test('and after all that it works, and is what doctor finds nothing wrong with', { timeout: timeoutMs }, async () => {
       await client.waitForWorkers(2);
       const { stdout } = await cluster.shoal('doctor', '--json', '--broker', server.url, '--cluster', 'matrix');
@@ -163,8 +181,6 @@ export function brokerMatrix<Server extends MatrixServer>(name: string, options:
       const broker = checks.filter(({ check }) => check === 'broker' || check === 'cluster secret');
       expect(broker.filter(({ status }) => status === 'fail')).toEqual([]);
       expect(broker.map(({ what }) => what)).toContainEqual(expect.stringMatching(/a message went round/));
-      // Nothing of what happened may have been forged or seen twice without its being said.
-      expect(cluster.coordinator.stderr + cluster.coordinator.stdout).not.toMatch(/wrong signature|was forged/);
     });
   });
 }
