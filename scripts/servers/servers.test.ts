@@ -1,7 +1,10 @@
 /** The harness itself, on every server that is installed. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { setTimeout as later } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { withServer } from '../../test/real-servers.ts';
 import { tracesIn } from '../leftovers.mjs';
 import { type Memory, memories } from './memories.ts';
@@ -57,3 +60,25 @@ for (const name of Object.keys(memories) as (keyof typeof memories)[]) {
     );
   });
 }
+
+withServer('postgres', 'the guard', () => {
+  for (const state of ['running', 'paused']) {
+    it(`ends a ${state} server whose starter was killed with -9`, async () => {
+      const starter = spawn(process.execPath, [fileURLToPath(new URL('starter.fixture.mjs', import.meta.url)), state], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      onTestFinished(() => void starter.kill('SIGKILL'));
+      const [line] = await once(starter.stdout, 'data');
+      const { pids, folder } = JSON.parse(`${line}`) as { pids: number[]; folder: string };
+      expect(pids.length).toBeGreaterThan(1);
+      starter.kill('SIGKILL');
+      while (existsSync(folder) || !pids.every(isGone)) await later(20);
+    });
+  }
+});
+
+withServer('redis', 'a failed start', ({ start }) => {
+  it('says why, with the end of the log', async () => {
+    await expect(start({ args: ['--no-such-option', 'x'] })).rejects.toThrow(/^redis: .* ended with 1\n(.|\n)*no-such-option/);
+  });
+});
