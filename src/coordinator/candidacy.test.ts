@@ -132,6 +132,22 @@ it('stands by while another leads, with no journal open, and goes on with its jo
   expect([first.changes, second.changes]).toEqual([['leads', 'standby'], ['leads']]);
 });
 
+it('leaves nothing behind on its way from one leadership to the next (found by the simulator)', async () => {
+  const [lease, journal] = [new Lease(), new SharedJournal()];
+  const warnings: string[] = [];
+  const onWarning = ({ message }: Error): void => void warnings.push(message);
+  process.on('warning', onWarning);
+  const { candidacy } = await candidate(lease, journal, { outside: inAHurry() });
+  for (let term = 1; term <= 12; term++) {
+    await expect.poll(() => candidacy.coordinator?.isServing, { interval: 5 }).toBe(true);
+    lease.take();
+  }
+  // Warnings are told a tick later.
+  await new Promise(setImmediate);
+  process.off('warning', onWarning);
+  expect(warnings).toEqual([]);
+});
+
 it('that is taken its leadership says nothing more, closes its journal, and campaigns again under another id (C09)', async () => {
   const [lease, journal] = [new Lease(), new SharedJournal()];
   const it = await candidate(lease, journal);

@@ -155,9 +155,11 @@ export class Candidacy {
     const { broker, onLog, onWarning } = this.#options;
     let watch: Timer | undefined;
     let coordinator: Coordinator | undefined;
+    let onStopping = (): void => undefined;
     try {
       await new Promise<void>((resolve, reject) => {
-        this.#stopping.signal.addEventListener('abort', () => resolve(), { once: true });
+        onStopping = resolve;
+        this.#stopping.signal.addEventListener('abort', onStopping);
         const own = new Coordinator({
           broker,
           journal,
@@ -183,6 +185,7 @@ export class Candidacy {
         }, reject);
       });
     } finally {
+      this.#stopping.signal.removeEventListener('abort', onStopping);
       watch?.cancel();
       if (coordinator) await this.#atMost(settleMs, coordinator.stop());
     }

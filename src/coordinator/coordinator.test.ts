@@ -269,6 +269,32 @@ describe('under an election', () => {
     expect(await failed).toMatchObject({ code });
   });
 
+  it('refuses nobody for want of room when its time is over, though no timer has told it yet (C04; found by the simulator, seed 601035)', async () => {
+    const journal = new SmallJournal();
+    let isOver = false;
+    const lost = Object.defineProperty(AbortSignal.abort({ why: 'it was not renewed' }), 'aborted', { get: () => isOver });
+    const own: Election = {
+      campaign: async () => ({ lost, ttlMs, resign: async () => undefined }),
+      leader: async () => undefined,
+      close: async () => undefined,
+    };
+    const coordinator = new Coordinator({ broker: memoryBroker(), journal, isOneMachine: false, election: own });
+    open.push(coordinator);
+    await coordinator.start();
+    journal.isFull = true;
+    coordinator.session().send(submit);
+    await journal.tried;
+    const session = coordinator.session();
+    const told: ToClient[] = [];
+    session.onMessage = (message) => told.push(message);
+    const ended = new Promise<Refusal>((resolve) => void (session.onClose = resolve));
+    await new Promise(setImmediate);
+    isOver = true;
+    session.send({ ...submit, request: 2 });
+    expect((await ended).code).toBe('SH3003');
+    expect(told).toEqual([]);
+  });
+
   it('hands out nothing that waited for bytes when its leadership was lost (I13; found by the simulator, seed 518487)', async () => {
     const journal = new SmallJournal();
     const before = await coordinatorOn(journal);

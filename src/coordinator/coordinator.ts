@@ -252,7 +252,7 @@ export class Coordinator {
   // ---- what arrives ----
 
   private receive(session: string, message: FromClient | 'closed'): void {
-    if (this.isStopped) return;
+    if (this.isLost()) return;
     if (message === 'closed') {
       this.sessions.delete(session);
       this.logs.unread(session);
@@ -281,8 +281,7 @@ export class Coordinator {
 
   private onLogs(lines: readonly LogLine[]): void {
     this.logs.add(lines);
-    const { onLog } = this.options;
-    if (onLog) for (const line of lines) onLog(line);
+    for (const line of lines) this.options.onLog?.(line);
   }
 
   /** A pending promise holds the broker back while the inbox is full. */
@@ -373,6 +372,7 @@ export class Coordinator {
    * all the same; they are deleted as soon as they are stored.
    */
   private refuseSubmits(effects: Effect[]): void {
+    if (this.isLost()) return;
     this.push({ from: 'self', event: 'full', full: true });
     for (let i = 0; i < effects.length; i++) {
       const effect = effects[i]!;
