@@ -1,10 +1,12 @@
 /** One simulated cluster: coordinators and workers as nodes, booted, killed and booted again, with the watch at every door. */
 import type { Broker } from '../src/brokers/broker.ts';
-import { Coordinator } from '../src/coordinator/coordinator.ts';
+import { Candidacy } from '../src/coordinator/candidacy.ts';
+import type { Coordinator } from '../src/coordinator/coordinator.ts';
 import type { Fact } from '../src/core/facts.ts';
 import type { FromWorker, ToWorker } from '../src/core/messages.ts';
 import type { State } from '../src/core/state.ts';
 import type { Draft } from '../src/core/turn.ts';
+import { leaseElection } from '../src/elections/lease.ts';
 import { noElection } from '../src/elections/none.ts';
 import { decodeMessage, encodeMessage } from '../src/wire/frame.ts';
 import { startWorker, type WorkerHandle } from '../src/worker/worker.ts';
@@ -12,7 +14,7 @@ import { Dice } from './chance.ts';
 import { SimClient } from './client.ts';
 import { compareMemory, type Leader } from './compare.ts';
 import { Disk } from './disk.ts';
-import { Elections } from './election.ts';
+import { Elections, ttlMs } from './election.ts';
 import type { Faults } from './faults.ts';
 import { drawJobs } from './jobs.ts';
 import { Network } from './network.ts';
@@ -27,8 +29,7 @@ import type { SimNode, World } from './world.ts';
 
 export interface CoordinatorNode {
   node: SimNode;
-  coordinator: Coordinator | undefined;
-  isReady: boolean;
+  candidacy: Candidacy | undefined;
 }
 
 export interface WorkerNode {
@@ -45,7 +46,7 @@ interface Inner {
   /** Facts that ride with the next commit. */
   carried: ReadonlyMap<string, Draft>;
   isPumping: boolean;
-  inbox: unknown[];
+  inbox: { length: number };
 }
 
 export class Cluster {
@@ -60,6 +61,9 @@ export class Cluster {
   readonly workers: WorkerNode[];
   readonly clients: SimClient[];
   readonly dice: Dice;
+  /** The leadership behind each term. */
+  private readonly leaderships = new Map<number, { node: SimNode; id: string }>();
+  private readonly latestTerms = new Map<SimNode, number>();
   private readonly byNode = new Map<SimNode, 'coordinator' | 'worker'>();
 
   constructor(world: World, faults: Faults) {
@@ -80,7 +84,7 @@ export class Cluster {
     const drift = plan.rates.drift * 0.02;
     const nodes = (prefix: string, count: number): SimNode[] =>
       Array.from({ length: count }, (_, at) => world.node(`${prefix}${at + 1}`, drift));
-    this.coordinators = nodes('k', plan.coordinators).map((node) => ({ node, coordinator: undefined, isReady: false }));
+    this.coordinators = nodes('k', plan.coordinators).map((node) => ({ node, candidacy: undefined }));
     this.workers = nodes('w', plan.workers).map((node, at) => {
       // The first one can run anything, or there would be nobody to finish the work.
       const isPlain = at > 0 && this.dice.chance(0.3);
@@ -103,6 +107,7 @@ export class Cluster {
       (node) =>
         new SimClient({ world, network: this.network, watch: this.watch, node, ports: () => ports, jobs: drawJobs(faults, node.name) }),
     );
+    for (const { node } of this.clients) node.drainTurns = clientTurns;
     this.network.nameOf = kindOf;
     this.network.onSend = (from, address, message) => this.watch.guard(() => this.onSend(from, address, message));
   }
@@ -120,60 +125,86 @@ export class Cluster {
     const { node } = each;
     world.start(node);
     const { life } = node;
+    const outside = world.outside(node);
     const ended = (error: unknown): void => {
       if (node.life !== life) return;
-      each.isReady = false;
       world.log(`${node.name} ends: ${String(error)}`);
       if (isDefect(error)) world.fail(error as Error);
       // What it says in its last moments still goes out.
       world.after(0.01, node, () => this.killCoordinator(each, this.dice.between(50, 1_000)));
     };
-    const coordinator = new Coordinator({
+    const candidacy = new Candidacy({
       broker: network.broker(node),
-      journal: disk.journal(node),
       // Where only one can ever lead nobody proves that it does.
-      election: plan.isElected ? elections.election(node) : noElection(),
-      isOneMachine: false,
-      outside: world.outside(node),
+      election: plan.isElected ? leaseElection(elections.store(node), { cluster: 'simulated', ttlMs, outside }) : noElection(),
+      openJournal: () => Promise.resolve(disk.journal(node)),
+      outside,
+      onChange: (standing) => this.onStanding(each, standing),
+      onWarning: (line) => world.log(`${node.name}: ${line}`),
       onFailed: ended,
     });
-    each.coordinator = coordinator;
-    coordinator.start().then(() => {
-      if (node.life !== life) return;
-      each.isReady = true;
-      reached('a coordinator takes over');
-      world.log(`${node.name} leads in term ${(coordinator as unknown as Inner).state.term}`);
-    }, ended);
+    each.candidacy = candidacy;
+    candidacy.start().catch(ended);
+  }
+
+  private onStanding({ node, candidacy }: CoordinatorNode, standing: 'leads' | 'standby'): void {
+    if (standing === 'standby') return reached('a leader stands by again');
+    const { term } = (candidacy!.coordinator as unknown as Inner).state;
+    const id = this.elections.latestOf(node);
+    if (id !== undefined) this.leaderships.set(term, { node, id });
+    this.latestTerms.set(node, term);
+    reached('a coordinator takes over');
+    this.world.log(`${node.name} leads in term ${term}`);
   }
 
   killCoordinator(each: CoordinatorNode, downMs: number): void {
     const { world } = this;
     world.kill(each.node);
-    each.isReady = false;
-    each.coordinator = undefined;
+    this.elections.leaving.delete(each.node);
+    each.candidacy = undefined;
     for (const line of this.network.lines) if (line.touches(each.node)) line.break();
     world.after(downMs, undefined, () => void (each.node.isUp || this.bootCoordinator(each)));
+  }
+
+  /** In good order, as for an update: it resigns, and the next one leads at once. */
+  stopCoordinator(each: CoordinatorNode, downMs: number): void {
+    const { node, candidacy } = each;
+    if (!candidacy || !node.isUp || this.elections.leaving.has(node)) return;
+    const { life } = node;
+    this.elections.leaving.add(node);
+    this.world.log(`${node.name} is asked to stop`);
+    void candidacy.stop().then(() => {
+      if (node.life !== life) return;
+      reached('a coordinator stops in good order');
+      this.killCoordinator(each, downMs);
+    });
   }
 
   private portOf(each: CoordinatorNode): Port {
     return {
       node: each.node,
-      accept: () => (each.isReady && each.coordinator?.isServing ? each.coordinator.session() : undefined),
-      onTold: (message, about) => {
-        const isLost = this.isLost(each.node);
+      accept: () => {
+        const leading = each.candidacy?.coordinator;
+        return leading && { session: leading.session(), term: (leading as unknown as Inner).state.term };
+      },
+      onTold: (term, message, about) => {
+        const isLost = this.isLost(term);
         this.watch.guard(() => this.watch.onTold(each.node, isLost, message, about as { kind: string; job?: string }));
       },
     };
   }
 
-  private isLost(node: SimNode): boolean {
-    return this.elections.lostLives.has(`${node.name}/${node.life}`);
+  /** By the clock of its node, or by what the election has told it. */
+  private isLost(term: number): boolean {
+    const leadership = this.leaderships.get(term);
+    return leadership !== undefined && this.elections.isOver(leadership.node, leadership.id);
   }
 
   /** The coordinator that the journal belongs to, if it is serving and at rest. */
   leader(): Leader | undefined {
-    for (const { coordinator, isReady, node } of this.coordinators) {
-      if (!coordinator || !isReady || !node.isUp) continue;
+    for (const { candidacy, node } of this.coordinators) {
+      const coordinator: Coordinator | undefined = candidacy?.coordinator;
+      if (!coordinator || !node.isUp) continue;
       const { state, isPumping, inbox, carried } = coordinator as unknown as Inner;
       const isAtRest = state.leading && state.term === this.watch.model.term && !isPumping && inbox.length === 0;
       if (isAtRest) return { state, node, onTheWay: factsOf(carried) };
@@ -268,8 +299,9 @@ export class Cluster {
 
   /** Its line is closed, as a coordinator's own broker sees it. */
   tellClosed(addresses: readonly string[]): void {
-    for (const { node, coordinator, isReady } of this.coordinators) {
-      if (isReady) this.world.after(this.dice.exponential(this.plan.linkMs), node, () => coordinator!.connectionsClosed(addresses));
+    for (const { node, candidacy } of this.coordinators) {
+      if (!candidacy?.coordinator) continue;
+      this.world.after(this.dice.exponential(this.plan.linkMs), node, () => candidacy.coordinator?.connectionsClosed(addresses));
     }
   }
 
@@ -301,6 +333,11 @@ export class Cluster {
 
   // ---- the watch at the brokers' doors ----
 
+  /** The term of who says it: what is taken back may be of an earlier one's. */
+  private speakerOf(from: SimNode, { kind, term }: ToWorker): number {
+    return kind === 'abort' || kind === 'revoke' ? (this.latestTerms.get(from) ?? term) : term;
+  }
+
   private onSend(from: SimNode, address: string, bytes: Uint8Array): void {
     const kind = kindOf(bytes);
     if (this.byNode.get(from) === 'worker') {
@@ -309,7 +346,7 @@ export class Cluster {
       return;
     }
     const message = decodeMessage<ToWorker>(bytes);
-    this.watch.onSent(from, address.split('.')[1]!, this.world.wallMs(from), this.isLost(from), message);
+    this.watch.onSent(from, address.split('.')[1]!, this.world.wallMs(from), this.isLost(this.speakerOf(from, message)), message);
     if (message.kind !== 'ackResults') return;
     const [, worker, incarnation] = address.split('.');
     this.watch.onAcknowledged(`${worker}.${incarnation}`, message.term, message.number);
@@ -322,6 +359,7 @@ function factsOf(drafts: ReadonlyMap<string, Draft>): Fact[] {
 
 /** A worker does all at once; only its start and its end are promises. */
 const workerTurns = 4;
+const clientTurns = 12;
 const kindAt = '........[[{"kind":"'.length;
 
 /** Most messages begin with their kind. */

@@ -7,6 +7,8 @@
  *    none stored, now or later; late; full.
  * 3. Put-if-absent on (stream, seq); the same writer's entry counts as success; a dropped stream stays closed.
  */
+
+import { journalClosedError } from '../src/journals/checks.ts';
 import {
   type BodySlice,
   ConflictError,
@@ -140,6 +142,7 @@ class SimJournal implements Journal {
   private readonly stall: Gate;
   private readonly unknown: Gate;
   private readonly half: Gate;
+  private isClosed = false;
 
   constructor(disk: Disk, node: SimNode) {
     this.disk = disk;
@@ -170,6 +173,7 @@ class SimJournal implements Journal {
       head: head.slice(),
       body: concatBytes(body).slice(),
     }));
+    if (this.isClosed) return Promise.reject(journalClosedError());
     return new Promise((resolve, reject) => {
       const { disk, dice } = this;
       let tookMs = this.latencyMs();
@@ -279,7 +283,9 @@ class SimJournal implements Journal {
     });
   }
 
+  /** What is under way goes on; nothing more is begun. */
   close(): Promise<void> {
+    this.isClosed = true;
     return Promise.resolve();
   }
 }

@@ -1,137 +1,140 @@
 /**
- * The election: a lease of a shared service, held by whoever asked first, told apart by ids. It may grant a second
- * leadership while the first holder still believes in its own, and it may be out of reach. Each holder counts on its own
- * drifting clock: it gives up after two thirds of the time that it was granted, from when it asked.
+ * The service that elections ask (the product's own lease over it): whoever asks first gets it, told apart by ids. It may grant a
+ * second leadership while the first holder goes on renewing its own, for seconds, and it may be out of reach.
+ *
+ * What a holder may believe is counted here once more, by the node's own clock: two thirds of the time to live from the start of
+ * the call that last succeeded.
  */
-import type { Candidate, Election, Leadership } from '../src/elections/election.ts';
+import type { Claim, LeaseStore, Term } from '../src/elections/lease.ts';
 import { Dice } from './chance.ts';
 import type { Faults, Gate } from './faults.ts';
 import type { Plan } from './plan.ts';
 import { reached } from './probes.ts';
 import type { SimNode, World } from './world.ts';
 
-const ttlMs = 2_000;
+export const ttlMs = 2_000;
+const believedMs = (ttlMs * 2) / 3;
+
+interface Holder {
+  id: string;
+  record: string;
+  untilMs: number;
+}
 
 export class Elections {
   readonly world: World;
   readonly plan: Plan;
   isCalm = false;
   downUntilMs = 0;
-  private holder: string | undefined;
-  private untilMs = 0;
+  private holder: Holder | undefined;
+  /** Holders that were passed over and are not told: until when. */
+  private readonly split = new Map<string, number>();
   private readonly dice: Dice;
   private readonly twoLeaders: Gate;
-  /** `node/life` of those whose leadership was taken from them. */
-  readonly lostLives = new Set<string>();
+  /** By the node's own clock, the end of each leadership. */
+  private readonly deadlines = new Map<string, number>();
+  /** The leadership that each node was granted last. */
+  private readonly latest = new Map<SimNode, string>();
+  /** They stop in good order: what they still say is durable, though another may lead. */
+  readonly leaving = new Set<SimNode>();
   onElected: (node: SimNode) => void = () => undefined;
 
   constructor(world: World, faults: Faults) {
     this.world = world;
     this.plan = faults.plan;
     this.dice = new Dice(faults.plan.seed, 'election');
-    this.twoLeaders = faults.gate('twoLeaders', 'election', 0.05);
+    this.twoLeaders = faults.gate('twoLeaders', 'election', 0.1);
   }
 
-  election(node: SimNode): Election {
+  store(node: SimNode): LeaseStore {
     return {
-      campaign: (me) => this.campaign(node, node.life, me),
-      leader: () => Promise.resolve(undefined),
+      name: 'the simulated election',
+      claim: (term) => this.claim(node, term),
+      holder: () => this.ask(node, () => this.live()?.record),
       close: () => Promise.resolve(),
     };
   }
 
-  /** A round trip to the service; `act` decides there, `then` hears here. */
-  private ask<T>(node: SimNode, act: () => T, then: (answer: T) => void): void {
+  latestOf(node: SimNode): string | undefined {
+    return this.latest.get(node);
+  }
+
+  /** Has this leadership ended by the clock of its node, or by what it was told? */
+  isOver(node: SimNode, id: string): boolean {
+    return this.world.monoMs(node) >= (this.deadlines.get(id) ?? Number.POSITIVE_INFINITY);
+  }
+
+  private live(): Holder | undefined {
+    return this.holder && this.world.nowMs < this.holder.untilMs ? this.holder : undefined;
+  }
+
+  /** A round trip to the service. */
+  private ask<T>(node: SimNode, act: () => T): Promise<T> {
     const { world } = this;
     const { life } = node;
-    world.after(this.dice.exponential(this.plan.linkMs), undefined, () => {
-      if (world.nowMs < this.downUntilMs) return;
-      const answer = act();
-      // Whoever asked may be gone, and its successor has asked nothing.
-      if (node.life !== life) return;
-      world.after(this.dice.exponential(this.plan.linkMs), node, () => then(answer));
+    return new Promise((resolve) => {
+      world.after(this.dice.exponential(this.plan.linkMs), undefined, () => {
+        if (world.nowMs < this.downUntilMs) return;
+        const answer = act();
+        // Whoever asked may be gone, and its successor has asked nothing.
+        if (node.life === life) world.after(this.dice.exponential(this.plan.linkMs), node, () => resolve(answer));
+      });
     });
   }
 
-  private grant(id: string, isRenewal: boolean): boolean {
+  private claim(node: SimNode, { id, record }: Term): Claim {
     const { world } = this;
-    const isFree = this.holder === undefined || world.nowMs >= this.untilMs || this.holder === id;
-    if (!isFree) {
-      if (isRenewal || this.isCalm || !this.twoLeaders.strikes()) return false;
+    return {
+      take: async () => {
+        const startMs = world.monoMs(node);
+        if (!(await this.ask(node, () => this.take({ id, record, untilMs: 0 })))) return undefined;
+        this.deadlines.set(id, startMs + believedMs);
+        this.latest.set(node, id);
+        this.onElected(node);
+        return ttlMs;
+      },
+      renew: async () => {
+        const startMs = world.monoMs(node);
+        const isHeld = await this.ask(node, () => this.renew(id));
+        const nowMs = world.monoMs(node);
+        // Once it is over it stays over.
+        if (!this.isOver(node, id)) this.deadlines.set(id, isHeld ? startMs + believedMs : nowMs);
+        return isHeld;
+      },
+      release: async () => {
+        const endMs = this.leaving.has(node) ? Number.POSITIVE_INFINITY : world.monoMs(node);
+        if (!this.isOver(node, id)) this.deadlines.set(id, endMs);
+        await this.ask(node, () => this.release(id));
+      },
+    };
+  }
+
+  private take(candidate: Holder): boolean {
+    const { world } = this;
+    const other = this.live();
+    if (other && other.id !== candidate.id) {
+      const stroke = this.isCalm ? undefined : this.twoLeaders.stroke();
+      if (!stroke) return false;
       reached('two leaders are granted at once');
-    } else if (isRenewal && this.holder !== id) return false;
-    this.holder = id;
-    if (!isRenewal) world.log(`${id} is elected`);
-    this.untilMs = world.nowMs + ttlMs;
+      this.split.set(other.id, world.nowMs + stroke.between(0, 6_000));
+    }
+    this.holder = { ...candidate, untilMs: world.nowMs + ttlMs };
+    world.log(`${candidate.id} is elected`);
     return true;
   }
 
-  private campaign(node: SimNode, life: number, me: Candidate): Promise<Leadership> {
-    return new Promise((resolve) => {
-      const outside = this.world.outside(node);
-      let isDone = false;
-      const attempt = (): void => {
-        if (isDone || node.life !== life) return;
-        const askedMs = outside.nowMs();
-        this.ask(
-          node,
-          () => this.grant(me.id, false),
-          (granted) => {
-            if (isDone || !granted || outside.nowMs() - askedMs > (ttlMs * 2) / 3) return;
-            isDone = true;
-            resolve(this.lead(node, me, askedMs));
-            this.onElected(node);
-          },
-        );
-        outside.after(ttlMs / 4 + outside.randomBelow(200), attempt);
-      };
-      attempt();
-    });
+  private renew(id: string): boolean {
+    const { nowMs } = this.world;
+    const holder = this.live();
+    if (holder?.id === id) {
+      holder.untilMs = nowMs + ttlMs;
+      return true;
+    }
+    return !this.isCalm && nowMs < (this.split.get(id) ?? 0);
   }
 
-  private lead(node: SimNode, me: Candidate, askedMs: number): Leadership {
-    const outside = this.world.outside(node);
-    const lost = new AbortController();
-    let deadlineMs = askedMs + (ttlMs * 2) / 3;
-    let isOver = false;
-    const watch = (): void => {
-      if (isOver) return;
-      if (outside.nowMs() >= deadlineMs) {
-        isOver = true;
-        reached('a leadership is lost');
-        this.lostLives.add(`${node.name}/${node.life}`);
-        lost.abort();
-        return;
-      }
-      outside.after(deadlineMs - outside.nowMs(), watch);
-    };
-    const renew = (): void => {
-      if (isOver) return;
-      const sentMs = outside.nowMs();
-      this.ask(
-        node,
-        () => this.grant(me.id, true),
-        (granted) => {
-          if (granted) deadlineMs = Math.max(deadlineMs, sentMs + (ttlMs * 2) / 3);
-        },
-      );
-      outside.after(ttlMs / 4, renew);
-    };
-    watch();
-    renew();
-    return {
-      lost: lost.signal,
-      ttlMs,
-      resign: async () => {
-        isOver = true;
-        this.ask(
-          node,
-          () => {
-            if (this.holder === me.id) this.holder = undefined;
-          },
-          () => undefined,
-        );
-      },
-    };
+  private release(id: string): void {
+    if (this.holder?.id === id) this.holder = undefined;
+    this.split.delete(id);
   }
 }

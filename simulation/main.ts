@@ -29,6 +29,9 @@ const { values } = parseArgs({
   },
 });
 
+// What the runtime warns of (listeners that pile up) is a fault of ours.
+process.on('warning', () => void (process.exitCode = 1));
+
 const off = new Set((values.off?.split(',') ?? []).filter((kind): kind is FaultKind => (faultKinds as readonly string[]).includes(kind)));
 const commit = values.commit ?? 'unknown';
 

@@ -23,6 +23,7 @@ export const faultKinds = [
   'twoLeaders',
   'electionDown',
   'crashCoordinator',
+  'stopCoordinator',
   'crashWorker',
   'pauseCoordinator',
   'pauseWorker',
@@ -93,7 +94,7 @@ export function drawPlan(seed: number, limits: Limits = {}): Plan {
   }
   // Many schedules are almost calm, so that the median one finishes its work in the storm already.
   if (dice.chance(0.25)) for (const kind of faultKinds) rates[kind] *= 0.15;
-  const stormMs = dice.chance(0.7) ? dice.between(2_000, 12_000) : dice.between(12_000, 40_000);
+  const stormMs = dice.chance(0.8) ? dice.between(1_500, 8_000) : dice.between(8_000, 30_000);
   const draw = (least: number, most: number, max: number | undefined): number =>
     Math.min(least + dice.below(most - least + 1), max ?? Number.POSITIVE_INFINITY);
   const coordinators = Math.min(dice.chance(0.4) ? 1 : 2 + dice.below(2), limits.coordinatorsMax ?? Number.POSITIVE_INFINITY);

@@ -11,8 +11,8 @@ import type { SimNode, World } from './world.ts';
 export interface Port {
   readonly node: SimNode;
   /** Undefined while it does not lead. */
-  accept(): Session | undefined;
-  onTold(message: ToClient, about: FromClient | undefined): void;
+  accept(): { session: Session; term: number } | undefined;
+  onTold(term: number, message: ToClient, about: FromClient | undefined): void;
 }
 
 export class SimSession implements Session {
@@ -61,15 +61,15 @@ export class SimSession implements Session {
     const { life } = port.node;
     let isAnswered = false;
     world.after(this.network.plan.linkMs, port.node, () => {
-      const session = port.node.life === life ? port.accept() : undefined;
-      if (!session) return;
+      const accepted = port.node.life === life ? port.accept() : undefined;
+      if (!accepted) return;
       isAnswered = true;
       const line: Line = new Line(
         this.network,
         this.node,
         this.end(() => line),
         port.node,
-        serve(session, port, world, this.node.name, () => line),
+        serve(accepted, port, world, this.node.name, () => line),
       );
       world.after(this.network.plan.linkMs, this.node, () => {
         const isGone = this.isOver || this.node.life !== this.life;
@@ -108,11 +108,11 @@ function wordOf(message: ToClient): string {
   return message.kind;
 }
 
-function serve(session: Session, port: Port, world: World, name: string, line: () => Line): LineEnd {
+function serve({ session, term }: { session: Session; term: number }, port: Port, world: World, name: string, line: () => Line): LineEnd {
   const asked = new Map<number, FromClient>();
   session.onMessage = (message) => {
     const about = 'request' in message ? asked.get(message.request) : undefined;
-    port.onTold(message, about);
+    port.onTold(term, message, about);
     if (world.onStep) world.log(`${port.node.name} → ${name}: ${wordOf(message)}`);
     line().send(0, concatBytes(encodeMessage(message)));
   };

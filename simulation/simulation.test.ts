@@ -68,7 +68,7 @@ test(`${freshCount} fresh schedules keep all invariants, from seed ${fresh}`, as
 test('fresh schedules come by the places where rules matter', () => {
   const places = [
     'a coordinator takes over',
-    'a leadership is lost',
+    'a leader stands by again',
     'a node stands still',
     'a partial is counted',
     'a task is blamed for the loss of its worker',

@@ -99,6 +99,8 @@ export class Weather {
         cluster.world.log(`${node.name} is killed`);
         cluster.killCoordinator(each, crash.exponential(800));
       }
+      const stop = this.stroke('stopCoordinator', node.name, 0.02);
+      if (stop) cluster.stopCoordinator(each, stop.exponential(800));
       const pause = this.stroke('pauseCoordinator', node.name, 0.03);
       if (pause) this.pause(node, pause.between(50, 7_000));
     }

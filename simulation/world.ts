@@ -27,11 +27,13 @@ interface Event {
 }
 
 /** What an event is, for the hash of a run. */
-export type Kind = 0 | typeof timerKind | typeof frameKind | typeof lineKind | typeof diskKind;
+export type Kind = 0 | typeof rearmKind | typeof timerKind | typeof frameKind | typeof lineKind | typeof diskKind;
 export const timerKind = 1;
 export const frameKind = 2;
 export const lineKind = 3;
 export const diskKind = 4;
+/** Nobody's code runs: a timer that comes again and again is set for its next time. */
+const rearmKind = 5;
 
 export class SimNode {
   readonly name: string;
@@ -89,13 +91,14 @@ export class World {
     if (this.onStep) this.onStep(`${this.nowMs.toFixed(1).padStart(10)}  ${line}`);
   }
 
-  at(atMs: number, node: SimNode | undefined, act: () => void, kind: Kind = 0, tie = this.ties.next()): void {
+  at(atMs: number, node: SimNode | undefined, act: () => void, kind: Kind = 0, tie = this.ties.next()): Event {
     const event: Event = { atMs: Math.max(atMs, this.nowMs), tie, node, life: node?.life ?? 0, act, kind };
     this.push(event);
+    return event;
   }
 
-  after(ms: number, node: SimNode | undefined, act: () => void, kind: Kind = 0): void {
-    this.at(this.nowMs + ms, node, act, kind);
+  after(ms: number, node: SimNode | undefined, act: () => void, kind: Kind = 0): Event {
+    return this.at(this.nowMs + ms, node, act, kind);
   }
 
   start(node: SimNode): void {
@@ -127,10 +130,10 @@ export class World {
         continue;
       }
       this.events++;
-      this.hash = Math.imul(this.hash ^ (Math.round(this.nowMs * 1_000) * 5 + event.kind), 0x01000193);
+      this.hash = Math.imul(this.hash ^ (Math.round(this.nowMs * 1_000) * 6 + event.kind), 0x01000193);
       if (node) for (let i = 0; i < node.name.length; i++) this.hash = Math.imul(this.hash ^ node.name.charCodeAt(i), 0x01000193);
       event.act();
-      for (let turns = node?.drainTurns ?? drainTurns; turns > 0; turns--) await turn;
+      for (let turns = turnsOf(event); turns > 0; turns--) await turn;
       this.onEvent();
       if (this.failure) throw this.failure;
     }
@@ -171,7 +174,8 @@ export class World {
 
   private timer(node: SimNode, life: number, ms: number, act: () => void, again: boolean): Timer {
     let isOff = false;
-    const arm = (): void => this.after(Math.max(1, ms) / node.rate, node, due, timerKind);
+    let next: Event | undefined;
+    const arm = (): void => void (next = this.after(Math.max(1, ms) / node.rate, node, due, again ? rearmKind : timerKind));
     const due = (): void => {
       if (isOff) return;
       if (!again) {
@@ -183,7 +187,12 @@ export class World {
       arm();
     };
     if (node.life === life) arm();
-    return { cancel: () => void (isOff = true), ref: () => undefined, unref: () => undefined };
+    const cancel = (): void => {
+      isOff = true;
+      // Passed over when its time comes.
+      if (next) next.life = -1;
+    };
+    return { cancel, ref: () => undefined, unref: () => undefined };
   }
 
   // ---- the heap ----
@@ -219,6 +228,12 @@ export class World {
     heap[at] = last;
     return top;
   }
+}
+
+/** What is due on the disk or only sets a timer lets nobody's code run. */
+function turnsOf({ node, kind }: Event): number {
+  if (kind === rearmKind || (kind === diskKind && !node)) return 0;
+  return node?.drainTurns ?? drainTurns;
 }
 
 function isBefore(a: Event, b: Event): boolean {
