@@ -71,12 +71,13 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
   const tokenFile = options.tokenFile ?? join(journalFolder(journalUrl) ?? configHome(), 'tokens');
   const election = await openElection(electionUrl, { cluster, onWarning });
   const lines = new WsBrokerServer({ onWarning });
-  const broker = place ? await openServerBroker(place, { onWarning }) : lines;
-  const closing: (() => Promise<void>)[] = [() => broker.close(), () => election.close()];
+  const closing: (() => Promise<void>)[] = [() => election.close()];
   const close = async (): Promise<void> => {
     for (const step of closing) await step();
   };
   try {
+    const broker = place ? await openServerBroker(place, { onWarning }) : lines;
+    closing.unshift(() => broker.close());
     const tokens = openTokens(tokenFile);
     let candidacy: Candidacy | undefined;
     const leading = (): Coordinator => candidacy!.coordinator!;

@@ -31,6 +31,8 @@ export interface Broker {
   /** 'up' only after a probe message went round (N01). */
   readonly state: 'up' | 'down';
   onState(tell: (state: 'up' | 'down') => void): void;
+  /** Messages that were not heard until now, because nobody of the cluster can have sent them so; where they are signed. */
+  readonly refusedCount?: number;
   close(): Promise<void>;
 }
 

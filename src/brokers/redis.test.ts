@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { exchange } from '../../scripts/servers/exchange.mjs';
 import { startSentinel } from '../../scripts/servers/redis.mjs';
@@ -123,6 +124,19 @@ withServer('redis', 'Redis streams', (redis) => {
     });
     expect(again).toBe('precious');
     await second.close();
+  });
+
+  test('needs no more rights than the how-to names', async () => {
+    const { url, port } = await redis.start();
+    const page = readFileSync(new URL('../../docs/how-to/broker-redis.md', import.meta.url), 'utf8');
+    const rights = /ACL SETUSER shoal on >PASSWORD .*/.exec(page)![0];
+    expect(await ask(port, rights.replace('PASSWORD', 'opensesame'))).toBe('+OK\r\n');
+    const allowed = url.replace('//', '//shoal:opensesame@');
+    const [coordinator, other] = [await dial(`${allowed}/0`, 'shoal'), await dial(allowed, 'shoal')];
+    const [hello, inbox] = [await ear(coordinator, 'hello'), await ear(other, worker)];
+    await reaches(other, 'hello', hello, 'hello');
+    await reaches(coordinator, worker, inbox, 'work');
+    await expect(dial(allowed, 'another')).rejects.toMatchObject({ code: 'SH3103', why: expect.stringContaining('NOPERM') });
   });
 
   describe('of several servers', () => {

@@ -316,7 +316,7 @@ export class Coordinator {
     this.tickCount++;
     // Whoever can't show that it leads takes nothing away (C06).
     if (this.proof?.isFresh(this.outside.nowMs())) this.effects.reclaim();
-    this.push({ from: 'self', event: 'tick' });
+    this.push({ from: 'self', event: 'tick', refusedCount: this.options.broker.refusedCount ?? 0 });
   }
 
   // ---- turns ----

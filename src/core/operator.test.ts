@@ -308,6 +308,16 @@ describe('status', () => {
     expect(problems).toEqual([{ what: 'the queue "default" is paused with 4 tasks in it', try: 'shoal queues resume default' }]);
   });
 
+  it('tells of messages that nobody of the cluster has signed, for ten minutes', () => {
+    const d = cluster();
+    d.turn([{ from: 'self', event: 'tick', refusedCount: 3 }]);
+    const whats = (): string[] => d.ask<ClusterView>({ kind: 'status' }).problems.map(({ what }) => what);
+    expect(whats()).toEqual(['3 messages were refused: not signed with the secret of this cluster']);
+    d.nowMs += 600_000;
+    d.turn([{ from: 'self', event: 'tick', refusedCount: 3 }]);
+    expect(whats()).toEqual([]);
+  });
+
   it('is fine when there is nothing', () => {
     const view: ClusterView = cluster().ask({ kind: 'status' });
     expect(view.problems).toEqual([]);

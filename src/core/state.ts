@@ -55,6 +55,8 @@ export interface State {
   lastTickMs: number;
   /** The journal refused for want of room: no new work until an append succeeds. */
   full: boolean;
+  /** Messages that were not heard, since when last. */
+  refused: { count: number; atMs: number } | undefined;
   /** Jobs without an outcome, and how many of them rest. */
   openJobs: number;
   restingJobs: number;
@@ -323,6 +325,7 @@ export function createState(options: { writer: string; registryStream: string; i
     commitMs: 0,
     lastTickMs: 0,
     full: false,
+    refused: undefined,
     openJobs: 0,
     restingJobs: 0,
     isOneMachine: options.isOneMachine,

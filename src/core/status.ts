@@ -45,12 +45,22 @@ function problems(state: State, queues: readonly QueueInfo[]): Reason[] {
     found.push({ what: `the queue "${queue}" is paused with ${tasks} in it`, try: `shoal queues resume ${queue}` });
   }
   found.push(...stuckJobs(state), ...workersInNeed(state));
+  const { refused } = state;
+  if (refused && state.lastTickMs - refused.atMs < refusedShownMs) {
+    const messages = refused.count === 1 ? '1 message was' : `${refused.count} messages were`;
+    found.push({
+      what: `${messages} refused: not signed with the secret of this cluster`,
+      try: 'give all workers the coordinator’s --cluster-secret-file; its log says to whom they were, and if nobody lacks it, somebody else writes to the broker',
+    });
+  }
   let letters = 0;
   for (const job of state.jobs.values()) if (!job.dropping) letters += letterCountOf(job);
   if (letters > 0) found.push({ what: letters === 1 ? '1 dead letter waits' : `${letters} dead letters wait`, try: 'shoal dlq list' });
   return found;
 }
 
+/** After the last of them. */
+const refusedShownMs = 600_000;
 const namesMax = 3;
 /** With more jobs than that, those that came first speak for all. */
 const looksMax = 1_000;

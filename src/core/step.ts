@@ -50,6 +50,8 @@ function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Tur
       const stoodStill = turn.nowMs - state.lastTickMs > tickGapMs;
       state.lastTickMs = turn.nowMs;
       if (state.leading) judgeLeases(state, turn, stoodStill);
+      const { refusedCount: count = 0 } = input;
+      if (count > (state.refused?.count ?? 0)) state.refused = { count, atMs: turn.nowMs };
       return;
     }
     case 'lease':

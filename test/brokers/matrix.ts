@@ -170,6 +170,10 @@ export function brokerMatrix<Server extends MatrixServer>(name: string, options:
         cluster.coordinator.said(/refused \d* ?messages? to hello: it was forged/),
       ]);
       stranger.kill('SIGKILL');
+      const { stdout: status } = await cluster.shoal('status', '--json');
+      expect(JSON.parse(status)).toMatchObject({
+        problems: expect.arrayContaining([{ what: expect.stringMatching(/refused: not signed with the secret/), try: expect.any(String) }]),
+      });
       const { stdout } = await cluster.shoal('workers', 'list', '--all', '--json');
       expect(stdout).not.toContain('stranger');
     });

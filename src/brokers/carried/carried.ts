@@ -47,6 +47,7 @@ export interface CarriedOptions {
 export interface CarriedBroker extends Broker {
   /** Payloads that were not heard, by what was wrong with them. */
   readonly refused: Readonly<Record<Refused, number>>;
+  readonly refusedCount: number;
   /** Of the present connection's server. */
   inspect(): Promise<readonly Finding[]>;
 }
@@ -117,6 +118,12 @@ class Carried implements CarriedBroker {
 
   get refused(): Readonly<Record<Refused, number>> {
     return this.refusals.counts;
+  }
+
+  /** Without those that the carrier itself may have repeated. */
+  get refusedCount(): number {
+    const { 'seen before': _repeated, ...others } = this.refusals.counts;
+    return Object.values(others).reduce((sum, count) => sum + count, 0);
   }
 
   async open(): Promise<void> {
