@@ -32,15 +32,19 @@ export class Appender {
     this.isEnding = true;
   }
 
-  /** `onFull` is called once, when the journal first says that it has no room for this. */
-  append(entries: readonly Entry[], onFull: () => void = () => {}): Promise<void> {
-    const appended = this.untilKnown(entries, onFull);
+  /** `onFull` is called once, when the journal first says that it has no room for this; `before`: to be stored first, one after another. */
+  append(entries: readonly Entry[], onFull: () => void = () => {}, before: readonly Entry[] = []): Promise<void> {
+    const appended = this.inOrder([...before.map((entry) => [entry]), entries], onFull);
     this.isUnderWay = true;
     this.settled = appended.then(
       () => this.ended(),
       () => this.ended(),
     );
     return appended;
+  }
+
+  private async inOrder(groups: readonly (readonly Entry[])[], onFull: () => void): Promise<void> {
+    for (const entries of groups) await this.untilKnown(entries, onFull);
   }
 
   private async untilKnown(entries: readonly Entry[], onFull: () => void): Promise<void> {

@@ -13,13 +13,15 @@ import { createState, type State } from '../core/state.ts';
 import { endTurn, step } from '../core/step.ts';
 import { advanceStreams, type Draft, type Effect, Turn } from '../core/turn.ts';
 import type { Election, Leadership } from '../elections/election.ts';
-import type { Entry, Journal } from '../journals/journal.ts';
+import type { Journal } from '../journals/journal.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { type Outside, realOutside, type Timer } from '../lib/outside.ts';
 import { version } from '../lib/version.ts';
-import { decodeMessage, encodeHead } from '../wire/frame.ts';
+import { decodeMessage } from '../wire/frame.ts';
+import { Alarm } from './alarm.ts';
 import { Appender } from './appender.ts';
 import { Effects } from './effects.ts';
+import { beginningOf, entriesOf } from './entries.ts';
 import { Ids } from './ids.ts';
 import { Inbox } from './inbox.ts';
 import { LogStore } from './log-store.ts';
@@ -40,6 +42,8 @@ export interface CoordinatorOptions {
   onWarning?: (line: string) => void;
   /** It has stopped by itself: its journal or its leadership is lost. */
   onFailed?: (error: unknown) => void;
+  /** The registry rolls when it holds so many facts that are no longer true. */
+  rollFactsMin?: number;
   /** Time and chance; the simulator's, or those of this process. */
   outside?: Outside;
 }
@@ -47,9 +51,7 @@ export interface CoordinatorOptions {
 /** Journals and brokers have deadlines of their own, and come back by themselves: these are for those that hang beyond that. */
 const journalLooksMax = 30;
 const brokerLooksMax = 15;
-const noHead = new Uint8Array();
 const tickMs = 1_000;
-const timeoutMsMax = 2 ** 31 - 1;
 
 export class Coordinator {
   private readonly options: CoordinatorOptions;
@@ -61,6 +63,7 @@ export class Coordinator {
   private readonly sessions = new Map<string, LocalSession>();
   private readonly inbox = new Inbox();
   private carried = new Map<string, Draft>();
+  private roll: Turn['roll'];
   private readonly afterCommit: Effect[] = [];
   private isPumping = false;
   private isStopped = false;
@@ -69,8 +72,7 @@ export class Coordinator {
   private proof: Proof | undefined;
   private readonly listeners: Listener[] = [];
   private ticker: Timer | undefined;
-  private alarm: Timer | undefined;
-  private alarmAtMs = Number.POSITIVE_INFINITY;
+  private readonly alarm: Alarm;
   /** Hints wait for the next commit, but not longer than a tick. */
   private flushDue = false;
   /** A timer of the core is due. */
@@ -95,6 +97,11 @@ export class Coordinator {
       registryStream: 'registry',
       isOneMachine: options.isOneMachine,
       about: { version, durability: options.journal.durability, startedWallMs: this.outside.wallMs() },
+      ...rolling(options),
+    });
+    this.alarm = new Alarm(this.outside, () => {
+      this.turnDue = true;
+      this.wake();
     });
     this.appender = new Appender(options.journal, this.outside);
     this.logs = new LogStore((session, message) => this.sessions.get(session)?.onMessage(message));
@@ -103,6 +110,9 @@ export class Coordinator {
       journal: options.journal,
       session: (id) => this.sessions.get(id),
       onLogs: (lines) => this.onLogs(lines),
+      onDropped: (streams) => {
+        if (!this.isStopped) this.push({ from: 'self', event: 'streamsGone', streams });
+      },
       fail: (error) => this.onUnreadable(error),
     });
   }
@@ -203,7 +213,7 @@ export class Coordinator {
   private async finish(): Promise<void> {
     await this.deafen();
     await this.appender.settled;
-    if (this.carried.size > 0) await this.appender.append(this.entries(this.carried)).catch(() => undefined);
+    if (this.carried.size > 0) await this.appender.append(entriesOf(this.carried.values(), this.state)).catch(() => undefined);
     this.effects.carryOut(this.afterCommit.splice(0));
     this.effects.reclaim();
     // What is still told is durable: the next may lead already, and nobody who comes back waits for this one's reads.
@@ -216,7 +226,7 @@ export class Coordinator {
   /** Hears nothing more. */
   private async deafen(): Promise<void> {
     this.ticker?.cancel();
-    this.alarm?.cancel();
+    this.alarm.cancel();
     this.appender.end();
     // Nobody is held back any more: a listener closes once its last message was taken.
     this.inbox.letGo();
@@ -329,13 +339,14 @@ export class Coordinator {
         this.turnCount++;
         if (effects.mustWait) {
           const startMs = this.outside.nowMs();
-          const entries = this.entries(this.carried);
+          const entries = entriesOf(this.carried.values(), this.state);
           let wasFull = this.state.full;
           const onFull = (): void => {
             wasFull = true;
             this.refuseSubmits(effects.list);
           };
-          if (entries.length > 0) await this.appender.append(entries, onFull);
+          const beginning = beginningOf(this.roll, this.state.writer);
+          if (entries.length > 0) await this.appender.append(entries, onFull, beginning);
           this.tookMs = this.outside.nowMs() - startMs;
           if (entries.length > 0) this.proof?.confirmed(startMs);
           // Behind the word that it is full, which the core has not heard yet if this very append waited for room.
@@ -403,20 +414,10 @@ export class Coordinator {
     for (const input of this.inbox.takeTurn()) step(this.state, input, turn);
     endTurn(this.state, turn);
     if (!turn.gating && this.proof?.isDue(turn.nowMs, turn.effects)) step(this.state, { from: 'self', event: 'lease' }, turn);
+    this.roll = turn.roll;
     const mustWait = turn.gating || (this.flushDue && this.carried.size > 0);
     this.flushDue = false;
     return { list: turn.effects, mustWait };
-  }
-
-  private entries(drafts: ReadonlyMap<string, Draft>): Entry[] {
-    const { writer } = this.state;
-    // What ends with this process is never folded again: only its payload is worth keeping.
-    if (this.options.journal.durability === 'none') {
-      const entries: Entry[] = [];
-      for (const { stream, seq, body } of drafts.values()) if (body.length > 0) entries.push({ stream, seq, writer, head: noHead, body });
-      return entries;
-    }
-    return [...drafts.values()].map(({ stream, seq, facts, body }) => ({ stream, seq, writer, head: encodeHead(facts), body }));
   }
 
   /** The drafts are stored: the next ones come behind them, and their bytes are at hand for a while. */
@@ -429,22 +430,17 @@ export class Coordinator {
   // ---- time ----
 
   private setAlarm(): void {
-    const dueMs = this.state.timers.nextMs;
     // A pending job keeps the process alive, even if only a timer of ours will move it; one that nobody asks for does not.
     if (this.ticker) {
       if (this.state.openJobs > this.state.restingJobs) this.ticker.ref();
       else this.ticker.unref();
     }
-    if (dueMs === this.alarmAtMs) return;
-    this.alarm?.cancel();
-    this.alarmAtMs = dueMs;
-    if (dueMs === Number.POSITIVE_INFINITY) return;
-    const inMs = Math.min(timeoutMsMax, Math.max(1, Math.ceil(dueMs - this.outside.nowMs())));
-    this.alarm = this.outside.after(inMs, () => {
-      this.alarmAtMs = Number.POSITIVE_INFINITY;
-      this.turnDue = true;
-      this.wake();
-    });
-    this.alarm.unref();
+    this.alarm.set(this.state.timers.nextMs);
   }
+}
+
+/** What ends with this process is never folded again. */
+function rolling({ journal, rollFactsMin }: CoordinatorOptions): { rollFactsMin?: number } {
+  if (journal.durability === 'none') return { rollFactsMin: Number.POSITIVE_INFINITY };
+  return rollFactsMin === undefined ? {} : { rollFactsMin };
 }

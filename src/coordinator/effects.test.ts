@@ -26,7 +26,14 @@ function effectsThatWait(): { effects: Effects; told: ToClient[]; read: Promise<
   const fail = (error: unknown): never => {
     throw error;
   };
-  const effects = new Effects({ broker: memoryBroker(), journal, session: () => session, onLogs: () => undefined, fail });
+  const effects = new Effects({
+    broker: memoryBroker(),
+    journal,
+    session: () => session,
+    onLogs: () => undefined,
+    onDropped: () => undefined,
+    fail,
+  });
   return { effects, told, read, letGo };
 }
 

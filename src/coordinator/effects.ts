@@ -17,6 +17,8 @@ export interface EffectsOptions {
   journal: Journal;
   session: (id: string) => LocalSession | undefined;
   onLogs: (lines: readonly LogLine[]) => void;
+  /** The space of these streams is free again. */
+  onDropped: (streams: readonly string[]) => void;
   /** The journal can't give what it holds. */
   fail: (error: unknown) => void;
 }
@@ -54,8 +56,18 @@ export class Effects {
 
   /** Space comes back now and then, many streams at a time: nobody waits for it, and no commit should. */
   reclaim(): void {
+    const streams = this.dropped.splice(0);
+    if (streams.length === 0) return;
+    const { journal, onDropped } = this.options;
     // What fails is done at the next start.
-    for (const stream of this.dropped.splice(0)) this.options.journal.drop(stream).catch(() => undefined);
+    const gone = (stream: string): Promise<string[]> =>
+      journal.drop(stream).then(
+        () => [stream],
+        () => [],
+      );
+    void Promise.all(streams.map(gone)).then((all) => {
+      if (!this.isEnded) onDropped(all.flat());
+    });
   }
 
   carryOut(effects: readonly Effect[]): void {

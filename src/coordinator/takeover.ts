@@ -1,27 +1,14 @@
 /**
  * Reading one's way to leadership (rule 2): fold the registry to its end, put this term's barrier there, fold
  * every live stream and put the barrier on each, all by put-if-absent. A conflict means that somebody else wrote:
- * read on and try again; a higher term anywhere means that somebody else leads.
+ * read on and try again; a higher term anywhere, or a registry that has rolled on, means that somebody else leads.
  */
-import type { Fact, JobFact, RegistryFact } from '../core/facts.ts';
-import { applyJobFact, applyRegistryFact } from '../core/fold.ts';
+import type { Fact, JobFact } from '../core/facts.ts';
+import { applyJobFact } from '../core/fold.ts';
 import type { Job, State } from '../core/state.ts';
 import { ConflictError, type Entry, type Journal } from '../journals/journal.ts';
-import { ShoalError } from '../lib/errors.ts';
 import { decodeHead, encodeHead } from '../wire/frame.ts';
-
-export interface Clock {
-  nowMs(): number;
-  wallMs(): number;
-}
-
-/** SH3003: another coordinator leads. */
-class NotLeaderError extends ShoalError {
-  override readonly name = 'NotLeaderError';
-  constructor(term: number) {
-    super('SH3003', `another coordinator leads (term ${term})`, { hint: 'stop it first, or use another journal' });
-  }
-}
+import { type Clock, foldNewRegistry, foldRegistry, NotLeaderError, nameInRoot } from './registry.ts';
 
 const triesMax = 100;
 
@@ -33,13 +20,15 @@ export async function takeOver(state: State, journal: Journal, clock: Clock): Pr
     try {
       await journal.append([barrier(state, stream, nextSeq, term, clock)]);
       state.registry.nextSeq++;
+      if (stream === state.registry.root) state.registry.rootSeq = state.registry.nextSeq;
       break;
     } catch (error) {
       if (!(error instanceof ConflictError) || tries === triesMax) throw error;
-      await foldRegistry(state, journal, clock);
+      await foldNewRegistry(state, journal, clock);
       if (state.term >= term) throw new NotLeaderError(state.term);
     }
   }
+  await nameInRoot(state, journal);
   await forgetHalfStoredBundles(state, journal);
   const jobs = [...state.jobs.values()];
   for (const job of jobs) await foldJob(state, job, journal, clock);
@@ -50,16 +39,6 @@ export async function takeOver(state: State, journal: Journal, clock: Clock): Pr
 function barrier(state: State, stream: string, seq: number, term: number, clock: Clock): Entry {
   const fact: Fact = { fact: 'term', term, writer: state.writer, wallMs: clock.wallMs() };
   return { stream, seq, writer: state.writer, head: encodeHead([fact]), body: [] };
-}
-
-async function foldRegistry(state: State, journal: Journal, clock: Clock): Promise<void> {
-  for await (const entries of journal.read(state.registry.stream, { from: state.registry.nextSeq, part: 'head' })) {
-    const at = { nowMs: clock.nowMs(), wallMs: clock.wallMs() };
-    for (const { head, seq } of entries) {
-      for (const fact of decodeHead<RegistryFact>(head)) applyRegistryFact(state, fact, at);
-      state.registry.nextSeq = seq + 1;
-    }
-  }
 }
 
 async function foldJob(state: State, job: Job, journal: Journal, clock: Clock): Promise<void> {

@@ -8,6 +8,7 @@ import { checkInvariants } from './invariants.ts';
 import { leaseMs } from './limits.ts';
 import type { AssignMessage, DeliverMessage, FromClient, FromWorker, JobView, NumberedMessage, ToClient, WorkerCode } from './messages.ts';
 import { indicesOf } from './ranges.ts';
+import { goOn, startAt } from './roll.ts';
 import type { JobSpec, StageSpec } from './spec.ts';
 import type { State } from './state.ts';
 import { createState, jobStream } from './state.ts';
@@ -34,6 +35,9 @@ export interface Delivered extends DeliverMessage {
   /** Values of fulfilled tasks as text, in order. */
   values: string[];
 }
+
+/** Soon, so that whatever is tested is tested on registries that have rolled as well. */
+const rollFactsMin = 16;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -64,6 +68,8 @@ export class Driver {
   delivered: Delivered[] = [];
   sent: { address: string; message: Extract<Effect, { effect: 'send' }>['message'] }[] = [];
   dropped: string[] = [];
+  /** Of the registry. */
+  rolls = 0;
   bundles: { address: string; hash: string; text: string }[] = [];
   private ids = 0;
   private requests = 0;
@@ -75,7 +81,7 @@ export class Driver {
 
   constructor(term = 1, isOneMachine = true) {
     this.isOneMachine = isOneMachine;
-    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', isOneMachine });
+    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', isOneMachine, rollFactsMin });
     this.turn([{ from: 'self', event: 'tookOver', term }]);
   }
 
@@ -83,6 +89,11 @@ export class Driver {
     const turn = new Turn({ nowMs: this.nowMs, wallMs: this.wallMs, seed: this.seed++ }, this.carried);
     for (const input of inputs) step(this.state, input, turn);
     endTurn(this.state, turn);
+    if (turn.roll) {
+      const parts = turn.roll.parts.map((facts, seq) => ({ seq, facts: structuredClone(facts) as Draft['facts'], body: new Uint8Array() }));
+      this.journal.set(turn.roll.stream, parts);
+      this.rolls++;
+    }
     for (const { stream, seq, facts, body } of turn.drafts.values()) {
       const entries = this.journal.get(stream) ?? [];
       if (entries.length !== seq) throw new Error(`${stream}: entry ${seq} after ${entries.length}`);
@@ -318,11 +329,21 @@ export class Driver {
   }
 
   private refold(): State {
-    const state = createState({ writer: 'other', registryStream: 'registry', isOneMachine: this.isOneMachine });
+    const state = createState({ writer: 'other', registryStream: 'registry', isOneMachine: this.isOneMachine, rollFactsMin });
     const at = { nowMs: this.nowMs, wallMs: this.wallMs };
-    for (const { facts, seq } of this.journal.get('registry') ?? []) {
-      for (const fact of facts) applyRegistryFact(state, structuredClone(fact) as never, at);
-      state.registry.nextSeq = seq + 1;
+    const { registry } = state;
+    registry.rootSeq = this.journal.get('registry')?.length ?? 0;
+    const named = this.journal.get('registry')?.at(-1)?.facts.at(-1);
+    if (named?.fact === 'stream-rolled') startAt(state, named);
+    for (let isMore = true; isMore; ) {
+      let last: Draft['facts'][number] | undefined;
+      for (const { facts, seq } of (this.journal.get(registry.stream) ?? []).slice(registry.nextSeq)) {
+        for (last of facts) applyRegistryFact(state, structuredClone(last) as never, at);
+        registry.nextSeq = seq + 1;
+        if (registry.nextSeq <= registry.snapshotEntries) registry.facts = 0;
+      }
+      isMore = last?.fact === 'stream-rolled';
+      if (last?.fact === 'stream-rolled') goOn(state, last);
     }
     for (const job of state.jobs.values()) {
       for (const { facts, seq } of this.journal.get(jobStream(job.id)) ?? []) {
@@ -358,7 +379,11 @@ function picture(state: State): string {
     return `${job.id} ${job.outcome} ${JSON.stringify([...job.stories.values()])}\n  ${stages.join('\n  ')}`;
   });
   const bundles = [...state.bundles.values()].map(({ hash, stream, jobs: needed }) => `${hash} ${stream} ${[...needed].join()}`);
-  return [...jobs, [...state.pausedQueues].join(), ...bundles, [...state.submissions].join()].join('\n');
+  const workers = state.workers.map(
+    ({ name, incarnation, past, status }) => `${name} ${incarnation} ${[...past].join()} ${status === 'left'}`,
+  );
+  const rest = [state.pausedQueues, state.submissions, state.keys].map((each) => [...each].join());
+  return [...jobs, ...bundles, ...workers, ...rest].join('\n');
 }
 
 export function stage(feed: StageSpec['feed'] = { kind: 'inputs' }, options: Partial<StageSpec> = {}): StageSpec {

@@ -13,7 +13,7 @@ export type RegistryFact =
   | { fact: 'job-opened'; job: string; digest: string; spec: JobSpec; submission?: string; wallMs: number }
   | { fact: 'job-dropped'; job: string }
   /** `index` stands for the worker in tasks-started and tasks-done. */
-  | { fact: 'worker-joined'; worker: string; incarnation: string; index: number }
+  | { fact: 'worker-joined'; worker: string; incarnation: string; index: number /** Incarnations before it. */; past?: string[] }
   | { fact: 'worker-left'; worker: string; incarnation: string; why: string }
   | { fact: 'queue-set'; queue: string; paused: boolean }
   /** Its bytes are the body of the one entry of `stream`; they may be missing if the leader died right then. */
@@ -21,8 +21,10 @@ export type RegistryFact =
   | { fact: 'bundle-dropped'; hash: string }
   /** In the bundle's own stream: the body of this entry is it. */
   | { fact: 'bundle-stored'; hash: string }
-  /** The last fact of a registry stream: go on in `next`, which starts with all that is still true. */
-  | { fact: 'stream-rolled'; next: string };
+  /** The last fact of a registry stream: go on in `next`, whose first `entries` say all that is still true (roll.ts). */
+  | { fact: 'stream-rolled'; next: string; generation: number; entries: number }
+  /** It is dropped, and its space may still be taken. */
+  | { fact: 'stream-orphaned'; stream: string };
 
 export type JobOutcome = 'succeeded' | 'failed' | 'cancelled' | 'expired';
 

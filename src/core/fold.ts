@@ -11,6 +11,7 @@ import type { JobFact, RegistryFact } from './facts.ts';
 import { historyEntriesMax, unreadKeepMs } from './limits.ts';
 import type { ErrorRecord, Ranges } from './messages.ts';
 import { foldReplayed } from './replay.ts';
+import { freshStream } from './roll.ts';
 import { detach, makeReady } from './rows.ts';
 import { bundlesOf } from './spec.ts';
 import type { Job, Stage, State, Story } from './state.ts';
@@ -26,8 +27,11 @@ export interface FoldMoment {
 }
 
 export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMoment): void {
+  state.registry.facts++;
   switch (fact.fact) {
     case 'term':
+      // What its predecessor may have begun to roll into.
+      if (state.term > 0 && fact.term > state.term) state.orphans.add(freshStream(state.registry, state.term));
       state.term = Math.max(state.term, fact.term);
       return;
     case 'lease':
@@ -43,7 +47,7 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       state.jobs.delete(fact.job);
       // A new leader meets this before it has read the job's own stream, or never reads it.
       if (job.outcome === undefined) state.openJobs--;
-      if (!state.leading) state.orphans.push(job.stream);
+      state.orphans.add(job.stream);
       if (job.spec.key !== undefined && state.keys.get(job.spec.key) === job.id) state.keys.delete(job.spec.key);
       if (job.submission !== undefined) state.submissions.delete(job.submission);
       for (const bundle of state.bundles.values()) bundle.jobs.delete(job.id);
@@ -52,6 +56,7 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
     case 'worker-joined': {
       const worker = state.workers[fact.index] ?? addWorker(state, fact.worker, fact.index);
       if (worker.incarnation !== '') worker.past.add(worker.incarnation);
+      for (const incarnation of fact.past ?? []) worker.past.add(incarnation);
       if (worker.past.size > pastMax) for (const oldest of worker.past) if (worker.past.delete(oldest)) break;
       worker.incarnation = fact.incarnation;
       worker.status = 'silent';
@@ -74,9 +79,12 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
     case 'bundle-dropped': {
       const bundle = state.bundles.get(fact.hash);
       state.bundles.delete(fact.hash);
-      if (bundle && !state.leading) state.orphans.push(bundle.stream);
+      if (bundle) state.orphans.add(bundle.stream);
       return;
     }
+    case 'stream-orphaned':
+      state.orphans.add(fact.stream);
+      return;
     case 'queue-set':
       if (fact.paused) state.pausedQueues.add(fact.queue);
       else state.pausedQueues.delete(fact.queue);

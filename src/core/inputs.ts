@@ -15,5 +15,7 @@ export type Input =
   | { from: 'self'; event: 'full'; full: boolean }
   /** The line of whoever listened there is closed. */
   | { from: 'self'; event: 'connectionClosed'; address: string }
+  /** Their space is free again. */
+  | { from: 'self'; event: 'streamsGone'; streams: readonly string[] }
   /** All live streams are folded and carry this term's barrier. */
   | { from: 'self'; event: 'tookOver'; term: number };

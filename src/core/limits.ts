@@ -51,6 +51,10 @@ export const deliverBytesMax = 4 * 1024 * 1024;
 export const deliverTasksMax = 16_384;
 /** A job that is kept until its result was read goes at the latest after this. */
 export const unreadKeepMs = 60_000;
+/** The registry rolls when it holds so many facts that are no longer true, or more if more are. */
+export const rollFactsMinDefault = 8_192;
+/** Facts in one entry of what is still true then, where a job counts as many as it has stages. */
+export const rollPartMax = 2_048;
 /** A gap between two ticks that says this process itself stood still. */
 export const tickGapMs = 2_500;
 

@@ -11,6 +11,7 @@
  */
 import type { Columns } from './columns.ts';
 import type { JobOutcome } from './facts.ts';
+import { rollFactsMinDefault } from './limits.ts';
 import type { ErrorRecord, MemoryReading, Ranges, WorkerCode } from './messages.ts';
 import type { ReadyQueue } from './ranges.ts';
 import type { JobSpec, StageSpec } from './spec.ts';
@@ -29,7 +30,9 @@ export interface State {
   term: number;
   /** Leading: takeover is complete. Before that facts are only folded. */
   leading: boolean;
-  registry: { stream: string; nextSeq: number };
+  readonly registry: Registry;
+  /** The registry rolls when it holds so many facts, and twice as many as are still true. */
+  readonly rollFactsMin: number;
   jobs: Map<string, Job>;
   keys: Map<string, string>;
   /** What clients chose to name a submission → its job. */
@@ -65,8 +68,25 @@ export interface State {
    * asks for them, and code that the worker has not fails its job instead of waiting for another worker.
    */
   readonly isOneMachine: boolean;
-  /** Streams of dropped jobs met while folding: dropped once more after a takeover, in case the last leader did not come to it. */
-  orphans: string[];
+  /** Streams that are dropped as far as the registry goes, and whose space may still be taken: a new leader drops them once more. */
+  readonly orphans: Set<string>;
+}
+
+/** Where the registry is written: see roll.ts. */
+export interface Registry {
+  /** The first of its streams: it names the present one. */
+  readonly root: string;
+  rootSeq: number;
+  stream: string;
+  nextSeq: number;
+  generation: number;
+  /** Entries at the beginning of the present stream that say what was true then. */
+  snapshotEntries: number;
+  /** Behind that. */
+  facts: number;
+  /** The root names the present stream; until it does, the one before it is needed. */
+  isNamed: boolean;
+  previous: string | undefined;
 }
 
 /** A program that clients uploaded; it goes with the last job that needs it. */
@@ -301,13 +321,34 @@ export type Wake =
 
 const unknown: About = { version: '', durability: 'none', startedWallMs: 0 };
 
-export function createState(options: { writer: string; registryStream: string; isOneMachine: boolean; about?: About }): State {
+export interface StateOptions {
+  writer: string;
+  registryStream: string;
+  isOneMachine: boolean;
+  about?: About;
+  /** Infinity where nothing is folded again. */
+  rollFactsMin?: number;
+}
+
+export function createState(options: StateOptions): State {
+  const root = options.registryStream;
   return {
     writer: options.writer,
     about: options.about ?? unknown,
     term: 0,
     leading: false,
-    registry: { stream: options.registryStream, nextSeq: 0 },
+    registry: {
+      root,
+      rootSeq: 0,
+      stream: root,
+      nextSeq: 0,
+      generation: 0,
+      snapshotEntries: 0,
+      facts: 0,
+      isNamed: true,
+      previous: undefined,
+    },
+    rollFactsMin: options.rollFactsMin ?? rollFactsMinDefault,
     jobs: new Map(),
     keys: new Map(),
     submissions: new Map(),
@@ -329,7 +370,7 @@ export function createState(options: { writer: string; registryStream: string; i
     openJobs: 0,
     restingJobs: 0,
     isOneMachine: options.isOneMachine,
-    orphans: [],
+    orphans: new Set(),
   };
 }
 

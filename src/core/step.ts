@@ -14,6 +14,7 @@ import { dropJob } from './drop.ts';
 import type { Input } from './inputs.ts';
 import { tickGapMs } from './limits.ts';
 import { RangeList } from './ranges.ts';
+import { rollRegistry } from './roll.ts';
 import { enring, makeReady } from './rows.ts';
 import { schedule } from './schedule.ts';
 import { endJob, settleJobs } from './settle.ts';
@@ -42,6 +43,7 @@ export function endTurn(state: State, turn: Turn): void {
   settleJobs(state, turn);
   schedule(state, turn);
   acknowledge(state, turn);
+  rollRegistry(state, turn);
 }
 
 function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Turn): void {
@@ -65,6 +67,9 @@ function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Tur
       return;
     case 'connectionClosed':
       if (state.leading) onConnectionClosed(state, input.address, turn);
+      return;
+    case 'streamsGone':
+      for (const stream of input.streams) state.orphans.delete(stream);
       return;
     case 'tookOver':
       return onTookOver(state, input.term, turn);

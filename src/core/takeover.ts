@@ -7,12 +7,14 @@
 import { TaskState } from './columns.ts';
 import { dropJob } from './drop.ts';
 import { RangeList } from './ranges.ts';
+import { freshStream } from './roll.ts';
 import { enring, makeReady } from './rows.ts';
 import type { Job, Stage, State } from './state.ts';
 import type { Turn } from './turn.ts';
 import { resolveInherited } from './workers.ts';
 
 export function onTookOver(state: State, term: number, turn: Turn): void {
+  if (state.term > 0) state.orphans.add(freshStream(state.registry, state.term));
   state.term = term;
   state.leading = true;
   state.lastTickMs = turn.nowMs;
@@ -29,9 +31,8 @@ export function onTookOver(state: State, term: number, turn: Turn): void {
     state.touched.add(job);
   }
   for (const worker of state.workers) if (worker.status === 'left') resolveInherited(state, worker, turn);
-  for (const job of [...state.jobs.values()]) if (job.dropping) dropJob(state, job, turn);
   for (const stream of state.orphans) turn.effects.push({ effect: 'dropStream', stream });
-  state.orphans = [];
+  for (const job of [...state.jobs.values()]) if (job.dropping) dropJob(state, job, turn);
 }
 
 function rebuild(state: State, job: Job, stage: Stage): void {

@@ -7,6 +7,7 @@ import type { Fact, JobFact, RegistryFact } from './facts.ts';
 import { applyJobFact, applyRegistryFact } from './fold.ts';
 import type { AssignMessage, BundleMessage, DeliverMessage, LogLine, ToClient, ToWorker } from './messages.ts';
 import { randomFrom } from './random.ts';
+import { advanceRegistry } from './roll.ts';
 import type { Job, State } from './state.ts';
 import { jobStream } from './state.ts';
 
@@ -54,6 +55,8 @@ export class Turn {
   readonly effects: Effect[] = [];
   /** Must the effects wait until the drafts are durable? Hints alone do not make them wait (rule 6). */
   gating = false;
+  /** The registry goes on in this stream: to be stored there, an entry each, before the drafts are. */
+  roll: { stream: string; parts: readonly (readonly RegistryFact[])[] } | undefined;
 
   /** `carried`: drafts of hints that the previous turns left for the next commit. */
   constructor(moment: Moment, carried: Map<string, Draft> = new Map()) {
@@ -88,6 +91,12 @@ export class Turn {
     act();
     this.gating = gating;
     for (const draft of this.drafts.values()) draft.forgets = true;
+  }
+
+  /** An entry of another of the registry's streams. */
+  entryOf(stream: string, seq: number, fact: RegistryFact): void {
+    this.draft(stream, seq).facts.push(fact);
+    this.gating = true;
   }
 
   /** The one entry of a stream that holds nothing else. */
@@ -157,8 +166,9 @@ function isAnswer({ kind }: ToClient): boolean {
 
 /** After the drafts were stored: the next entry of each stream comes behind them. */
 export function advanceStreams(state: State, drafts: Iterable<Draft>): void {
-  for (const { stream, seq } of drafts) {
-    if (stream === state.registry.stream) state.registry.nextSeq = seq + 1;
+  for (const draft of drafts) {
+    const { stream, seq } = draft;
+    if (stream === state.registry.stream || stream === state.registry.root) advanceRegistry(state, draft);
     else if (stream.startsWith(jobStream(''))) {
       const job = state.jobs.get(stream.slice(jobStream('').length));
       if (job) job.nextSeq = seq + 1;
