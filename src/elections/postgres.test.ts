@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { afterEach, expect, it } from 'vitest';
+import { afterAll, afterEach, expect, it } from 'vitest';
 import { withServer } from '../../test/real-servers.ts';
 import { electionSuite } from './election.suite.ts';
 import type { Election } from './election.ts';
@@ -20,6 +20,11 @@ withServer('postgres', 'elections', (postgres) => {
     };
   });
 
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', onWarning);
+  afterAll(() => void process.off('warning', onWarning));
+
   const opened: Election[] = [];
   const me = { id: 'a', address: 'hello' };
   const never = new AbortController().signal;
@@ -39,6 +44,14 @@ withServer('postgres', 'elections', (postgres) => {
     return url.replace(/\/postgres$/, `/${name}`);
   }
 
+  it('asks one thing after the other on its connection, as the client wants it', async () => {
+    const { url } = await postgres.shared();
+    const election = await open(url);
+    await Promise.all([election.leader(), election.leader(), election.campaign(me, never)]);
+    // Given once a process: those of the tests before would be here as well.
+    expect(warnings).toEqual([]);
+  });
+
   it('makes its table once, though several come at the same time', async () => {
     const url = await newDatabase('fresh');
     const warnings: string[] = [];
@@ -49,9 +62,8 @@ withServer('postgres', 'elections', (postgres) => {
 
   it('keeps its leader when its connections are cut, as poolers and proxies do (C08)', async () => {
     const url = await newDatabase('cut');
-    const warnings: string[] = [];
     const ttlMs = 3_000;
-    const leader = await open(url, { ttlMs, onWarning: (line) => warnings.push(line) });
+    const leader = await open(url, { ttlMs });
     const leadership = await leader.campaign(me, never);
     const beats = async (): Promise<number> => (await rows<{ beats: number }>(url, 'SELECT beats::int FROM shoal_election'))[0]!.beats;
     const before = await beats();

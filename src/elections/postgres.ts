@@ -6,7 +6,7 @@
 import { type Outside, realOutside } from '../lib/outside.ts';
 import { peer } from '../lib/peer.ts';
 import { refusedError } from './calls.ts';
-import { Connection, type Dialled } from './connection.ts';
+import { Connection, type Dial } from './connection.ts';
 import { type Claim, defaultTtlMs, type ElectionOptions, type LeaseStore, type Term } from './lease.ts';
 
 const create = `
@@ -49,10 +49,11 @@ class PostgresStore implements LeaseStore {
   private readonly ttlMs: number;
   private readonly outside: Outside;
   private readonly connection: Connection<Line>;
+  private before: Promise<unknown> = Promise.resolve();
   /** The row as last seen here, and since when it looks like that. */
   private seen: { beats: string; sinceMs: number } | undefined;
 
-  constructor(name: string, dial: (signal: AbortSignal) => Promise<Dialled<Line>>, options: ElectionOptions) {
+  constructor(name: string, dial: Dial<Line>, options: ElectionOptions) {
     this.name = name;
     this.cluster = options.cluster;
     this.ttlMs = options.ttlMs ?? defaultTtlMs;
@@ -98,8 +99,11 @@ class PostgresStore implements LeaseStore {
     return this.use(signal, async (line) => (await line.query(statement, values)).rowCount === 1);
   }
 
+  /** One after the other: the client takes no second query before it has answered the first. */
   private use<T>(signal: AbortSignal, act: (line: Line) => Promise<T>): Promise<T> {
-    return this.connection.use(signal, act).catch((error: Error & { code?: string }) => {
+    const mine = this.before.then(() => this.connection.use(signal, act));
+    this.before = mine.catch(() => undefined);
+    return mine.catch((error: Error & { code?: string }) => {
       if (!isRefusal(error.code)) throw error;
       const hint = 'it needs SELECT, INSERT and UPDATE on the table shoal_election, and CREATE once if that is not there yet';
       throw refusedError(this.name, error.message, hint);
@@ -107,13 +111,14 @@ class PostgresStore implements LeaseStore {
   }
 }
 
-function dialler(library: Pick<typeof import('pg'), 'Client'>, url: string): (signal: AbortSignal) => Promise<Dialled<Line>> {
-  return async (signal) => {
+function dialler(library: Pick<typeof import('pg'), 'Client'>, url: string): Dial<Line> {
+  return async (signal, onBroken) => {
     const { Socket } = await import('node:net');
     // Our own, so that it can be ended whatever state the client is in.
     const socket = new Socket();
     const client = new library.Client({ connectionString: url, application_name: 'shoal election', stream: () => socket });
-    client.on('error', () => undefined);
+    client.on('error', onBroken);
+    client.on('end', onBroken);
     const hangUp = (): void => void socket.destroy();
     signal.addEventListener('abort', hangUp, { once: true });
     try {

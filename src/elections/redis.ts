@@ -1,7 +1,7 @@
 /** `redis://…` — one key with a time to live. A failover may forget it: replication is asynchronous, and the journal is there. */
 import { peer } from '../lib/peer.ts';
 import { refusedError } from './calls.ts';
-import { Connection, type Dialled } from './connection.ts';
+import { Connection, type Dial } from './connection.ts';
 import { type Claim, defaultTtlMs, type ElectionOptions, type LeaseStore } from './lease.ts';
 
 const take = `
@@ -29,10 +29,11 @@ export async function redisStore(url: string, options: ElectionOptions): Promise
   const name = `${protocol}//${host}`;
   const key = `shoal:{${options.cluster}}:election`;
 
-  const dial = async (signal: AbortSignal): Promise<Dialled<Line>> => {
+  const dial: Dial<Line> = async (signal, onBroken) => {
     const client = library.createClient({ url, disableOfflineQueue: true, socket: { reconnectStrategy: false, connectTimeout: ttlMs } });
-    // Whatever it means is told by the call under way, or by the next.
-    client.on('error', () => undefined);
+    // Whatever it means is told by the call under way.
+    client.on('error', onBroken);
+    client.on('end', onBroken);
     const hangUp = (): void => {
       if (client.isOpen) client.destroy();
     };

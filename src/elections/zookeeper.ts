@@ -40,7 +40,7 @@ class ZookeeperStore implements LeaseStore {
     this.folder = `${path === '' ? '/shoal' : path}/${encodeURIComponent(options.cluster)}-election`;
     this.ttlMs = options.ttlMs ?? defaultTtlMs;
     this.onWarning = options.onWarning ?? (() => undefined);
-    this.reading = new Connection((signal) => this.dial(signal));
+    this.reading = new Connection((signal, onBroken) => this.dial(signal, onBroken));
   }
 
   claim(term: Term): Claim {
@@ -67,8 +67,9 @@ class ZookeeperStore implements LeaseStore {
   }
 
   /** A session of its own, which the server keeps for as long as it said. */
-  async dial(signal: AbortSignal): Promise<Dialled<Client>> {
+  async dial(signal: AbortSignal, onExpired = (): void => undefined): Promise<Dialled<Client>> {
     const client = this.library.createClient(this.hosts, { sessionTimeout: this.ttlMs, spinDelay: 100 });
+    client.once('expired', onExpired);
     const hangUp = (): void => end(client);
     signal.addEventListener('abort', hangUp, { once: true });
     try {
