@@ -75,6 +75,8 @@ export interface WorkerOptions {
 
 export interface ClusterOptions {
   coordinators?: number;
+  /** Of each coordinator, where that is not the default. */
+  elections?: readonly string[];
   coordinatorArgs?: readonly string[];
   workers?: number;
   threads?: number;
@@ -96,16 +98,18 @@ export class TestCluster {
   private readonly journal: string;
   private readonly hasOwnFolder: boolean;
   private readonly coordinatorArgs: readonly string[];
+  private readonly elections: readonly string[];
   private workerCount = 0;
   /** Processes that a test has cut off from their parents. */
   readonly orphans: number[] = [];
 
-  private constructor(ports: readonly number[], { journal, host = '127.0.0.1', coordinatorArgs = [] }: ClusterOptions) {
+  private constructor(ports: readonly number[], { journal, host = '127.0.0.1', coordinatorArgs = [], elections = [] }: ClusterOptions) {
     this.ports = ports;
     this.host = host;
     this.hasOwnFolder = journal === undefined;
     this.journal = journal ?? `file:${join(this.folder, 'journal')}`;
     this.coordinatorArgs = coordinatorArgs;
+    this.elections = elections;
     this.env = { ...process.env, SHOAL_HOME: join(this.folder, 'home'), SHOAL_CACHE: join(this.folder, 'cache'), NO_COLOR: '1' };
     delete this.env.SHOAL_ADDRESS;
     delete this.env.SHOAL_TOKEN;
@@ -147,7 +151,8 @@ export class TestCluster {
   async startCoordinator(at = 0, env: NodeJS.ProcessEnv = {}): Promise<Running> {
     const open = this.host === '127.0.0.1' ? [] : ['--insecure-plaintext'];
     const own = ['coordinator', '--listen', `${this.host}:${this.ports[at]}`, '--journal', this.journal, '--token-file', this.tokenFile];
-    const coordinator = this.run([...own, ...open, ...this.coordinatorArgs], env);
+    const election = this.elections[at] === undefined ? [] : ['--election', this.elections[at]];
+    const coordinator = this.run([...own, ...open, ...election, ...this.coordinatorArgs], env);
     this.coordinators[at] = coordinator;
     await coordinator.said(/listens on http:\/\/[\d.]+:\d+/);
     return coordinator;

@@ -1,0 +1,3 @@
+import { coordinatorsOverElection } from './elections.suite.ts';
+
+coordinatorsOverElection('etcd');
