@@ -5,7 +5,9 @@ import { find } from '../servers/where.mjs';
 import { run } from './run.mjs';
 
 const policy = '/usr/sbin/policy-rc.d';
-const wait = ['-o', 'DPkg::Lock::Timeout=300'];
+const patience = ['-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=3'];
+/** Nobody is there to answer what shall become of a machine's own configuration. */
+const keep = ['-o', 'Dpkg::Options::=--force-confdef', '-o', 'Dpkg::Options::=--force-confold'];
 const env = { DEBIAN_FRONTEND: 'noninteractive' };
 let isUpdated = false;
 
@@ -20,7 +22,7 @@ export async function aptInstall(packages) {
   const isOurs = !existsSync(policy);
   if (isOurs) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   try {
-    await run('apt-get', [...wait, 'install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
+    await run('apt-get', [...patience, ...keep, 'install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
   } finally {
     if (isOurs) rmSync(policy, { force: true });
   }
@@ -31,7 +33,7 @@ async function update() {
   if (isUpdated) return;
   isUpdated = true;
   try {
-    await run('apt-get', [...wait, 'update', '-qq'], { env });
+    await run('apt-get', [...patience, 'update', '-qq'], { env });
   } catch (error) {
     console.log(error instanceof Error ? error.message : error);
   }

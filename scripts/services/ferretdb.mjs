@@ -8,6 +8,9 @@ import { join } from 'node:path';
 import { place } from './place.mjs';
 import { run } from './run.mjs';
 
+/** It fetches a later one of itself where the module asks for that. */
+const goMinorMin = 21;
+
 const program = `package main
 
 import (
@@ -42,6 +45,9 @@ func main() {
  * @param {string} version
  */
 export async function ferretdbInstall(home, version) {
+  const found = await run('go', ['version']);
+  const [, minor] = /go1\.(\d+)/.exec(found) ?? [];
+  if (!(Number(minor) >= goMinorMin)) throw new Error(`it is built with Go 1.23 or later, and this is ${found.trim()}`);
   await place(home, async (workshop) => {
     const module = `github.com/FerretDB/FerretDB v${version}`;
     writeFileSync(join(workshop, 'go.mod'), `module shoal/services\n\ngo 1.23\n\nrequire ${module}\n`);
