@@ -9,12 +9,18 @@ import type { Finding } from './lib/finding.ts';
 
 const postgres = async (): Promise<OpenEngine> => (await import('./journals/postgres.ts')).openPostgresEngine;
 
+const redis = async (): Promise<OpenEngine> => (await import('./journals/redis.ts')).openRedisEngine;
+
 const engines: Readonly<Record<string, () => Promise<OpenEngine>>> = {
   'postgres:': postgres,
   'postgresql:': postgres,
+  'redis:': redis,
+  'rediss:': redis,
+  'redis+sentinel:': redis,
 };
 
-const journalAddresses = 'memory:, file:DIR, or postgres://USER@HOST/DATABASE';
+const journalAddresses =
+  'memory:, file:DIR, or a server: postgres://USER@HOST/DATABASE, redis://HOST, rediss://HOST, redis+sentinel://HOST/MASTER';
 
 export interface JournalOpening {
   /** Whose jobs these are, where several share a server; `?cluster=NAME` in the address goes before it. Default `shoal`. */

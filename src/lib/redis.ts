@@ -10,8 +10,6 @@ export interface RedisConnection {
   /** Bulk replies as text, or as bytes. Rejects with the server's own words. */
   command(args: readonly (string | Uint8Array)[], as?: 'text' | 'bytes'): Promise<RedisReply>;
   destroy(): void;
-  /** Keeps no process alive from now on. */
-  unref(): void;
 }
 
 export interface RedisPlace {
@@ -158,10 +156,15 @@ async function openOne(
   isOpen = true;
   const bytes = { typeMapping: { [bulk]: Buffer } };
   return {
-    command: (args, as = 'text') => client.sendCommand(args as string[], as === 'bytes' ? bytes : {}) as Promise<RedisReply>,
+    command: (args, as = 'text') => client.sendCommand(args.map(plain) as string[], as === 'bytes' ? bytes : {}) as Promise<RedisReply>,
     destroy,
-    unref: () => client.unref(),
   };
+}
+
+/** The library takes Buffers for bytes, and nothing else. */
+function plain(argument: string | Uint8Array): string | Buffer {
+  if (typeof argument === 'string' || Buffer.isBuffer(argument)) return argument;
+  return Buffer.from(argument.buffer, argument.byteOffset, argument.byteLength);
 }
 
 function hostOf(text: string, port: number): Host {

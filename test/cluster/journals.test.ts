@@ -32,7 +32,9 @@ const program = `
 
 /** `url`: with a password in it that nobody may see. */
 function jobsIn(url: () => Promise<string>, survives: RegExp): void {
-  test('kill -9 of the coordinator, again and again, in 20 000 tasks: every result once, in order (C01, C03)', async () => {
+  test('kill -9 of the coordinator, again and again, in 20 000 tasks: every result once, in order (C01, C03)', {
+    timeout: 180_000,
+  }, async () => {
     cluster = await TestCluster.start({ workers: 2, journal: await url() });
     await cluster.coordinator.said(survives);
     const client = await cluster.ready(2);
@@ -47,7 +49,7 @@ function jobsIn(url: () => Promise<string>, survives: RegExp): void {
     expect(cluster.coordinator.stdout + cluster.coordinator.stderr).not.toContain('not-for-logs');
   });
 
-  test('`shoal run`, killed half-way, goes on where it was; doctor looks at the journal', async () => {
+  test('`shoal run`, killed half-way, goes on where it was; doctor looks at the journal', { timeout: 180_000 }, async () => {
     const journal = await url();
     cluster = await TestCluster.start({ workers: 0 });
     const marks = join(cluster.folder, 'marks');
@@ -73,4 +75,13 @@ function jobsIn(url: () => Promise<string>, survives: RegExp): void {
 withServer('postgres', 'Jobs', ({ shared }) => {
   const url = async (): Promise<string> => (await shared()).url.replace('postgres@', 'postgres:not-for-logs@');
   jobsIn(url, /journal {2}postgres:\/\/\*\*\*@\S+: what is confirmed survives a crash of this process and of this machine/);
+});
+
+withServer('redis', 'Jobs', ({ start }) => {
+  let started: ReturnType<typeof start> | undefined;
+  const url = async (): Promise<string> => {
+    started ??= start({ appendonly: true, appendfsync: 'always', password: 'not-for-logs' });
+    return (await started).url;
+  };
+  jobsIn(url, /journal {2}redis:\/\/\*\*\*@\S+: what is confirmed survives a crash of this process and of this machine/);
 });
