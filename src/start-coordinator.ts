@@ -76,7 +76,8 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
     for (const step of closing) await step();
   };
   try {
-    const broker = place ? await openServerBroker(place, { onWarning }) : lines;
+    const carried = place && (await openServerBroker(place, { onWarning }));
+    const broker = carried ?? lines;
     closing.unshift(() => broker.close());
     const tokens = openTokens(tokenFile);
     let candidacy: Candidacy | undefined;
@@ -97,6 +98,7 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
     const own = new Candidacy({
       election,
       broker,
+      ...(carried && { brokerAddress: carried.where }),
       url: advertised ?? reachable(api.address),
       openJournal: () => openJournal(journalUrl, { cluster, isElected: electionUrl !== 'none:', onWarning }),
       onWarning,

@@ -19,6 +19,8 @@ import { Watchdog } from './watchdog.ts';
 export interface CandidacyOptions {
   election: Election;
   broker: Broker;
+  /** Where that is, for those who ask; without credentials. */
+  brokerAddress?: string;
   /** Called when it has been elected, for this leadership alone. */
   openJournal: () => Promise<Journal>;
   /** Where clients and workers reach this coordinator. */
@@ -152,7 +154,7 @@ export class Candidacy {
 
   /** Resolves when it was stopped; rejects with what ended it. */
   async #lead(leadership: Leadership, journal: Journal): Promise<void> {
-    const { broker, onLog, onWarning } = this.#options;
+    const { broker, brokerAddress, url, onLog, onWarning } = this.#options;
     let watch: Timer | undefined;
     let coordinator: Coordinator | undefined;
     let onStopping = (): void => undefined;
@@ -162,6 +164,7 @@ export class Candidacy {
         this.#stopping.signal.addEventListener('abort', onStopping);
         const own = new Coordinator({
           broker,
+          place: { ...(url !== undefined && { url }), ...(brokerAddress !== undefined && { broker: brokerAddress }) },
           journal,
           election: { campaign: () => Promise.resolve(leadership) },
           isOneMachine: false,

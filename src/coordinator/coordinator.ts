@@ -9,7 +9,7 @@ import type { Broker, Listener } from '../brokers/broker.ts';
 import type { Input } from '../core/inputs.ts';
 import { entryBytesMin } from '../core/limits.ts';
 import type { FromClient, FromWorker, LogLine, Refusal } from '../core/messages.ts';
-import { createState, type State } from '../core/state.ts';
+import { type About, createState, type State } from '../core/state.ts';
 import { endTurn, step } from '../core/step.ts';
 import { advanceStreams, type Draft, type Effect, Turn } from '../core/turn.ts';
 import type { Election, Leadership } from '../elections/election.ts';
@@ -33,6 +33,7 @@ import type { Loop } from './watchdog.ts';
 
 export interface CoordinatorOptions {
   broker: Broker;
+  place?: Pick<About, 'url' | 'broker'>;
   journal: Journal;
   election: Pick<Election, 'campaign'>;
   /** One process holds client, coordinator and worker: code nobody has fails the job, jobs of earlier runs rest. */
@@ -96,7 +97,7 @@ export class Coordinator {
       writer,
       registryStream: 'registry',
       isOneMachine: options.isOneMachine,
-      about: { version, durability: options.journal.durability, startedWallMs: this.outside.wallMs() },
+      about: { version, durability: options.journal.durability, startedWallMs: this.outside.wallMs(), ...options.place },
       ...rolling(options),
     });
     this.alarm = new Alarm(this.outside, () => {
@@ -326,7 +327,8 @@ export class Coordinator {
     this.tickCount++;
     // Whoever can't show that it leads takes nothing away (C06).
     if (this.proof?.isFresh(this.outside.nowMs())) this.effects.reclaim();
-    this.push({ from: 'self', event: 'tick', refusedCount: this.options.broker.refusedCount ?? 0 });
+    const { state: carries, refusedCount } = this.options.broker;
+    this.push({ from: 'self', event: 'tick', isBrokerDown: carries === 'down', ...(refusedCount !== undefined && { refusedCount }) });
   }
 
   // ---- turns ----

@@ -73,6 +73,10 @@ export interface ClusterView {
   leader: string;
   startedWallMs: number;
   durability: 'none' | 'process' | 'host' | 'replicated';
+  /** Where clients and workers reach the leader. */
+  url?: string;
+  /** The message system between it and the workers, where that is not its own port; without credentials. */
+  broker?: string;
   workers: { live: number; draining: number; silent: number; slots: number };
   jobs: Record<JobState, number>;
   tasks: { ready: number; delayed: number; running: number };

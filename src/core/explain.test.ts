@@ -100,6 +100,15 @@ describe('who could run it', () => {
     expect(explain(d, job).reasons[0]!.what).toMatch(/journal has no room/);
     expect(whats(d.ask<ClusterView>({ kind: 'status' }).problems)).toMatch(/journal has no room/);
   });
+
+  it('without the broker nothing reaches the workers (N01)', () => {
+    const d = cluster();
+    const problem = (): string => whats(d.ask<ClusterView>({ kind: 'status' }).problems);
+    d.turn([{ from: 'self', event: 'tick', isBrokerDown: true }]);
+    expect(problem()).toMatch(/broker at .* does not answer/);
+    d.turn([{ from: 'self', event: 'tick' }]);
+    expect(problem()).toBe('');
+  });
 });
 
 describe('what it waits for', () => {

@@ -5,8 +5,8 @@ export type Input =
   | { from: 'client'; session: string; message: FromClient /** A fresh id, used if a job is opened. */; newId: string }
   | { from: 'client'; session: string; message: 'closed' }
   | { from: 'worker'; message: FromWorker }
-  /** With so many messages that were not heard until now: no process of the cluster has signed them so. */
-  | { from: 'self'; event: 'tick'; refusedCount?: number }
+  /** What it sees of the broker: whether it is lost, and how many messages came that no process of the cluster has signed. */
+  | { from: 'self'; event: 'tick'; isBrokerDown?: boolean; refusedCount?: number }
   /** Nothing was appended for long: an entry shows whether it still leads. */
   | { from: 'self'; event: 'lease' }
   /** An append was confirmed after this long. */

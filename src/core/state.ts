@@ -22,6 +22,10 @@ export interface About {
   version: string;
   durability: 'none' | 'process' | 'host' | 'replicated';
   startedWallMs: number;
+  /** Where others reach it. */
+  url?: string;
+  /** What carries to its workers, where that is not its own port; without credentials. */
+  broker?: string;
 }
 
 export interface State {
@@ -60,6 +64,8 @@ export interface State {
   full: boolean;
   /** Messages that were not heard, since when last. */
   refused: { count: number; atMs: number } | undefined;
+  /** Nothing reaches the workers, nor comes from them. */
+  isBrokerDown: boolean;
   /** Jobs without an outcome, and how many of them rest. */
   openJobs: number;
   restingJobs: number;
@@ -367,6 +373,7 @@ export function createState(options: StateOptions): State {
     lastTickMs: 0,
     full: false,
     refused: undefined,
+    isBrokerDown: false,
     openJobs: 0,
     restingJobs: 0,
     isOneMachine: options.isOneMachine,

@@ -35,6 +35,10 @@ export function clusterView(state: State): ClusterView {
 
 function problems(state: State, queues: readonly QueueInfo[]): Reason[] {
   const found: Reason[] = [];
+  if (state.isBrokerDown) {
+    const what = `the broker at ${state.about.broker ?? 'its own port'} does not answer: nothing reaches the workers`;
+    found.push({ what, try: 'shoal doctor --broker URL; it goes on by itself once that is there again' });
+  }
   if (state.full) {
     found.push({ what: 'the journal has no room left: no new job is taken', try: 'free some space on its disk; it goes on by itself' });
   }

@@ -52,7 +52,8 @@ function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Tur
       const stoodStill = turn.nowMs - state.lastTickMs > tickGapMs;
       state.lastTickMs = turn.nowMs;
       if (state.leading) judgeLeases(state, turn, stoodStill);
-      const { refusedCount: count = 0 } = input;
+      const { refusedCount: count = 0, isBrokerDown = false } = input;
+      state.isBrokerDown = isBrokerDown;
       if (count > (state.refused?.count ?? 0)) state.refused = { count, atMs: turn.nowMs };
       return;
     }

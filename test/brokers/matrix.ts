@@ -150,7 +150,10 @@ export function brokerMatrix<Server extends MatrixServer>(name: string, options:
     test('a server that stands still for ten seconds, connected but silent (N01, N06)', { timeout: timeoutMs }, async () => {
       await survive(async () => {
         await server.pause();
-        await pause(outageMs);
+        const told = expect
+          .poll(async () => (await cluster.shoal('status')).stdout, { timeout: timeoutMs / 2, interval: 500 })
+          .toMatch(/broker +\w+:\/\/[^@]*\n[^]*the broker at .* does not answer/);
+        await Promise.all([pause(outageMs), told]);
         server.resume();
       });
     });

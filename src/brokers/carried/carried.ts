@@ -45,6 +45,8 @@ export interface CarriedOptions {
 }
 
 export interface CarriedBroker extends Broker {
+  /** Where it is, without credentials. */
+  readonly where: string;
   /** Payloads that were not heard, by what was wrong with them. */
   readonly refused: Readonly<Record<Refused, number>>;
   readonly refusedCount: number;
@@ -73,7 +75,7 @@ class Carried implements CarriedBroker {
   private readonly probeInbox = `probe.${this.id.toString('hex')}`;
   private readonly signer;
   private readonly textOf: (error: unknown) => string;
-  private readonly where: string;
+  readonly where: string;
   private readonly redial = new Redial(Math.random, redialMsMax);
   private readonly listening = new Map<Address, Listening>();
   private readonly tells: ((state: 'up' | 'down') => void)[] = [];

@@ -37,8 +37,9 @@ async function status({ connection, output, target }: Admin): Promise<void> {
     output.pairs([
       [
         'leader',
-        `${target.address}, shoal ${view.version}, term ${view.term}, started ${ago(view.startedWallMs)}; ${survives[view.durability]}`,
+        `${view.url ?? target.address}, shoal ${view.version}, term ${view.term}, started ${ago(view.startedWallMs)}; ${survives[view.durability]}`,
       ],
+      ['broker', view.broker],
       ['workers', [`${workers.live} live with ${workers.slots} slots`, ...others].join(', ')],
       ['jobs', jobCounts.length === 0 ? 'none' : jobCounts.map(([state, count]) => `${count} ${state}`).join(', ')],
       ['tasks', `${tasks.running} running, ${tasks.ready} ready, ${tasks.delayed} delayed`],
@@ -53,7 +54,9 @@ async function status({ connection, output, target }: Admin): Promise<void> {
       output.line(`${output.paint.yellow('!')} ${printableLine(what)}`);
       output.advice(4, advice);
     }
-    if (workers.live === 0 && problems.length === 0) output.line(`  next: shoal worker --address ${target.address} --allow-bundles`);
+    if (workers.live === 0 && problems.length === 0) {
+      output.line(`  next: shoal worker ${view.broker === undefined ? `--address ${target.address}` : `--broker ${view.broker}`} --allow-bundles`);
+    }
   });
 }
 
