@@ -49,6 +49,9 @@ interface Inner {
   inbox: { length: number };
 }
 
+/** Small, so that the registry rolls in most runs. */
+const rollFactsMin = 24;
+
 export class Cluster {
   readonly world: World;
   readonly plan: Plan;
@@ -138,6 +141,7 @@ export class Cluster {
       // Where only one can ever lead nobody proves that it does.
       election: plan.isElected ? leaseElection(elections.store(node), { cluster: 'simulated', ttlMs, outside }) : noElection(),
       openJournal: () => Promise.resolve(disk.journal(node)),
+      rollFactsMin,
       outside,
       onChange: (standing) => this.onStanding(each, standing),
       onWarning: (line) => world.log(`${node.name}: ${line}`),

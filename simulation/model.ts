@@ -11,6 +11,7 @@ import { decodeHead } from '../src/wire/frame.ts';
 import { canStart, hasArgs, isLost, lengthOf, sameOf, wantedOf } from './graph-model.ts';
 import { type Final, type JobModel, newTask, type TaskModel } from './job-model.ts';
 import { reached } from './probes.ts';
+import { isRegistry, RegistryModel } from './registry-model.ts';
 import { each } from './slot.ts';
 import { type StoredEntry, Streams } from './stream-model.ts';
 import { decodeValue, elementsOf, type Value } from './values.ts';
@@ -19,6 +20,7 @@ import { check } from './violation.ts';
 export class Model {
   readonly jobs = new Map<string, JobModel>();
   private readonly streams = new Streams();
+  private readonly registry = new RegistryModel();
   /** Time of day when the entry at hand was stored, by a clock that is right. */
   wallMs = 0;
   /** Whether all clocks are. */
@@ -37,8 +39,9 @@ export class Model {
 
   store(entry: StoredEntry, position: number): void {
     const facts = decodeHead<Fact>(entry.head);
-    this.streams.judge(entry, facts[0], this.jobs.get(entry.stream.slice('job.'.length))?.writer);
-    if (entry.stream === 'registry') for (const fact of facts as RegistryFact[]) this.onRegistry(fact, entry, position);
+    const opener = this.jobs.get(entry.stream.slice('job.'.length))?.writer;
+    this.streams.judge(entry, facts[0], opener, this.registry.isPointer(entry.stream));
+    if (isRegistry(entry.stream)) this.onRegistryEntry(entry, facts as RegistryFact[], position);
     else if (entry.stream.startsWith('bundle.')) this.programStreams.set(entry.stream, position);
     else if (entry.stream.startsWith('job.')) this.onJobEntry(entry, facts as JobFact[], position);
   }
@@ -49,11 +52,18 @@ export class Model {
         check(stream !== name, 'I2', () => `${hash} is still there, and its stream is dropped`);
       this.programStreams.delete(name);
     }
+    if (isRegistry(name)) this.registry.drop(name);
     const job = this.jobs.get(name.slice('job.'.length));
     if (job) check(job.isDropped, 'I2', () => `${name} is dropped before the registry says so`);
   }
 
   // ---- the registry ----
+
+  private onRegistryEntry(entry: StoredEntry, facts: readonly RegistryFact[], position: number): void {
+    if (!this.registry.counts(entry, facts)) return;
+    for (const fact of facts) this.onRegistry(fact, entry, position);
+    this.registry.after(facts, this);
+  }
 
   private onRegistry(fact: RegistryFact, entry: StoredEntry, position: number): void {
     switch (fact.fact) {

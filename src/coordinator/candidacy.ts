@@ -25,6 +25,8 @@ export interface CandidacyOptions {
   openJournal: () => Promise<Journal>;
   /** Where clients and workers reach this coordinator. */
   url?: string;
+  /** See CoordinatorOptions. */
+  rollFactsMin?: number;
   onLog?: (line: LogLine) => void;
   /** One line for the log of this process. */
   onWarning?: (line: string) => void;
@@ -154,7 +156,7 @@ export class Candidacy {
 
   /** Resolves when it was stopped; rejects with what ended it. */
   async #lead(leadership: Leadership, journal: Journal): Promise<void> {
-    const { broker, brokerAddress, url, onLog, onWarning } = this.#options;
+    const { broker, brokerAddress, url, rollFactsMin, onLog, onWarning } = this.#options;
     let watch: Timer | undefined;
     let coordinator: Coordinator | undefined;
     let onStopping = (): void => undefined;
@@ -169,6 +171,7 @@ export class Candidacy {
           election: { campaign: () => Promise.resolve(leadership) },
           isOneMachine: false,
           outside: this.#outside,
+          ...(rollFactsMin !== undefined && { rollFactsMin }),
           ...(onLog && { onLog }),
           ...(onWarning && { onWarning }),
           onFailed: reject,
