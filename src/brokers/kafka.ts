@@ -94,7 +94,8 @@ class KafkaCarrier implements Carrier {
   async subscribe(name: string, handle: (payloads: readonly Uint8Array[]) => Promise<void>): Promise<Subscription> {
     const { names, view } = this.parts;
     const place = placeOf(name, names, view);
-    const memory = [this.parts.settings.hosts[0]!.host, place.topic, place.index, name].join('/');
+    const { host, port } = this.parts.settings.hosts[0]!;
+    const memory = [host, port, place.topic, place.index, name].join('/');
     const inbox = new Inbox({
       name,
       place,
