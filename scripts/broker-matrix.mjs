@@ -64,7 +64,8 @@ function show({ heading, suite, text }) {
   const rows = new Map();
   const shown = new Set();
   for (const { ancestorTitles, title, status } of tests) {
-    const name = ancestorTitles.map((each) => suite.exec(each)?.[1]).find((each) => each !== undefined);
+    // Suites lie within suites: the innermost is what is shown.
+    const name = suite.exec(ancestorTitles.at(-1) ?? '')?.[1];
     const column = columns[/** @type {keyof typeof columns} */ (name)];
     if (column === undefined) continue;
     shown.add(column);
