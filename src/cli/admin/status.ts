@@ -55,7 +55,9 @@ async function status({ connection, output, target }: Admin): Promise<void> {
       output.advice(4, advice);
     }
     if (workers.live === 0 && problems.length === 0) {
-      output.line(`  next: shoal worker ${view.broker === undefined ? `--address ${target.address}` : `--broker ${view.broker}`} --allow-bundles`);
+      output.line(
+        `  next: shoal worker ${view.broker === undefined ? `--address ${target.address}` : `--broker ${view.broker}`} --allow-bundles`,
+      );
     }
   });
 }
