@@ -12,12 +12,13 @@ export const where = () => find('nats', 'nats-server');
  * @typedef {object} NatsOptions
  * @property {boolean} [jetStream] true by default
  * @property {{ user: string, password: string }} [login] the one user that is let in
+ * @property {{ cert: string, key: string }} [tls] files; its port is encrypted with them
  * @property {string} [config] more of its configuration file, such as `max_payload: 65536`
  * @property {readonly string[]} [args]
  */
 
 /** @param {NatsOptions} [options] */
-export function startNats({ jetStream = true, login, config = '', args = [] } = {}) {
+export function startNats({ jetStream = true, login, tls, config = '', args = [] } = {}) {
   const command = pathOf(where);
   return startServer({
     name: 'nats',
@@ -28,7 +29,8 @@ export function startNats({ jetStream = true, login, config = '', args = [] } = 
     prepare: ({ folder, data }) => {
       const store = jetStream ? `jetstream { store_dir: ${JSON.stringify(data)} }\n` : '';
       const users = login ? `authorization ${JSON.stringify(login)}\n` : '';
-      writeFileSync(join(folder, 'nats.conf'), `${store}${users}${config}\n`);
+      const files = tls ? `tls { cert_file: ${JSON.stringify(tls.cert)}, key_file: ${JSON.stringify(tls.key)} }\n` : '';
+      writeFileSync(join(folder, 'nats.conf'), `${store}${users}${files}${config}\n`);
     },
     launch: ({ folder, ports }) => ({
       command,
@@ -37,8 +39,10 @@ export function startNats({ jetStream = true, login, config = '', args = [] } = 
     answers: async ({ ports }) => {
       const who = login && { user: login.user, pass: login.password };
       const question = `CONNECT ${JSON.stringify({ verbose: false, ...who })}\r\nPING\r\n`;
-      // The port opens before JetStream has read its store; the server says so in its greeting.
-      const greeting = await exchange(/** @type {number} */ (ports[0]), question, (answer) => answer.includes('PONG'));
+      // The port opens before JetStream has read its store; the server says so in its greeting, which is never encrypted.
+      const greeting = await exchange(/** @type {number} */ (ports[0]), tls ? '' : question, (answer) =>
+        answer.includes(tls ? '\r\n' : 'PONG'),
+      );
       if (jetStream && !greeting.includes('"jetstream":true')) throw new Error('JetStream is not up yet');
     },
   });

@@ -23,8 +23,9 @@ exec "$1"
 /**
  * @typedef {object} RabbitmqOptions
  * @property {string} [config] more lines of its configuration file
+ * @property {{ cert: string, key: string }} [tls] files; `tlsPort` is encrypted with them
  *
- * @typedef {import('./server.mjs').Server & { managementUrl: string, addVhost: (name: string) => Promise<string>, control: (...words: string[]) => Promise<void> }} Rabbitmq
+ * @typedef {import('./server.mjs').Server & { managementUrl: string, tlsPort: number, addVhost: (name: string) => Promise<string>, control: (...words: string[]) => Promise<void> }} Rabbitmq
  *   `addVhost` gives the URL of a new virtual host; `managementUrl` is its HTTP API, guest and guest; `control` is rabbitmqctl
  */
 
@@ -32,22 +33,24 @@ exec "$1"
  * @param {RabbitmqOptions} [options]
  * @returns {Promise<Rabbitmq>}
  */
-export async function startRabbitmq({ config = '' } = {}) {
+export async function startRabbitmq({ config = '', tls } = {}) {
   const command = pathOf(where);
   /** @type {readonly number[]} */
   let ports = [];
   const server = await startServer({
     name: 'rabbitmq',
-    portCount: 4,
+    portCount: 5,
     startMsMax: 180_000,
     url: (place) => {
       ports = place.ports;
       return `amqp://guest:guest@127.0.0.1:${ports[0]}`;
     },
-    prepare: ({ folder, data, ports: [, , , management] }) => {
+    prepare: ({ folder, data, ports: [, , , management, encrypted] }) => {
       mkdirSync(join(folder, 'config'), { recursive: true });
       writeFileSync(join(folder, 'enabled'), '[rabbitmq_management].\n');
+      const files = tls ? [`ssl_options.certfile = ${tls.cert}`, `ssl_options.keyfile = ${tls.key}`] : [];
       const lines = [
+        ...(tls ? [`listeners.ssl.1 = 127.0.0.1:${encrypted}`, ...files] : []),
         ...['management.tcp.ip = 127.0.0.1', `management.tcp.port = ${management}`],
         ...['disk_free_limit.absolute = 50MB', 'log.console = true', 'log.console.level = info', 'log.file = false', config],
       ];
@@ -85,8 +88,9 @@ export async function startRabbitmq({ config = '' } = {}) {
       if (!response.ok) throw new Error(`management answers ${response.status}`);
     },
   });
-  const [amqp, epmd, , management] = ports;
+  const [amqp, epmd, , management, encrypted] = ports;
   return Object.assign(server, {
+    tlsPort: /** @type {number} */ (encrypted),
     managementUrl: `http://guest:guest@127.0.0.1:${management}/api`,
     /** @param {string} name */
     async addVhost(name) {

@@ -2,6 +2,7 @@
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test } from 'vitest';
+import { doctor, tls } from '../../test/brokers/over-tls.ts';
 import { type Started, withServer } from '../../test/real-servers.ts';
 import { carrierSuite } from './carrier.suite.ts';
 import type { Carrier, CarrierOptions } from './carrier.ts';
@@ -211,6 +212,20 @@ withServer('nats', 'NATS', (nats) => {
     const server = await nats.start({ jetStream: false });
     await expect(open(server)).rejects.toMatchObject({ code: 'SH3115' });
     await server.stop();
+  });
+
+  test('of several hosts the first that answers', async () => {
+    const server = await nats.shared();
+    const carrier = await open(new URL('nats://127.0.0.1:1'), { cluster: freshCluster(), otherHosts: [`127.0.0.1:${server.port}`] });
+    await carrier.publish('hello', [bytes('taken')]);
+    await expect(open(new URL('nats://127.0.0.1:1'), { otherHosts: ['127.0.0.1:2'] })).rejects.toThrow('ECONNREFUSED');
+  });
+
+  test('over tls://, for who trusts its certificate', async () => {
+    const server = await nats.start({ tls });
+    const url = `tls://localhost:${server.port}`;
+    expect(await doctor(url, { NODE_EXTRA_CA_CERTS: tls.cert })).toContainEqual(expect.stringMatching(/^ok a message went round/));
+    expect(await doctor(url, {})).toContainEqual(expect.stringMatching(/^fail .*self-signed certificate/));
   });
 
   describe('in an account', () => {

@@ -1,6 +1,7 @@
 /** What is RabbitMQ's own. What all carriers owe is in `carrier.suite.ts`. */
 import { connect } from 'amqplib';
 import { afterEach, expect, test } from 'vitest';
+import { doctor, tls } from '../../test/brokers/over-tls.ts';
 import { type Started, withServer } from '../../test/real-servers.ts';
 import type { Finding } from '../lib/finding.ts';
 import { carrierSuite } from './carrier.suite.ts';
@@ -11,12 +12,15 @@ const bytes = (text: string): Uint8Array => Buffer.from(text);
 const texts = (payloads: readonly Uint8Array[]): string[] => payloads.map((payload) => Buffer.from(payload).toString());
 
 withServer('rabbitmq', 'RabbitMQ', (real) => {
+  let one: ReturnType<typeof real.start> | undefined;
+  /** A start takes ten seconds: one for all tests, with a virtual host of its own for each. */
+  const shared = () => (one ??= real.start({ tls }));
   carrierSuite('amqp:', {
     open: openRabbitmq,
     // A start takes ten seconds and more.
     timeoutMs: 240_000,
     start: async () => {
-      const server = await real.shared();
+      const server = await shared();
       const vhost = 'of the suite';
       return {
         url: await server.addVhost(vhost),
@@ -40,7 +44,7 @@ withServer('rabbitmq', 'RabbitMQ', (real) => {
 
   /** A virtual host of one's own on the one server. */
   const place = async (): Promise<{ server: Started<'rabbitmq'>; vhost: string; url: URL }> => {
-    const server = await real.shared();
+    const server = await shared();
     const vhost = `test-${++vhosts}`;
     return { server, vhost, url: new URL(await server.addVhost(vhost)) };
   };
@@ -212,6 +216,20 @@ withServer('rabbitmq', 'RabbitMQ', (real) => {
     await worker.inspect();
     while ((await Promise.race([heard, coordinator.publish('worker.w1.i1', [bytes('work')])])) === undefined);
     expect(await heard).toEqual(['work']);
+  });
+
+  test('of several hosts the first that lets us in', async () => {
+    const { url } = await place();
+    const { host } = url;
+    url.port = '1';
+    await (await open(url, { otherHosts: ['127.0.0.1:2', host] })).publish('hello', [bytes('taken')]);
+  });
+
+  test('over amqps://, for who trusts its certificate', async () => {
+    const { tlsPort } = await shared();
+    const url = `amqps://localhost:${tlsPort}`;
+    expect(await doctor(url, { NODE_EXTRA_CA_CERTS: tls.cert })).toContainEqual(expect.stringMatching(/^ok a message went round/));
+    expect(await doctor(url, {})).toContainEqual(expect.stringMatching(/^fail .*self-signed certificate/));
   });
 
   test('what is refused is said in words that name no credentials', async () => {
