@@ -174,6 +174,11 @@ export class TestCluster {
     }
   }
 
+  /** Resolves when none of them leads. */
+  async noLeader(): Promise<void> {
+    while ((await this.leader()) !== undefined) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
   private get tokenFile(): string {
     return join(this.folder, ...(this.hasOwnFolder ? ['journal'] : []), 'tokens');
   }
