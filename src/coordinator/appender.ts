@@ -7,6 +7,8 @@ import type { Outside } from '../lib/outside.ts';
 
 /** Deadlines that may pass without an answer before the leader gives up (S10). */
 const unknownTriesMax = 10;
+/** Where another may lead, whose way to the journal may be open: more than an outage of ten seconds (S09). */
+const unknownMsMax = 12_000;
 const retryMs = 250;
 
 export class Appender {
@@ -16,6 +18,8 @@ export class Appender {
   count = 0;
   /** Not known yet, or tried again. */
   isUnderWay = false;
+  /** Another may lead. */
+  isReplaceable = false;
   /** The append under way, if any; never rejects. */
   settled: Promise<void> = Promise.resolve();
   private readonly journal: Journal;
@@ -48,7 +52,9 @@ export class Appender {
   }
 
   private async untilKnown(entries: readonly Entry[], onFull: () => void): Promise<void> {
-    for (let unknown = 0; ; ) {
+    let unknown = 0;
+    let startMs = this.outside.nowMs();
+    for (;;) {
       try {
         await this.journal.append(entries);
         this.isFull = false;
@@ -59,10 +65,17 @@ export class Appender {
         if (error instanceof JournalFullError) {
           if (!this.isFull) onFull();
           this.isFull = true;
-        } else if (!(error instanceof OutcomeUnknownError) || ++unknown >= unknownTriesMax) throw error;
+          // It answers.
+          unknown = 0;
+          startMs = this.outside.nowMs();
+        } else if (!(error instanceof OutcomeUnknownError) || ++unknown >= unknownTriesMax || this.isHopeless(startMs)) throw error;
       }
       await new Promise<void>((resolve) => void this.outside.after(retryMs, resolve));
     }
+  }
+
+  private isHopeless(startMs: number): boolean {
+    return this.isReplaceable && this.outside.nowMs() - startMs >= unknownMsMax;
   }
 
   private ended(): void {
