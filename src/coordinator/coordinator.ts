@@ -111,9 +111,8 @@ export class Coordinator {
       journal: options.journal,
       session: (id) => this.sessions.get(id),
       onLogs: (lines) => this.onLogs(lines),
-      onDropped: (streams) => {
-        if (!this.isStopped) this.push({ from: 'self', event: 'streamsGone', streams });
-      },
+      onDropped: (streams) => this.push({ from: 'self', event: 'streamsGone', streams }),
+      isLost: () => !this.isStopped && this.isLost(),
       fail: (error) => this.onUnreadable(error),
     });
   }
@@ -127,6 +126,7 @@ export class Coordinator {
     const stopped = new ShoalError('SH1302', 'it was stopped while it took over');
     if (this.isStopped) throw stopped;
     this.proof = new Proof(this.leadership.ttlMs, this.outside.nowMs());
+    this.appender.isReplaceable = this.leadership.ttlMs !== Number.POSITIVE_INFINITY;
     // Before anything that is heard from now on.
     this.inbox.push({ from: 'self', event: 'tookOver', term });
     const handle = (messages: readonly Uint8Array[]): void | Promise<void> => this.hear(messages);
@@ -311,6 +311,7 @@ export class Coordinator {
 
   /** Also used by the loop itself; a pump under way takes it in its next turn. */
   private push(input: Input): void {
+    if (this.isStopped) return;
     this.inbox.push(input);
     this.wake();
   }

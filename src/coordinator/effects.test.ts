@@ -7,7 +7,7 @@ import { Effects } from './effects.ts';
 import { LocalSession } from './sessions.ts';
 
 /** Bytes of `job.j` come when they are let go; what is told is kept. */
-function effectsThatWait(): { effects: Effects; told: ToClient[]; read: Promise<void>; letGo: () => void } {
+function effectsThatWait(): { effects: Effects; told: ToClient[]; read: Promise<void>; letGo: () => void; clock: { isOver: boolean } } {
   const told: ToClient[] = [];
   const session = new LocalSession('s', () => undefined);
   session.onMessage = (message) => void told.push(message);
@@ -23,6 +23,7 @@ function effectsThatWait(): { effects: Effects; told: ToClient[]; read: Promise<
       return [Uint8Array.of(1)];
     },
   };
+  const clock = { isOver: false };
   const fail = (error: unknown): never => {
     throw error;
   };
@@ -32,9 +33,10 @@ function effectsThatWait(): { effects: Effects; told: ToClient[]; read: Promise<
     session: () => session,
     onLogs: () => undefined,
     onDropped: () => undefined,
+    isLost: () => clock.isOver,
     fail,
   });
-  return { effects, told, read, letGo };
+  return { effects, told, read, letGo, clock };
 }
 
 const columns = { indices: Uint32Array.of(0, 1), statuses: Uint32Array.of(0), attempts: Uint32Array.of(1), durations: Uint32Array.of(1) };
@@ -71,6 +73,16 @@ it('once leading is over nothing more is said: not what waits for bytes, nor wha
   effects.carryOut([delivery, reply]);
   await read;
   effects.end();
+  letGo();
+  await effects.settled;
+  expect(told).toEqual([]);
+});
+
+it('nor by a leader that stood still while it read, and has not heard yet that its time is over (C04; the simulator, seed 701176)', async () => {
+  const { effects, told, read, letGo, clock } = effectsThatWait();
+  effects.carryOut([delivery, reply]);
+  await read;
+  clock.isOver = true;
   letGo();
   await effects.settled;
   expect(told).toEqual([]);

@@ -19,6 +19,8 @@ export interface EffectsOptions {
   onLogs: (lines: readonly LogLine[]) => void;
   /** The space of these streams is free again. */
   onDropped: (streams: readonly string[]) => void;
+  /** Asks the election's clock: this process may have stood still while it waited for the journal (C04). */
+  isLost: () => boolean;
   /** The journal can't give what it holds. */
   fail: (error: unknown) => void;
 }
@@ -81,7 +83,7 @@ export class Effects {
     this.waiting++;
     this.lane = (this.lane ?? Promise.resolve()).then(async () => {
       try {
-        if (!this.isEnded && !this.tryNow(effect)) await this.withJournal(effect as Extract<Effect, { slices: Slice[] }>);
+        if (!this.isOver() && !this.tryNow(effect)) await this.withJournal(effect as Extract<Effect, { slices: Slice[] }>);
       } catch (error) {
         this.options.fail(error);
       }
@@ -90,9 +92,13 @@ export class Effects {
     });
   }
 
+  private isOver(): boolean {
+    return this.isEnded || this.options.isLost();
+  }
+
   private async withJournal(effect: Extract<Effect, { slices: Slice[] }>): Promise<void> {
     const body = await this.options.journal.readBodies(effect.stream, effect.slices);
-    if (!this.isEnded) this.withBody(effect, body);
+    if (!this.isOver()) this.withBody(effect, body);
   }
 
   /** False if its bytes must come from the journal. */
