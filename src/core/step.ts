@@ -51,9 +51,10 @@ function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Tur
     case 'tick': {
       const stoodStill = turn.nowMs - state.lastTickMs > tickGapMs;
       state.lastTickMs = turn.nowMs;
-      if (state.leading) judgeLeases(state, turn, stoodStill);
       const { refusedCount: count = 0, isBrokerDown = false } = input;
       state.isBrokerDown = isBrokerDown;
+      // What can't be heard says nothing about whoever is silent.
+      if (state.leading) judgeLeases(state, turn, stoodStill || isBrokerDown);
       if (count > (state.refused?.count ?? 0)) state.refused = { count, atMs: turn.nowMs };
       return;
     }
