@@ -36,9 +36,10 @@ export function step(state: State, input: Input, turn: Turn): void {
   }
 }
 
-/** Once per turn, after its inputs: due timers, ends of jobs, new assignments, acknowledgements, deliveries. */
+/** Once per turn, after its inputs: leases, due timers, ends of jobs, new assignments, acknowledgements, deliveries. */
 export function endTurn(state: State, turn: Turn): void {
   if (!state.leading) return;
+  if (turn.tick !== 'none') judgeLeases(state, turn, turn.tick === 'after a gap');
   for (let wake = state.timers.takeDue(turn.nowMs); wake; wake = state.timers.takeDue(turn.nowMs)) onWake(state, wake, turn);
   settleJobs(state, turn);
   schedule(state, turn);
@@ -51,10 +52,9 @@ function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Tur
     case 'tick': {
       const stoodStill = turn.nowMs - state.lastTickMs > tickGapMs;
       state.lastTickMs = turn.nowMs;
+      turn.tick = stoodStill || turn.tick === 'after a gap' ? 'after a gap' : 'on time';
       const { refusedCount: count = 0, isBrokerDown = false } = input;
       state.isBrokerDown = isBrokerDown;
-      // What can't be heard says nothing about whoever is silent.
-      if (state.leading) judgeLeases(state, turn, stoodStill || isBrokerDown);
       if (count > (state.refused?.count ?? 0)) state.refused = { count, atMs: turn.nowMs };
       return;
     }

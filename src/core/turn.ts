@@ -57,6 +57,8 @@ export class Turn {
   gating = false;
   /** The registry goes on in this stream: to be stored there, an entry each, before the drafts are. */
   roll: { stream: string; parts: readonly (readonly RegistryFact[])[] } | undefined;
+  /** The clock has ticked; after a gap this process itself stood still. Leases are judged behind all that came meanwhile. */
+  tick: 'none' | 'on time' | 'after a gap' = 'none';
 
   /** `carried`: drafts of hints that the previous turns left for the next commit. */
   constructor(moment: Moment, carried: Map<string, Draft> = new Map()) {

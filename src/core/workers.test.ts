@@ -99,6 +99,19 @@ describe('crashes', () => {
     expect(d.assigned[0]).toMatchObject({ alone: true });
   });
 
+  it('a word that waits in the inbox behind the tick counts before its worker is judged (rule 10; found by the simulator, seed 447)', () => {
+    const d = new Driver();
+    d.hello();
+    d.passWithBeats(leaseMs);
+    d.nowMs += 1_000;
+    const beat = { kind: 'beat', worker: 'w1', incarnation: 'i1', number: 1, term: 1, lastSerial: 0, load: 0, count: 0, hash: 0 } as const;
+    d.turn([
+      { from: 'self', event: 'tick' },
+      { from: 'worker', message: beat },
+    ]);
+    expect(d.state.workers[0]!.status).toBe('live');
+  });
+
   it('a pause of the coordinator itself renews all leases (K05)', () => {
     const d = new Driver();
     d.hello();
