@@ -17,6 +17,7 @@ import { Disk } from './disk.ts';
 import { Elections, ttlMs } from './election.ts';
 import type { Faults } from './faults.ts';
 import { drawJobs } from './jobs.ts';
+import { judgeLeases } from './leases.ts';
 import { Network } from './network.ts';
 import type { Plan } from './plan.ts';
 import { reached } from './probes.ts';
@@ -137,13 +138,14 @@ export class Cluster {
       world.after(0.01, node, () => this.killCoordinator(each, this.dice.between(50, 1_000)));
     };
     const candidacy = new Candidacy({
-      broker: network.broker(node),
+      broker: this.overheard(network.broker(node), node),
       // Where only one can ever lead nobody proves that it does.
       election: plan.isElected ? leaseElection(elections.store(node), { cluster: 'simulated', ttlMs, outside }) : noElection(),
       openJournal: () => Promise.resolve(disk.journal(node)),
       rollFactsMin,
       outside,
-      onChange: (standing) => this.onStanding(each, standing),
+      // A word of a life that is over comes when the next has begun.
+      onChange: (standing) => void (node.life === life && this.onStanding(each, standing)),
       onWarning: (line) => world.log(`${node.name}: ${line}`),
       onFailed: ended,
     });
@@ -153,7 +155,8 @@ export class Cluster {
 
   private onStanding({ node, candidacy }: CoordinatorNode, standing: 'leads' | 'standby'): void {
     if (standing === 'standby') return reached('a leader stands by again');
-    const { term } = (candidacy!.coordinator as unknown as Inner).state;
+    const { term, writer } = (candidacy!.coordinator as unknown as Inner).state;
+    this.watch.leases.onWriter(writer, node);
     const id = this.elections.latestOf(node);
     if (id !== undefined) this.leaderships.set(term, { node, id });
     this.latestTerms.set(node, term);
@@ -224,7 +227,11 @@ export class Cluster {
   /** I8. */
   compare(): void {
     const leader = this.leader();
-    if (leader) this.watch.guard(() => compareMemory(leader, this.watch.model));
+    if (!leader) return;
+    this.watch.guard(() => {
+      compareMemory(leader, this.watch.model);
+      judgeLeases(this.world, leader.node, leader.state);
+    });
   }
 
   // ---- workers ----
@@ -274,6 +281,29 @@ export class Cluster {
     );
   }
 
+  private overheard(broker: Broker, node: SimNode): Broker {
+    return {
+      ...broker,
+      listen: (address, handle) =>
+        broker.listen(address, (messages) => {
+          for (const bytes of messages) this.onWord(node, bytes);
+          return handle(messages);
+        }),
+    };
+  }
+
+  private onWord(node: SimNode, bytes: Uint8Array): void {
+    let message: FromWorker;
+    try {
+      message = decodeMessage<FromWorker>(bytes);
+    } catch {
+      return reached('a garbled message is refused by a coordinator');
+    }
+    const { kind, worker, incarnation } = message;
+    if (kind === 'hello' || kind === 'died') return;
+    this.watch.leases.onHeard(node, this.world.nowMs, worker, incarnation, kind === 'beat' ? message.number : undefined);
+  }
+
   private heard(broker: Broker, process: string): Broker {
     return {
       ...broker,
@@ -305,7 +335,10 @@ export class Cluster {
   tellClosed(addresses: readonly string[]): void {
     for (const { node, candidacy } of this.coordinators) {
       if (!candidacy?.coordinator) continue;
-      this.world.after(this.dice.exponential(this.plan.linkMs), node, () => candidacy.coordinator?.connectionsClosed(addresses));
+      this.world.after(this.dice.exponential(this.plan.linkMs), node, () => {
+        for (const address of addresses) this.watch.leases.onClosed(node, this.world.nowMs, address);
+        candidacy.coordinator?.connectionsClosed(addresses);
+      });
     }
   }
 

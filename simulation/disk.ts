@@ -47,6 +47,8 @@ export class Disk {
   hash = 0x811c9dc5;
   isCalm = false;
   fullUntilMs = 0;
+  /** When the append of each entry was begun, at the first try. */
+  private readonly begun = new Map<string, number>();
   private epoch = 0;
   private streams = new Map<string, Map<number, Stored>>();
   private dropped = new Set<string>();
@@ -82,6 +84,17 @@ export class Disk {
     for (const byte of entry.head) this.hash = Math.imul(this.hash ^ byte, 0x01000193);
     this.onStored(entry, this.log.length - 1);
     return true;
+  }
+
+  begin(entries: readonly Stored[]): void {
+    for (const { stream, seq, writer } of entries) {
+      const key = `${stream}/${seq}/${writer}`;
+      if (!this.begun.has(key)) this.begun.set(key, this.world.nowMs);
+    }
+  }
+
+  appendedMs({ stream, seq, writer }: Stored): number {
+    return this.begun.get(`${stream}/${seq}/${writer}`)!;
   }
 
   private put(entry: Stored): void {
@@ -174,6 +187,7 @@ class SimJournal implements Journal {
       body: concatBytes(body).slice(),
     }));
     if (this.isClosed) return Promise.reject(journalClosedError());
+    this.disk.begin(stored);
     return new Promise((resolve, reject) => {
       const { disk, dice } = this;
       let tookMs = this.latencyMs();

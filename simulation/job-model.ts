@@ -19,6 +19,7 @@ export interface TaskModel {
   /** The first time in this attempt. */
   startedPosition: number;
   startedAttempt: number;
+  startedTerm: number;
   lost: number;
   /** A person has done with it. */
   isPurged: boolean;
@@ -64,6 +65,7 @@ export function newTask(): TaskModel {
     position: 0,
     startedPosition: -1,
     startedAttempt: 0,
+    startedTerm: 0,
     lost: 0,
     isPurged: false,
   };

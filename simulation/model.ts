@@ -21,11 +21,11 @@ export class Model {
   readonly jobs = new Map<string, JobModel>();
   private readonly streams = new Streams();
   private readonly registry = new RegistryModel();
-  /** Time of day when the entry at hand was stored, by a clock that is right. */
+  /** Time of day when the entry at hand was stored, by a clock that is right; `isTimeKept`: all clocks are. */
   wallMs = 0;
-  /** Whether all clocks are. */
   isTimeKept = true;
   readonly paused = new Set<string>();
+  onWorkerLeft: (fact: Extract<RegistryFact, { fact: 'worker-left' }>, entry: StoredEntry) => void = () => undefined;
   /** Uploaded programs: the stream that has each, and where the registry says so. */
   readonly programs = new Map<string, { stream: string; position: number; firstPosition: number }>();
   /** Streams of programs that are stored. */
@@ -70,7 +70,12 @@ export class Model {
       case 'term':
         this.term = fact.term;
         this.writer = entry.writer;
+        for (const { id, isDropped } of this.jobs.values()) {
+          if (!isDropped && this.streams.isEmpty(`job.${id}`)) reached('a takeover finds a job without an entry of its own');
+        }
         return;
+      case 'lease':
+        return reached('an idle leader shows that it leads');
       case 'job-opened':
         return this.onOpened(fact, entry, position);
       case 'job-dropped': {
@@ -84,6 +89,7 @@ export class Model {
         this.workers[fact.index] = { worker: fact.worker, incarnation: fact.incarnation, isIn: true };
         return;
       case 'worker-left': {
+        this.onWorkerLeft(fact, entry);
         const known = this.workers.find(({ worker }) => worker === fact.worker);
         if (known && known.incarnation === fact.incarnation) known.isIn = false;
         return;
@@ -194,6 +200,7 @@ export class Model {
           const task = this.task(job, fact.stage, index);
           if (task.startedAttempt === task.attempt) continue;
           task.startedAttempt = task.attempt;
+          task.startedTerm = this.term;
           task.startedPosition = position;
         }
         return;
@@ -205,7 +212,11 @@ export class Model {
       case 'task-crashed':
         return this.onClosed(job, fact);
       case 'tasks-lost':
-        for (const index of each(fact.ranges)) this.open(job, fact.stage, index, fact).lost++;
+        for (const index of each(fact.ranges)) {
+          const task = this.open(job, fact.stage, index, fact);
+          task.lost++;
+          if (task.startedTerm < this.term) reached('what was started before a takeover is resolved');
+        }
         return;
       case 'task-dead':
         return this.onDead(job, fact, position);

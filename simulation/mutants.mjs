@@ -6,8 +6,11 @@
  * @typedef {{ id: string, rule: string, file: string, find: string, replace: string, budget: number }} Mutant
  */
 
+import { mutantsOfJobs } from './mutants-of-jobs.mjs';
+
 /** @type {readonly Mutant[]} */
 export const mutants = [
+  ...mutantsOfJobs,
   {
     id: 'effects-before-append',
     rule: 'rule 1, H3: every effect waits for its turn to be durable',

@@ -20,6 +20,8 @@ interface Direction {
   lastMs: number;
   isOrdered: boolean;
   drop: Gate;
+  /** Lists of what is held are said once, unless somebody asks again. */
+  dropList: Gate;
   duplicate: Gate;
   reorder: Gate;
   garble: Gate;
@@ -50,7 +52,7 @@ export class Network {
   private readonly tells: { node: SimNode; life: number; tell: (state: 'up' | 'down') => void }[] = [];
   readonly lines = new Set<Line>();
   onSend: (from: SimNode, address: Address, message: Uint8Array) => void = () => undefined;
-  /** For people: one word for a message. */
+  /** One word for a message. */
   nameOf: (message: Uint8Array) => string = () => 'a message';
 
   constructor(world: World, faults: Faults) {
@@ -73,6 +75,7 @@ export class Network {
         lastMs: 0,
         isOrdered: !faults.gate('reorder', `all of ${key}`, 1).strikes(),
         drop: faults.gate('drop', key, 0.3),
+        dropList: faults.gate('drop', `${key} list`, 0.6),
         duplicate: faults.gate('duplicate', key, 0.4),
         reorder: faults.gate('reorder', key, 0.1),
         garble: faults.gate('garble', key, 0.05),
@@ -152,7 +155,8 @@ export class Network {
         log(', cut off');
         continue;
       }
-      if (!this.isCalm && direction.drop.strikes()) {
+      const isList = this.nameOf(message) === 'held';
+      if (!this.isCalm && (direction.drop.strikes() || (isList && direction.dropList.strikes()))) {
         log(', lost');
         continue;
       }

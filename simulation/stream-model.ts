@@ -19,6 +19,10 @@ interface Stream {
 export class Streams {
   private readonly byName = new Map<string, Stream>();
 
+  isEmpty(stream: string): boolean {
+    return !this.byName.has(stream);
+  }
+
   /** `opener`: who has opened the job whose stream it is; `isPointer`: any leader may have written it. */
   judge(entry: StoredEntry, first: Fact | undefined, opener: string | undefined, isPointer: boolean): void {
     let stream = this.byName.get(entry.stream);

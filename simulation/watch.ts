@@ -6,12 +6,13 @@
  * under one assignment, nor under a lower term than the worker knows · I9 no attempt before its time · I11 nothing is handed
  * out after a cancellation was confirmed · I13 no word of a leader after its leadership was lost.
  */
-import type { AssignMessage, FromWorker, JobView, SubmitReply, ToClient, ToWorker } from '../src/core/messages.ts';
+import type { AssignMessage, FromWorker, JobView, NumberedMessage, SubmitReply, ToClient, ToWorker } from '../src/core/messages.ts';
 import { decodeHead, decodeMessage } from '../src/wire/frame.ts';
 import type { Work } from '../src/worker/executors/executor.ts';
 import type { Disk } from './disk.ts';
 import { canStart } from './graph-model.ts';
 import type { JobModel } from './job-model.ts';
+import { Leases } from './leases.ts';
 import { Model } from './model.ts';
 import { reached } from './probes.ts';
 import { each } from './slot.ts';
@@ -19,6 +20,15 @@ import type { StoredEntry } from './stream-model.ts';
 import { decodeValue, type Value } from './values.ts';
 import { check } from './violation.ts';
 import type { SimNode, World } from './world.ts';
+
+const lateWords = {
+  results: 'a result',
+  partial: 'a partial',
+  failed: 'a failure',
+  crashed: 'a crash',
+  released: 'a handing back',
+  refused: 'a refusal',
+} as const;
 
 /** What a client has asked for. */
 interface About {
@@ -33,7 +43,7 @@ interface About {
 const tombstoneMs = 8_000;
 
 export class Watch {
-  model = new Model();
+  model: Model;
   private readonly world: World;
   private readonly disk: Disk;
   /** Of each worker's process: the highest term heard, assignments by what they hand out, and starts. */
@@ -49,6 +59,7 @@ export class Watch {
   private readonly paused = new Map<string, { term: number; serial: number }>();
   /** The largest of each term. */
   private readonly serials = new Map<number, number>();
+  readonly leases = new Leases();
   queuesOf: (worker: string) => readonly string[] = () => [];
   /** Wall clocks jump or differ: times of two leaders cannot be compared. */
   isTimeKept = true;
@@ -56,6 +67,7 @@ export class Watch {
   constructor(world: World, disk: Disk) {
     this.world = world;
     this.disk = disk;
+    this.model = this.newModel();
     disk.onStored = (entry, position) => {
       if (world.onStep) world.log(`${entry.stream}/${entry.seq}  ${factsOf(entry.head)}`);
       this.guard(() => this.store(entry, position));
@@ -64,6 +76,12 @@ export class Watch {
     disk.onOtherBytes = ({ stream, seq, writer }) =>
       this.guard(() => check(false, 'I2', () => `${writer} writes other bytes to ${stream}/${seq} than before`));
     disk.onRolledBack = () => this.guard(() => this.refold());
+  }
+
+  private newModel(): Model {
+    const model = new Model();
+    model.onWorkerLeft = (fact, entry) => this.leases.onLeft(fact, entry, this.disk.appendedMs(entry));
+    return model;
   }
 
   private store(entry: StoredEntry, position: number): void {
@@ -84,7 +102,7 @@ export class Watch {
 
   /** After the host's death: all from the beginning. What was confirmed is checked again at the end. */
   private refold(): void {
-    this.model = new Model();
+    this.model = this.newModel();
     this.disk.log.forEach((entry, position) => {
       if (entry.kind === 'entry') this.store(entry, position);
       else this.model.drop(entry.stream);
@@ -100,6 +118,7 @@ export class Watch {
   /** `to`: the worker's name. */
   onSent(from: SimNode, to: string, wallMs: number, isLost: boolean, message: ToWorker): void {
     check(!isLost, 'I13', () => `${from.name} says ${message.kind} after its leadership was lost`);
+    if (message.kind === 'report') reached('a worker is asked for all that it holds');
     if (message.kind !== 'assign') return;
     this.onAssigned(message, wallMs);
     const queue = this.model.jobs.get(message.job)!.spec.stages[message.stage]!.queue;
@@ -139,6 +158,7 @@ export class Watch {
     check(job!.replays > 0 || !this.cancelled.has(job!.id), 'I11', () => `${where()} is handed out after ${job!.id} was cancelled`);
     this.judgePlace(message, job!, wallMs);
     const needsStarted = spec.crashLimit === 0 || message.alone;
+    if (needsStarted) reached('what may kill is written down before it starts');
     for (const index of each(message.ranges)) {
       const task = model.task(job!, message.stage, index);
       const one = (): string => `${where()}, task ${index}`;
@@ -187,7 +207,18 @@ export class Watch {
   /** What a worker says to coordinator.<term>. */
   onReported(worker: string, address: string, message: FromWorker): void {
     if (!('number' in message) || message.kind === 'beat') return;
+    this.lookIfLate(message);
     this.reports.set(`${worker}.${message.incarnation}/${Number(address.split('.')[1])}/${message.number}`, message);
+  }
+
+  private lookIfLate(message: NumberedMessage): void {
+    const job = this.model.jobs.get(message.job);
+    const indices = 'ranges' in message ? message.ranges : [message.index, 1];
+    const isLate = [...each(indices)].some((index) => {
+      const task = job?.stages[message.stage]?.tasks[index];
+      return task !== undefined && (task.final !== undefined || task.attempt !== message.attempt);
+    });
+    if (isLate) reached(`${lateWords[message.kind]} of what is closed comes`);
   }
 
   /** `worker`: a process's name and life. */
@@ -284,6 +315,7 @@ export class Watch {
   private onSubmitted(reply: SubmitReply): void {
     const job = this.model.jobs.get(reply.job);
     check(job !== undefined && this.isDurable(job.position), 'I3', () => `${reply.job} is confirmed and not durable`);
+    reached('a submission is confirmed behind its append');
   }
 
   /** Whoever is told that there is no such job will never hear of it again. */
