@@ -77,6 +77,7 @@ export interface ClusterOptions {
   coordinators?: number;
   /** Of each coordinator, where that is not the default. */
   elections?: readonly string[];
+  journals?: readonly string[];
   coordinatorArgs?: readonly string[];
   workers?: number;
   threads?: number;
@@ -99,17 +100,22 @@ export class TestCluster {
   private readonly hasOwnFolder: boolean;
   private readonly coordinatorArgs: readonly string[];
   private readonly elections: readonly string[];
+  private readonly journals: readonly string[];
   private workerCount = 0;
   /** Processes that a test has cut off from their parents. */
   readonly orphans: number[] = [];
 
-  private constructor(ports: readonly number[], { journal, host = '127.0.0.1', coordinatorArgs = [], elections = [] }: ClusterOptions) {
+  private constructor(
+    ports: readonly number[],
+    { journal, host = '127.0.0.1', coordinatorArgs = [], elections = [], journals = [] }: ClusterOptions,
+  ) {
     this.ports = ports;
     this.host = host;
-    this.hasOwnFolder = journal === undefined;
+    this.hasOwnFolder = journal === undefined && journals.length === 0;
     this.journal = journal ?? `file:${join(this.folder, 'journal')}`;
     this.coordinatorArgs = coordinatorArgs;
     this.elections = elections;
+    this.journals = journals;
     this.env = { ...process.env, SHOAL_HOME: join(this.folder, 'home'), SHOAL_CACHE: join(this.folder, 'cache'), NO_COLOR: '1' };
     delete this.env.SHOAL_ADDRESS;
     delete this.env.SHOAL_TOKEN;
@@ -150,7 +156,8 @@ export class TestCluster {
   /** The same journal and port each time, so that a new one goes on where the last one ended. */
   async startCoordinator(at = 0, env: NodeJS.ProcessEnv = {}): Promise<Running> {
     const open = this.host === '127.0.0.1' ? [] : ['--insecure-plaintext'];
-    const own = ['coordinator', '--listen', `${this.host}:${this.ports[at]}`, '--journal', this.journal, '--token-file', this.tokenFile];
+    const journal = this.journals[at] ?? this.journal;
+    const own = ['coordinator', '--listen', `${this.host}:${this.ports[at]}`, '--journal', journal, '--token-file', this.tokenFile];
     const election = this.elections[at] === undefined ? [] : ['--election', this.elections[at]];
     const coordinator = this.run([...own, ...open, ...election, ...this.coordinatorArgs], env);
     this.coordinators[at] = coordinator;

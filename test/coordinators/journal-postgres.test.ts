@@ -1,0 +1,3 @@
+import { coordinatorsOverJournal } from './journals.suite.ts';
+
+coordinatorsOverJournal('postgres', (real) => real.start());
