@@ -146,6 +146,23 @@ withServer('kafka', 'Kafka topics', (kafka) => {
       expect(heard).toEqual(['not done', 'new']);
     });
 
+    it('a new term does not read through what was said to the ones before, and what is said to it waits from its beginning on', async () => {
+      const cluster = freshCluster();
+      const carrier = await carry(cluster);
+      await carrier.publish('coordinator.2', [bytes('nobody can have known this address yet')]);
+      const first = await carrier.subscribe('coordinator.2', async () => undefined);
+      await first.close();
+      await carrier.publish('coordinator.2', [bytes('waits')]);
+      await carrier.close();
+      const [heard, came] = [[] as string[], gate()];
+      await (await carry(cluster)).subscribe('coordinator.2', async (payloads) => {
+        heard.push(...payloads.map(text));
+        came.open();
+      });
+      await came.opened;
+      expect(heard).toEqual(['waits']);
+    });
+
     it('a position behind the end, as of a topic that was lost and made anew, is none: all that lies there is heard', async () => {
       const cluster = freshCluster();
       const carrier = await carry(cluster);

@@ -5,8 +5,8 @@
  *
  * 1. Whatever shows that the view of the cluster is out of date, or that a node is gone, ends the carrier: the next one
  *    looks at everything anew. An idle connection that a server closes shows nothing of the kind.
- * 2. A listener at `hello` or `coordinator.<term>` goes on where the last one kept its mark. A worker's or a probe's hears
- *    what comes from its subscription on; after a loss it goes on where it was, as long as its process lives.
+ * 2. A listener at `hello` or `coordinator.<term>` goes on where the last one kept its mark. Any other hears what comes from
+ *    its subscription on; after a loss it goes on where it was, as long as its process lives.
  */
 import { ShoalError } from '../lib/errors.ts';
 import type { Carrier, CarrierOptions, Finding, OpenCarrier, Subscription } from './carrier.ts';
@@ -82,8 +82,8 @@ class KafkaCarrier implements Carrier {
   readonly payloadBytesMax: number;
   private readonly parts: Parts;
   private readonly publishers = new Map<number, Publisher>();
-  private readonly inboxes = new Set<Inbox>();
-  private readonly memories = new Map<Inbox, string>();
+  /** And under which name their positions are remembered. */
+  private readonly inboxes = new Map<Inbox, string>();
   private readonly ending = new AbortController();
 
   constructor(parts: Parts) {
@@ -100,13 +100,10 @@ class KafkaCarrier implements Carrier {
       name,
       place,
       node: await this.connectLeader(place),
-      bookmark: place.waits ? this.bookmarkOf(name, place) : undefined,
+      bookmark: place.from === 'the end' ? undefined : this.bookmarkOf(name, place),
       handle,
       onLost: (error) => this.lost(error),
-      onClosed: () => {
-        this.inboxes.delete(inbox);
-        this.memories.delete(inbox);
-      },
+      onClosed: () => void this.inboxes.delete(inbox),
     });
     try {
       await inbox.start(remembered.get(memory));
@@ -115,8 +112,7 @@ class KafkaCarrier implements Carrier {
       throw withHint(error);
     }
     remembered.delete(memory);
-    this.inboxes.add(inbox);
-    if (!place.waits) this.memories.set(inbox, memory);
+    this.inboxes.set(inbox, memory);
     return inbox;
   }
 
@@ -144,9 +140,8 @@ class KafkaCarrier implements Carrier {
   async close(): Promise<void> {
     if (this.ending.signal.aborted) return;
     this.ending.abort();
-    for (const inbox of this.inboxes) {
-      const memory = this.memories.get(inbox);
-      if (memory !== undefined) remember(memory, inbox.position);
+    for (const [inbox, memory] of this.inboxes) {
+      remember(memory, inbox.position);
       inbox.drop();
     }
     this.parts.nodes.closeAll();

@@ -130,7 +130,8 @@ export class Coordinator {
     // Before anything that is heard from now on.
     this.inbox.push({ from: 'self', event: 'tookOver', term });
     const handle = (messages: readonly Uint8Array[]): void | Promise<void> => this.hear(messages);
-    this.listeners.push(await broker.listen('hello', handle), await broker.listen(`coordinator.${term}`, handle));
+    // In this order: whose hello is answered may write to the term's address at once.
+    this.listeners.push(await broker.listen(`coordinator.${term}`, handle), await broker.listen('hello', handle));
     if (this.isStopped) {
       await this.deafen();
       throw stopped;

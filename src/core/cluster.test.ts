@@ -16,6 +16,28 @@ function closed(d: Driver, address: string): void {
   d.turn([{ from: 'self', event: 'connectionClosed', address }]);
 }
 
+describe('a broker that is down', () => {
+  it('takes no lease: what runs goes on, and runs once; who is silent afterwards is lost (N01, N06)', () => {
+    const d = cluster();
+    d.hello('w1');
+    const job = d.submit(jobSpec([stage()]), texts(2));
+    expect(d.assigned.map(({ worker }) => worker)).toEqual(['w1']);
+    d.hello('w2');
+    d.assigned.length = 0;
+    for (let passed = 0; passed < 2 * leaseMs; passed += 1000) {
+      d.nowMs += 1000;
+      d.turn([{ from: 'self', event: 'tick', isBrokerDown: true }]);
+    }
+    d.passWithBeats(leaseMs - 1000, ['w2']);
+    expect(d.assigned).toEqual([]);
+    d.passWithBeats(2000, ['w2']);
+    expect(d.assigned.length).toBeGreaterThan(0);
+    expect(d.assigned.every(({ worker, alone }) => worker === 'w2' && alone)).toBe(true);
+    d.work(upper);
+    expect(d.view(job)).toMatchObject({ state: 'succeeded', retried: 0 });
+  });
+});
+
 describe('a closed line', () => {
   it('shortens the lease to a grace: its tasks run elsewhere a second later (H12, W01)', () => {
     const d = cluster();

@@ -52,9 +52,11 @@ function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Tur
     case 'tick': {
       const stoodStill = turn.nowMs - state.lastTickMs > tickGapMs;
       state.lastTickMs = turn.nowMs;
-      turn.tick = stoodStill || turn.tick === 'after a gap' ? 'after a gap' : 'on time';
       const { refusedCount: count = 0, isBrokerDown = false } = input;
       state.isBrokerDown = isBrokerDown;
+      // What can't be heard says nothing about whoever is silent.
+      const isUnsure = stoodStill || isBrokerDown;
+      turn.tick = isUnsure || turn.tick === 'after a gap' ? 'after a gap' : 'on time';
       if (count > (state.refused?.count ?? 0)) state.refused = { count, atMs: turn.nowMs };
       return;
     }

@@ -2,8 +2,8 @@
  * One inbox: fetches from its partition, hands over what has its key, and goes on behind it. One handle at a time; what is
  * fetched and not yet handled is never more than one answer.
  *
- * Positions of inboxes that nobody keeps for us (workers, probes) are remembered by this process, for the connection
- * that takes the place of a lost one.
+ * Positions are remembered by this process, too, for the connection that takes the place of a lost one: nobody else keeps
+ * those of workers and probes, and Kafka may have lost the others.
  */
 import type { Subscription } from '../carrier.ts';
 import type { Bookmark } from './bookmark.ts';
@@ -15,7 +15,7 @@ export interface InboxOptions {
   place: Place;
   /** A connection of its own. */
   node: KafkaNode;
-  /** For a place that waits. */
+  /** Where messages wait. */
   bookmark: Bookmark | undefined;
   handle: (payloads: readonly Uint8Array[]) => Promise<void>;
   /** Reading failed, and the connection is of no more use. */
@@ -45,10 +45,21 @@ export class Inbox implements Subscription {
 
   /** Resolves when it is fixed from where on it hears. */
   async start(remembered: number | undefined): Promise<void> {
-    const { bookmark } = this.options;
+    const { bookmark, place } = this.options;
     const kept = bookmark ? await bookmark.read() : remembered;
-    this.offset = kept ?? (await this.edge());
+    const end = await this.edge('end');
+    // A position behind the end is one in a topic that was lost since, and made anew.
+    if (kept !== undefined && kept <= end) this.offset = kept;
+    else if (place.from === 'its first listener' && (kept ?? remembered) === undefined) await this.startAt(end);
+    else this.offset = await this.edge();
     this.running = this.run();
+  }
+
+  /** Whoever listens next hears on from here, whether or not anything comes meanwhile. */
+  private async startAt(offset: number): Promise<void> {
+    this.offset = offset;
+    this.options.bookmark?.moved(offset);
+    await this.options.bookmark?.flush();
   }
 
   close(): Promise<void> {
@@ -94,9 +105,9 @@ export class Inbox implements Subscription {
     }
   }
 
-  private async edge(): Promise<number> {
+  private async edge(which: 'first' | 'end' = this.options.bookmark ? 'first' : 'end'): Promise<number> {
     const { node, place } = this.options;
-    const [offset] = await node.offsetsOf([place], place.waits ? 'first' : 'end');
+    const [offset] = await node.offsetsOf([place], which);
     return offset!;
   }
 

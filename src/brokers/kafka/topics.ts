@@ -3,8 +3,8 @@
  * `CLUSTER.workers`, from whose end workers and probes listen. An inbox is a partition and the record key that is its
  * name; several may share a partition, and each listener skips what is not its own.
  *
- * `hello` has a partition to itself, and the inboxes of terms take the others in turn, so that a new leader does not read
- * through what was said to the one before.
+ * `hello` has a partition to itself. A term's inbox is told to nobody before its leader listens there, so that it begins at
+ * the end: a new leader does not read through what was said to the ones before.
  */
 import { setTimeout as later } from 'node:timers/promises';
 import { ShoalError } from '../../lib/errors.ts';
@@ -13,8 +13,8 @@ import { type ClusterView, isOutdated, isRefusal, type KafkaNode, type NewTopic,
 import type { Nodes } from './nodes.ts';
 
 export interface Place extends Partition {
-  /** Read on from where the last listener came to, rather than from the end. */
-  waits: boolean;
+  /** What lies there waits for its listener: since ever, or since its first one. Or it does not: the end is where to begin. */
+  from: 'ever' | 'its first listener' | 'the end';
 }
 
 export interface TopicNames {
@@ -35,14 +35,11 @@ export function topicNames(cluster: string): TopicNames {
 }
 
 export function placeOf(inbox: string, names: TopicNames, view: ClusterView): Place {
-  const waits = inbox === 'hello' || inbox.startsWith('coordinator.');
-  const topic = waits ? names.coordinator : names.workers;
-  const count = view.topics.get(topic)!.partitions.length;
-  if (inbox === 'hello') return { topic, index: 0, waits };
-  if (!waits) return { topic, index: hashOf(inbox) % count, waits };
-  const term = Number(inbox.slice('coordinator.'.length));
-  const turn = Number.isSafeInteger(term) ? term : hashOf(inbox);
-  return { topic, index: count === 1 ? 0 : 1 + (turn % (count - 1)), waits };
+  const countOf = (topic: string): number => view.topics.get(topic)!.partitions.length;
+  if (inbox === 'hello') return { topic: names.coordinator, index: 0, from: 'ever' };
+  if (!inbox.startsWith('coordinator.')) return { topic: names.workers, index: hashOf(inbox) % countOf(names.workers), from: 'the end' };
+  const count = countOf(names.coordinator);
+  return { topic: names.coordinator, index: count === 1 ? 0 : 1 + (hashOf(inbox) % (count - 1)), from: 'its first listener' };
 }
 
 /** FNV-1a: every process must come to the same partition. */
