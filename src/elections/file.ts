@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { type Outside, realOutside } from '../lib/outside.ts';
 import { markOfThisProcess, mayLive, type ProcessMark, parseMark } from '../lib/process-life.ts';
 import { refusedError } from './calls.ts';
-import { type Claim, defaultTtlMs, type ElectionOptions, type LeaseStore, type Term } from './lease.ts';
+import type { Claim, ElectionOptions, LeaseStore, Term } from './lease.ts';
 
 export function fileStore(folder: string, options: ElectionOptions): LeaseStore {
   return new FileStore(folder, options);
@@ -24,6 +24,11 @@ interface Found {
   beat: string;
 }
 
+/**
+ * The ttl. Death is seen from the process, so it is only for a leader that hangs; and it is on hosts whose cores are all taken by
+ * tasks that a living one comes late.
+ */
+const hangMs = 6_000;
 const beatBytes = 12;
 const resigned = 'resigned'.padEnd(beatBytes);
 
@@ -40,7 +45,7 @@ class FileStore implements LeaseStore {
     this.name = `file:${folder}`;
     this.folder = folder;
     this.prefix = `${encodeURIComponent(options.cluster)}.term-`;
-    this.ttlMs = options.ttlMs ?? defaultTtlMs;
+    this.ttlMs = options.ttlMs ?? hangMs;
     this.outside = options.outside ?? realOutside;
   }
 
