@@ -11,16 +11,20 @@ const postgres = async (): Promise<OpenEngine> => (await import('./journals/post
 
 const redis = async (): Promise<OpenEngine> => (await import('./journals/redis.ts')).openRedisEngine;
 
+const mongodb = async (): Promise<OpenEngine> => (await import('./journals/mongodb.ts')).openMongodbEngine;
+
 const engines: Readonly<Record<string, () => Promise<OpenEngine>>> = {
   'postgres:': postgres,
   'postgresql:': postgres,
   'redis:': redis,
   'rediss:': redis,
   'redis+sentinel:': redis,
+  'mongodb:': mongodb,
+  'mongodb+srv:': mongodb,
 };
 
 const journalAddresses =
-  'memory:, file:DIR, or a server: postgres://USER@HOST/DATABASE, redis://HOST, rediss://HOST, redis+sentinel://HOST/MASTER';
+  'memory:, file:DIR, or a server: postgres://USER@HOST/DATABASE, redis://HOST, rediss://HOST, redis+sentinel://HOST/MASTER, mongodb://HOST/DATABASE';
 
 export interface JournalOpening {
   /** Whose jobs these are, where several share a server; `?cluster=NAME` in the address goes before it. Default `shoal`. */

@@ -1,0 +1,29 @@
+import { TcpProxy } from '../../test/cluster/proxy.ts';
+import { withServer } from '../../test/real-servers.ts';
+import { engineSuite } from './engine.suite.ts';
+import { journalSuite } from './journal.suite.ts';
+import { openMongodbEngine } from './mongodb.ts';
+import { openEngineJournal } from './on-engine.ts';
+
+let clusters = 0;
+
+withServer('mongodb', 'The MongoDB journal', ({ shared, start }) => {
+  journalSuite('mongodb', async () => {
+    const { url } = await shared();
+    const cluster = `t${++clusters}`;
+    return {
+      open: () => openEngineJournal(openMongodbEngine, { url: new URL(url), cluster, deadlineMs: 30_000 }),
+      persistent: true,
+      stop: async () => {},
+    };
+  });
+
+  engineSuite('mongodb', {
+    open: openMongodbEngine,
+    start,
+    lineTo: (port) => TcpProxy.to(port),
+    refusesPassword: false,
+    // FerretDB looks through all that there is for each range of keys.
+    largeMebibytes: { body: 5, head: 1 },
+  });
+});
