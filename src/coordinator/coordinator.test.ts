@@ -4,7 +4,7 @@ import { jobSpec, stage } from '../core/drive.suite.ts';
 import type { FromClient, FromWorker, Refusal, ToClient, ToWorker } from '../core/messages.ts';
 import type { Election } from '../elections/election.ts';
 import { noElection } from '../elections/none.ts';
-import { type Journal, JournalFullError } from '../journals/journal.ts';
+import { type Journal, JournalFullError, OutcomeUnknownError } from '../journals/journal.ts';
 import { memoryJournal } from '../journals/memory.ts';
 import { concatBytes } from '../lib/bytes.ts';
 import { decodeMessage, encodeMessage } from '../wire/frame.ts';
@@ -182,6 +182,23 @@ it('says that there is no such job only when that is durable, though nobody wait
   journal.isSlow = false;
   journal.letGo();
   await expect.poll(() => told).toMatchObject([{ kind: 'refusal', request: 3, error: { code: 'SH1401' } }]);
+});
+
+it('keeps the stream of a job that is gone where it could not store that, and stops (H2; found by the simulator, seed 4958)', async () => {
+  const journal = new SmallJournal();
+  const coordinator = await coordinatorOn(journal);
+  const session = coordinator.session();
+  const spec = { ...jobSpec([stage()]), keepMs: 0 };
+  const none = { lengths: new Uint32Array(), body: [] };
+  const { value } = (await ask(session, { kind: 'submit', request: 1, spec, digest: 'd', ...none })) as { value: { job: string } };
+  await ask(session, { kind: 'read', reader: 2, job: value.job, order: 'input', credit: 1, inputs: false });
+  session.send({ kind: 'unread', reader: 2 });
+  await new Promise(setImmediate);
+  journal.append = () => Promise.reject(new OutcomeUnknownError('no answer'));
+  await coordinator.stop();
+  const kept = [];
+  for await (const entries of journal.read(`job.${value.job}`, { from: 0, part: 'head' })) kept.push(...entries);
+  expect(kept.length).toBeGreaterThan(0);
 });
 
 it('bodies of streams that are gone are forgotten, and their places with them (I14)', () => {

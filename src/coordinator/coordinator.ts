@@ -215,9 +215,13 @@ export class Coordinator {
   private async finish(): Promise<void> {
     await this.deafen();
     await this.appender.settled;
-    if (this.carried.size > 0) await this.appender.append(entriesOf(this.carried.values(), this.state)).catch(() => undefined);
-    this.effects.carryOut(this.afterCommit.splice(0));
-    this.effects.reclaim();
+    try {
+      if (this.carried.size > 0) await this.appender.append(entriesOf(this.carried.values(), this.state));
+      this.effects.carryOut(this.afterCommit.splice(0));
+      this.effects.reclaim();
+    } catch {
+      // What was not stored is not gone, and its space stays (rule 12, H2).
+    }
     // What is still told is durable: the next may lead already, and nobody who comes back waits for this one's reads.
     const resigned = this.leadership?.resign().catch(() => undefined);
     await this.effects.settled;
@@ -225,7 +229,6 @@ export class Coordinator {
     await resigned;
   }
 
-  /** Hears nothing more. */
   private async deafen(): Promise<void> {
     this.ticker?.cancel();
     this.alarm.cancel();
@@ -287,8 +290,7 @@ export class Coordinator {
   }
 
   private isOver(job: string): boolean {
-    const known = this.state.jobs.get(job);
-    return known === undefined || known.outcome !== undefined;
+    return this.state.jobs.get(job)?.outcome !== undefined || !this.state.jobs.has(job);
   }
 
   private onLogs(lines: readonly LogLine[]): void {
@@ -310,7 +312,6 @@ export class Coordinator {
     return this.room();
   }
 
-  /** Also used by the loop itself; a pump under way takes it in its next turn. */
   private push(input: Input): void {
     if (this.isStopped) return;
     this.inbox.push(input);
