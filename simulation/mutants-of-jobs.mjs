@@ -15,7 +15,7 @@ export const mutantsOfJobs = [
     id: 'judged-before-heard',
     rule: 'rule 10, K05: the inbox is drained before leases are judged',
     file: 'src/core/step.ts',
-    find: "turn.tick = stoodStill || turn.tick === 'after a gap' ? 'after a gap' : 'on time';",
+    find: "turn.tick = isUnsure || turn.tick === 'after a gap' ? 'after a gap' : 'on time';",
     replace: 'if (state.leading) judgeLeases(state, turn, stoodStill);',
     budget: 2_000,
   },
