@@ -21,7 +21,7 @@ import { decodeMessage } from '../wire/frame.ts';
 import { Alarm } from './alarm.ts';
 import { Appender } from './appender.ts';
 import { Effects } from './effects.ts';
-import { beginningOf, entriesOf } from './entries.ts';
+import { beginningOf, entriesOf, rollFactsMinOf } from './entries.ts';
 import { Ids } from './ids.ts';
 import { Inbox } from './inbox.ts';
 import { LogStore } from './log-store.ts';
@@ -98,7 +98,7 @@ export class Coordinator {
       registryStream: 'registry',
       isOneMachine: options.isOneMachine,
       about: { version, durability: options.journal.durability, startedWallMs: this.outside.wallMs(), ...options.place },
-      ...rolling(options),
+      rollFactsMin: rollFactsMinOf(options.journal, options.rollFactsMin),
     });
     this.alarm = new Alarm(this.outside, () => {
       this.turnDue = true;
@@ -442,10 +442,4 @@ export class Coordinator {
     }
     this.alarm.set(this.state.timers.nextMs);
   }
-}
-
-/** What ends with this process is never folded again. */
-function rolling({ journal, rollFactsMin }: CoordinatorOptions): { rollFactsMin?: number } {
-  if (journal.durability === 'none') return { rollFactsMin: Number.POSITIVE_INFINITY };
-  return rollFactsMin === undefined ? {} : { rollFactsMin };
 }

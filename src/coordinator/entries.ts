@@ -1,7 +1,8 @@
 /** What a turn stores, as entries of the journal. */
+import { rollFactsMinDefault } from '../core/limits.ts';
 import type { State } from '../core/state.ts';
 import type { Draft, Turn } from '../core/turn.ts';
-import type { Entry } from '../journals/journal.ts';
+import type { Entry, Journal } from '../journals/journal.ts';
 import { encodeHead } from '../wire/frame.ts';
 
 const noHead = new Uint8Array();
@@ -20,4 +21,8 @@ export function entriesOf(drafts: Iterable<Draft>, { writer, about }: State): En
 export function beginningOf(roll: Turn['roll'], writer: string): Entry[] {
   if (!roll) return [];
   return roll.parts.map((facts, seq) => ({ stream: roll.stream, seq, writer, head: encodeHead(facts), body: [] }));
+}
+
+export function rollFactsMinOf({ durability }: Journal, asked = rollFactsMinDefault): number {
+  return durability === 'none' ? Number.POSITIVE_INFINITY : asked;
 }
