@@ -62,8 +62,8 @@ export const openMongodbEngine: OpenEngine = async ({ url, otherHosts, cluster, 
     // What is tried again is decided above, where the deadline is known.
     retryWrites: false,
     retryReads: false,
-    serverSelectionTimeoutMS: Math.min(openMsMax, deadlineMs),
-    connectTimeoutMS: Math.min(openMsMax, deadlineMs),
+    serverSelectionTimeoutMS: openMsMax,
+    connectTimeoutMS: openMsMax,
     socketTimeoutMS: deadlineMs,
     // A server that was lost is looked for this often.
     minHeartbeatFrequencyMS: 50,
