@@ -9,7 +9,10 @@ export const corpus: readonly { seed: number; showed: string }[] = [
   { seed: 601_035, showed: 'after a pause a leader whose time was over refused a job for want of room, C04 (coordinator.test.ts)' },
   { seed: 447, showed: 'a worker whose word waited behind the tick was given up, rule 10 (workers.test.ts)' },
   { seed: 800_702, showed: 'after a pause a leader whose time was over handed out what had waited for bytes, C04 (effects.test.ts)' },
-  { seed: 4_958, showed: 'a coordinator that stopped and could not store that a job was gone dropped its stream, H2 (coordinator.test.ts)' },
+  {
+    seed: 4_958,
+    showed: 'a coordinator that stopped and could not store that a job was gone dropped its stream, H2 (coordinator.test.ts)',
+  },
   { seed: 10, showed: 'an idle leader did not notice that it was replaced, H18 (coordinator.test.ts)' },
   { seed: 257, showed: 'a lost first list after a takeover left tasks waiting for ever (workers.test.ts)' },
   { seed: 358, showed: 'a clock set back by an hour made retries wait for an hour, K01 (workers.test.ts)' },

@@ -55,7 +55,6 @@ export async function open(address: string, options: OpenOptions): Promise<Opene
     address: isInline ? 'inline:' : `local:${threads}`,
     durable: journal.durability !== 'none',
     session: () => coordinator.session(),
-    waitForWorkers: (count, timeoutMs) => coordinator.waitForWorkers(count, timeoutMs),
     close: () =>
       (closing ??= (async () => {
         await worker.stop();

@@ -79,10 +79,8 @@ export class ClusterHandle implements Cluster {
 
   async waitForWorkers(count: number, options: { timeout?: Duration } = {}): Promise<void> {
     if (!(Number.isInteger(count) && count >= 0)) throw optionError(this.address, 'count', count, 'a whole number of workers');
-    const timeoutMs = options.timeout === undefined ? undefined : durationOption(this.address, 'timeout', options.timeout, 0);
-    const connection = await this.open();
-    const opened = this.#opened!;
-    await (opened.waitForWorkers?.(count, timeoutMs) ?? pollForWorkers(connection, count, timeoutMs ?? workersTimeoutMs));
+    const timeoutMs = options.timeout === undefined ? workersTimeoutMs : durationOption(this.address, 'timeout', options.timeout, 0);
+    await pollForWorkers(await this.open(), count, timeoutMs);
   }
 
   close(): Promise<void> {
@@ -183,7 +181,7 @@ export async function connect(address?: string, options: { token?: string; threa
 
 const fromEnvironment = 'from SHOAL_ADDRESS';
 const workersTimeoutMs = 30_000;
-const workersPollMs = 200;
+const workersPollMs = 100;
 
 async function pollForWorkers(connection: Connection, count: number, timeoutMs: number): Promise<void> {
   const endMs = performance.now() + timeoutMs;

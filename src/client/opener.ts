@@ -28,8 +28,6 @@ export interface Opened {
   /** Somewhere else: jobs go on without this process, and its files mean nothing there. */
   readonly isRemote?: boolean;
   session(): Session;
-  /** Resolves when this many workers are there; absent: the coordinator is asked. */
-  waitForWorkers?(count: number, timeoutMs?: number): Promise<void>;
   /** Ends threads and files. Idempotent. */
   close(): Promise<void>;
 }

@@ -65,7 +65,6 @@ export class ScriptedCoordinator {
       address,
       durable: this.isDurable,
       session: () => this.#newSession(),
-      waitForWorkers: () => Promise.resolve(),
       close: () => {
         this.closed++;
         return Promise.resolve();

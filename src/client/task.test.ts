@@ -183,7 +183,7 @@ describe('a cluster', () => {
   });
 
   it('is no longer one once it is closed', async () => {
-    await cluster.waitForWorkers(1);
+    await half.on(cluster).run(1);
     await cluster.close();
     await cluster.close();
     expect(coordinator.closed).toBe(1);

@@ -84,7 +84,6 @@ export class Coordinator {
   private quitting: Promise<void> | undefined;
   private sessionCount = 0;
   private readonly ids: Ids;
-  private readonly watchers = new Set<() => void>();
 
   constructor(options: CoordinatorOptions) {
     if (options.journal.maxEntryBytes < entryBytesMin)
@@ -170,25 +169,6 @@ export class Coordinator {
   /** Resolves when the inbox has room again; undefined while it has. */
   room(): Promise<void> | undefined {
     return this.isStopped ? undefined : this.inbox.room();
-  }
-
-  /** Resolves once `count` workers are live. */
-  async waitForWorkers(count: number, timeoutMs = 30_000): Promise<void> {
-    const live = (): number => this.state.workers.filter((worker) => worker.status === 'live').length;
-    if (live() >= count) return;
-    await new Promise<void>((resolve, reject) => {
-      const timer = this.outside.after(timeoutMs, () => {
-        this.watchers.delete(look);
-        reject(new ShoalError('SH1405', `${live()} of ${count} workers are there after ${timeoutMs} ms`));
-      });
-      const look = (): void => {
-        if (live() < count) return;
-        timer.cancel();
-        this.watchers.delete(look);
-        resolve();
-      };
-      this.watchers.add(look);
-    });
   }
 
   /** What has to go on while it leads (C11). A full journal keeps turns waiting, and nothing else is wrong then. */
@@ -362,7 +342,6 @@ export class Coordinator {
         if (this.isLost()) return;
         this.effects.carryOut(this.afterCommit.splice(0, this.carried.size === 0 ? this.afterCommit.length : 0));
         this.effects.carryOut(this.holdBack(effects.list));
-        for (const look of this.watchers) look();
         this.logs.settle((job) => this.isOver(job));
       }
     } catch (error) {
