@@ -194,6 +194,7 @@ export class Cluster {
         const leading = each.candidacy?.coordinator;
         return leading && { session: leading.session(), term: (leading as unknown as Inner).state.term };
       },
+      onFed: (job, stage, from) => this.watch.onFed(job, stage, from),
       onTold: (term, message, about) => {
         const isLost = this.isLost(term);
         this.watch.guard(() => this.watch.onTold(each.node, isLost, message, about as { kind: string; job?: string }));

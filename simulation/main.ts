@@ -2,8 +2,11 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { listing } from './listing.ts';
+import { mutants } from './mutants.mjs';
 import { type FaultKind, faultKinds, type Limits } from './plan.ts';
 import { probeCounts } from './probes.ts';
+import { rules } from './rules.ts';
 import { type Outcome, runSchedule } from './schedule.ts';
 import { describe, limitsOf, shrink, type Trace } from './shrink.ts';
 
@@ -26,6 +29,8 @@ const { values } = parseArgs({
     /** For the second run of some seeds, in a process of its own: one line with the hash of each step. */
     chain: { type: 'string' },
     commit: { type: 'string' },
+    /** Prints the tables of rules and mutants, for the page about testing. */
+    list: { type: 'boolean' },
   },
 });
 
@@ -121,7 +126,8 @@ async function chainOf(seed: number): Promise<void> {
   process.stdout.write(hexOf(chain));
 }
 
-if (values.chain !== undefined) await chainOf(Number(values.chain));
+if (values.list) console.log(listing(rules, mutants).join('\n'));
+else if (values.chain !== undefined) await chainOf(Number(values.chain));
 else if (values.replay !== undefined) {
   const trace = JSON.parse(readFileSync(values.replay, 'utf8')) as Trace;
   await one(trace.seed, limitsOf(trace));

@@ -4,19 +4,11 @@
 /** @type {readonly import('./mutants.mjs').Mutant[]} */
 export const mutantsOfJobs = [
   {
-    id: 'sent-again-whole',
-    rule: 'rule 8, N03: what has an end is not handed out again',
-    file: 'src/core/workers.ts',
-    find: 'turn.effects.push(buildAssign({ ...assignment, ranges: openRanges(assignment) }));',
-    replace: 'turn.effects.push(buildAssign(assignment));',
-    budget: 20_000,
-  },
-  {
     id: 'judged-before-heard',
     rule: 'rule 10, K05: the inbox is drained before leases are judged',
     file: 'src/core/step.ts',
     find: "turn.tick = isUnsure || turn.tick === 'after a gap' ? 'after a gap' : 'on time';",
-    replace: 'if (state.leading) judgeLeases(state, turn, stoodStill);',
+    replace: 'if (state.leading) judgeLeases(state, turn, isUnsure);',
     budget: 2_000,
   },
   {
@@ -34,22 +26,6 @@ export const mutantsOfJobs = [
     find: 'let left = jobs.filter((job) => !job.dropping);',
     replace: 'let left = jobs.filter((job) => !job.dropping && job.nextSeq > 0);',
     budget: 5_000,
-  },
-  {
-    id: 'damage-of-others',
-    rule: 'rule 2, P9: what a successor has dropped is no damage',
-    file: 'src/coordinator/coordinator.ts',
-    find: 'fail: (error) => this.onUnreadable(error),',
-    replace: 'fail: (error) => this.fail(error),',
-    budget: 20_000,
-  },
-  {
-    id: 'refused-after-its-time',
-    rule: 'rule 4, C04: a leader whose time is over says nothing',
-    file: 'src/coordinator/coordinator.ts',
-    find: "message: FromClient | 'closed'): void {\n    if (this.isLost()) return;",
-    replace: "message: FromClient | 'closed'): void {\n    if (this.isStopped) return;",
-    budget: 20_000,
   },
   {
     id: 'gates-stand-open',

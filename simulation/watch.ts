@@ -312,6 +312,11 @@ export class Watch {
     reached('a program is uploaded');
   }
 
+  /** A client sends inputs. */
+  onFed(job: string, stage: number, from: number): void {
+    if ((this.model.jobs.get(job)?.stages[stage]?.added ?? 0) > from) reached('inputs come again');
+  }
+
   private onSubmitted(reply: SubmitReply): void {
     const job = this.model.jobs.get(reply.job);
     check(job !== undefined && this.isDurable(job.position), 'I3', () => `${reply.job} is confirmed and not durable`);
