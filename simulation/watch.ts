@@ -6,6 +6,7 @@
  * under one assignment, nor under a lower term than the worker knows · I9 no attempt before its time · I11 nothing is handed
  * out after a cancellation was confirmed · I13 no word of a leader after its leadership was lost.
  */
+import type { RegistryFact } from '../src/core/facts.ts';
 import type { AssignMessage, FromWorker, JobView, NumberedMessage, SubmitReply, ToClient, ToWorker } from '../src/core/messages.ts';
 import { decodeHead, decodeMessage } from '../src/wire/frame.ts';
 import type { Work } from '../src/worker/executors/executor.ts';
@@ -80,8 +81,14 @@ export class Watch {
 
   private newModel(): Model {
     const model = new Model();
-    model.onWorkerLeft = (fact, entry) => this.leases.onLeft(fact, entry, this.disk.appendedMs(entry));
+    model.onWorkerLeft = (fact, entry) => this.leases.onLeft(fact, entry, this.decidedMs(entry));
     return model;
+  }
+
+  /** Where the registry rolls in the same turn, what it goes on in is stored before. */
+  private decidedMs(entry: StoredEntry): number {
+    const rolled = decodeHead<RegistryFact>(entry.head).find((fact) => fact.fact === 'stream-rolled');
+    return this.disk.appendedMs(rolled?.fact === 'stream-rolled' ? { ...entry, stream: rolled.next, seq: 0 } : entry);
   }
 
   private store(entry: StoredEntry, position: number): void {
