@@ -97,8 +97,9 @@ export class Elections {
         const startMs = world.monoMs(node);
         const isHeld = await this.ask(node, () => this.renew(id));
         const nowMs = world.monoMs(node);
-        // Once it is over it stays over.
-        if (!this.isOver(node, id)) this.deadlines.set(id, isHeld ? startMs + believedMs : nowMs);
+        // Once it is over it stays over, and who has resigned in good order asks no more.
+        const hasResigned = this.deadlines.get(id) === Number.POSITIVE_INFINITY;
+        if (!hasResigned && !this.isOver(node, id)) this.deadlines.set(id, isHeld ? startMs + believedMs : nowMs);
         return isHeld;
       },
       release: async () => {

@@ -343,4 +343,37 @@ describe('under an election', () => {
     await new Promise(setImmediate);
     expect(heard).toEqual(['welcome']);
   });
+
+  it('nor when its time ends while it stops (I13; found by the simulator, seed 1040981)', async () => {
+    const journal = new SmallJournal();
+    const before = await coordinatorOn(journal);
+    await ask(before.session(), { ...submit, lengths: Uint32Array.of(1), body: [Uint8Array.of(7)] });
+    await before.stop();
+    const readBodies = journal.readBodies.bind(journal);
+    let letGo = (): void => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    let onRead = (): void => undefined;
+    const reads = new Promise<void>((resolve) => (onRead = resolve));
+    journal.readBodies = async (...args) => {
+      onRead();
+      await held;
+      return readBodies(...args);
+    };
+    const { election: own, lose } = election();
+    const broker = memoryBroker();
+    const heard: string[] = [];
+    await broker.listen('worker.w.i', (messages) => {
+      for (const message of messages) heard.push(decodeMessage<ToWorker>(message).kind);
+    });
+    const coordinator = new Coordinator({ broker, journal, isOneMachine: false, election: own });
+    open.push(coordinator);
+    await coordinator.start();
+    await broker.send('hello', [concatBytes(encodeMessage(hello))]);
+    await reads;
+    const stopped = coordinator.stop();
+    lose();
+    letGo();
+    await stopped;
+    expect(heard).toEqual(['welcome']);
+  });
 });

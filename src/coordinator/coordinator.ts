@@ -111,7 +111,8 @@ export class Coordinator {
       session: (id) => this.sessions.get(id),
       onLogs: (lines) => this.onLogs(lines),
       onDropped: (streams) => this.push({ from: 'self', event: 'streamsGone', streams }),
-      isLost: () => !this.isStopped && this.isLost(),
+      // While it stops, too: only who has resigned before its time was over may still say what is durable.
+      isLost: () => this.leadership?.lost.aborted === true,
       fail: (error) => this.onUnreadable(error),
     });
   }

@@ -44,7 +44,7 @@ export class HeldLease implements Leadership {
   }
 
   resign(): Promise<void> {
-    this.resigned ??= this.isLost ? Promise.resolve() : this.letGo();
+    this.resigned ??= this.isOverdue() ? Promise.resolve() : this.letGo();
     return this.resigned;
   }
 
