@@ -19,7 +19,7 @@ export function run(command: string, args: readonly string[], cwd: string, env: 
     // What the machine says of Shoal must not decide a test.
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('SHOAL_') && name !== 'NODE_OPTIONS');
     // Bundles of programs in a temporary folder go with it.
-    const cache = cwd.startsWith(tmpdir()) ? { SHOAL_CACHE: join(cwd, '.shoal-cache') } : {};
+    const cache = cwd !== root && cwd.startsWith(tmpdir()) ? { SHOAL_CACHE: join(cwd, '.shoal-cache') } : {};
     const options = { cwd, env: { ...Object.fromEntries(inherited), ...cache, ...env }, maxBuffer: 16 << 20 };
     execFile(command, args, options, (error, stdout, stderr) => {
       if (error && typeof error.code !== 'number') reject(error);
