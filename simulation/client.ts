@@ -339,7 +339,7 @@ export class SimClient {
       }
       read.indices.set(index, status);
       read.order.push(index);
-      if (model && !model.isDropped) read.atoms.push(...watch.onDelivered(model, index, status, frames));
+      if (model && !model.isDropped) for (const atom of watch.onDelivered(model, index, status, frames)) read.atoms.push(atom);
     }
   }
 }

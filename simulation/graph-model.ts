@@ -93,11 +93,10 @@ export function wantedOf(job: JobModel, at: number, index: number): readonly num
   const { feed, args, template } = job.spec.stages[at]!;
   const own = job.stages[at]!.atoms[index] ?? [];
   if (!args) return own;
-  const wanted = feed.kind === 'each' || template !== undefined ? [] : [...own];
-  for (const { stage, take } of args) {
-    if (take === 'same') wanted.push(...atomsOf(job.stages[stage]!.tasks[index]));
-    else if (take === 'one' && job.spec.stages[stage]!.feed.kind !== 'fold') wanted.push(...atomsOf(job.stages[stage]!.tasks[0]));
-    else wanted.push(...allAtoms(job, stage));
-  }
-  return wanted;
+  const given = args.flatMap(({ stage, take }) => {
+    if (take === 'same') return atomsOf(job.stages[stage]!.tasks[index]);
+    if (take === 'one' && job.spec.stages[stage]!.feed.kind !== 'fold') return atomsOf(job.stages[stage]!.tasks[0]);
+    return allAtoms(job, stage);
+  });
+  return feed.kind === 'each' || template !== undefined ? given : own.concat(given);
 }

@@ -290,7 +290,7 @@ export class Model {
         offset += length;
         this.judgeValue(job, fact.stage, index, task, value);
         task.values.push(value);
-        atoms.push(...value.atoms);
+        for (const atom of value.atoms) atoms.push(atom);
       }
       task.value = task.values[0];
       const given = feed.kind === 'fold' ? atoms : wantedOf(job, fact.stage, index);
@@ -323,7 +323,7 @@ export class Model {
         'I4',
         () => `${job.id}/${fact.stage}/${index}: a partial of attempt ${value.by[2]}, not ${task.attempt}`,
       );
-      wanted.push(...wantedOf(job, fact.stage, index));
+      for (const atom of wantedOf(job, fact.stage, index)) wanted.push(atom);
       this.end(task, 'done', position);
     }
     const isRight = job.spec.stages[fact.stage]!.args ? isSame(wanted, value.atoms) : wanted.join() === value.atoms.join();

@@ -5,7 +5,7 @@
 import { bundleIdleMs } from './limits.ts';
 import type { FromClient, FromWorker } from './messages.ts';
 import { bundlesOf } from './spec.ts';
-import type { Job, State, StoredBundle, Worker } from './state.ts';
+import type { Job, Stage, State, StoredBundle, Worker } from './state.ts';
 import { bundleStream } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -47,6 +47,14 @@ export function onBundleWanted(state: State, worker: Worker, message: Extract<Fr
 export function missingBundle(state: State, spec: Job['spec']): string | undefined {
   for (const hash of bundlesOf(spec)) if (!state.bundles.has(hash)) return hash;
   return undefined;
+}
+
+/**
+ * Its bytes were not stored when the last leader died; whoever uploads it was not told and uploads it again. Handed out before, its
+ * tasks would be refused by each worker, for good.
+ */
+export function lacksProgram(state: State, { spec: { definition } }: Stage): boolean {
+  return definition?.bundle !== undefined && !state.bundles.has(definition.bundle);
 }
 
 /** Programs that the job was submitted with, be it again under its key. */

@@ -133,6 +133,20 @@ describe('a bundle', () => {
   const put = (d: Driver, hash: string): void =>
     void d.ask({ kind: 'putBundle', hash, name: 'p.ts', body: pack([`code of ${hash}`]).body });
 
+  it('that was half stored is awaited: nobody is given its tasks before it is there again (found by the simulator, seed 3027418)', () => {
+    const d = cluster();
+    put(d, 'abc');
+    const job = d.submit(withBundle('abc'), texts(1));
+    // As after a takeover that finds no bytes of it.
+    d.state.bundles.delete('abc');
+    for (const entry of d.journal.get('registry')!) entry.facts = entry.facts.filter(({ fact }) => fact !== 'bundle-added');
+    d.hello('w1', { code: named([], true) });
+    expect(d.assigned).toEqual([]);
+    put(d, 'abc');
+    d.work(upper);
+    expect(d.view(job)).toMatchObject({ state: 'succeeded' });
+  });
+
   it('is stored once, given to workers that want it, and goes with the last job that needs it', () => {
     const d = cluster();
     expect(d.ask({ kind: 'hasBundle', hash: 'abc' })).toEqual({ known: false });

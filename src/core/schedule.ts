@@ -4,6 +4,7 @@
  * small. Costs one look per batch, however many jobs, tasks and workers there are.
  */
 import { buildAssign, inputBytes } from './assign.ts';
+import { lacksProgram } from './bundles.ts';
 import { TaskState } from './columns.ts';
 import { assignBytesMax, shortTaskMs, suspectGroupSizes } from './limits.ts';
 import { canRun, wants } from './placement.ts';
@@ -39,7 +40,7 @@ function hasReady(job: Job): boolean {
 function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless: Set<string>, turn: Turn): boolean {
   for (let s = job.stages.length - 1; s >= 0; s--) {
     const stage = job.stages[s]!;
-    if (stage.counts[TaskState.ready] === 0 || state.pausedQueues.has(stage.spec.queue)) continue;
+    if (stage.counts[TaskState.ready] === 0 || state.pausedQueues.has(stage.spec.queue) || lacksProgram(state, stage)) continue;
     if (hopeless.size > 0 && hopeless.has(kindOf(stage))) continue;
     let best: Worker | undefined;
     let bestLoad = Number.POSITIVE_INFINITY;
