@@ -16,6 +16,8 @@ export const corpus: readonly { seed: number; showed: string }[] = [
   { seed: 1_040_981, showed: 'a leader whose time ended while it stopped said what had waited for bytes, I13 (coordinator.test.ts)' },
   { seed: 1_045_004, showed: 'a leader that resigned when its time was over did not count as lost, C04 (leadership.test.ts)' },
   { seed: 3_027_418, showed: 'tasks of a half-stored program were refused by each worker for good (cluster.test.ts)' },
+  { seed: 6_011_676, showed: 'a replayed job waited for elements of a stage that had nothing to do any more (replay.test.ts)' },
+  { seed: 6_044_009, showed: 'a job whose program was half stored waited for an uploader that was gone (cluster.test.ts)' },
   { seed: 10, showed: 'an idle leader did not notice that it was replaced, H18 (coordinator.test.ts)' },
   { seed: 257, showed: 'a lost first list after a takeover left tasks waiting for ever (workers.test.ts)' },
   { seed: 358, showed: 'a clock set back by an hour made retries wait for an hour, K01 (workers.test.ts)' },

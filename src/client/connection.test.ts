@@ -57,6 +57,22 @@ describe('on a line that breaks and comes back', () => {
   });
   const spec: JobSpec = { name: 'j', stages: [], output: { stage: 0, take: 'one' }, priority: 0, keepMs: 0 };
 
+  it('a submission that is refused for want of its program keeps its name when it is said again (A03)', async () => {
+    const { line, connection } = breaking();
+    const message = { kind: 'submit', spec, digest: 'd' } as const;
+    const refused = connection.request({ ...message });
+    line.onMessage({ kind: 'refusal', request: 1, error: { code: 'SH1408', message: 'no program' } });
+    await expect(refused).rejects.toMatchObject({ code: 'SH1408' });
+    const same = { ...message };
+    for (const request of [2, 3]) {
+      void connection.request(same);
+      line.onMessage({ kind: 'reply', request, value: {} });
+    }
+    const [first, second, third] = line.sent.map((sent) => (sent.kind === 'submit' ? sent.submission : undefined));
+    expect(second).not.toBe(first);
+    expect(third).toBe(second);
+  });
+
   it('what was not answered is asked again, what was is not; a submission keeps its name (A03)', async () => {
     const { line, connection, reset } = breaking();
     const answered = connection.request({ kind: 'query', job: 'a' });

@@ -52,8 +52,9 @@ export class Connection {
   request<T>(message: Request): Promise<T> {
     if (this.#over) return Promise.reject(this.#over);
     const request = this.#nextNumber++;
+    // On the message itself: whoever has to say it again, once its program is uploaded, means the same submission.
+    if (this.#session.resets && message.kind === 'submit') message.submission ??= ulid(Date.now(), randomBytes(10));
     const whole = { ...message, request } as FromClient;
-    if (this.#session.resets && whole.kind === 'submit') whole.submission ??= ulid(Date.now(), randomBytes(10));
     return new Promise<T>((resolve, reject) => {
       this.#waiting.set(request, { message: whole, isRepeated: false, resolve: resolve as (value: unknown) => void, reject });
       this.#session.send(whole);

@@ -109,8 +109,7 @@ function withJob(state: State, session: string, message: { request: number; job:
 
 function submit(state: State, session: string, message: Extract<FromClient, { kind: 'submit' }>, newId: string, turn: Turn): void {
   const { spec, digest, request } = message;
-  const again = message.submission === undefined ? undefined : state.jobs.get(state.submissions.get(message.submission) ?? '');
-  if (again && !again.dropping) return submitAgain(state, session, again, message, turn);
+  // Also of a job that is there: whoever was to upload it may be gone, and the job waits for it.
   const missing = missingBundle(state, spec);
   if (missing !== undefined) {
     return refuse(turn, session, request, {
@@ -118,6 +117,8 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
       message: `${spec.name}: its program ${missing.slice(0, 12)}… has not been uploaded`,
     });
   }
+  const again = message.submission === undefined ? undefined : state.jobs.get(state.submissions.get(message.submission) ?? '');
+  if (again && !again.dropping) return submitAgain(state, session, again, message, turn);
   const known = spec.key === undefined ? undefined : state.jobs.get(state.keys.get(spec.key) ?? '');
   if (known) {
     if (known.digest !== digest) {

@@ -147,6 +147,18 @@ describe('a bundle', () => {
     expect(d.view(job)).toMatchObject({ state: 'succeeded' });
   });
 
+  it('that was half stored is asked for again, also by who says a submission again that is there (found by the simulator, seed 6044009)', () => {
+    const d = cluster();
+    put(d, 'abc');
+    const submit = { kind: 'submit', spec: withBundle('abc'), digest: 'd', submission: 's' };
+    const { job } = d.ask<{ job: string }>(submit);
+    d.state.bundles.delete('abc');
+    for (const entry of d.journal.get('registry')!) entry.facts = entry.facts.filter(({ fact }) => fact !== 'bundle-added');
+    expect(() => d.ask(submit)).toThrow(expect.objectContaining({ code: 'SH1408' }));
+    put(d, 'abc');
+    expect(d.ask(submit)).toMatchObject({ job });
+  });
+
   it('is stored once, given to workers that want it, and goes with the last job that needs it', () => {
     const d = cluster();
     expect(d.ask({ kind: 'hasBundle', hash: 'abc' })).toEqual({ known: false });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Assigned, Driver, jobSpec, stage } from './drive.suite.ts';
+import type { ArgSpec } from './spec.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 const join = (frames: string[]): string => frames.join('');
@@ -16,6 +17,27 @@ function workBut(d: Driver, broken: readonly string[], run: (frames: string[], a
 }
 
 describe('a replay', () => {
+  it('ends a job one of whose stages has nothing to do any more, and elements that would have come of it (found by the simulator, seed 6011676)', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 4 });
+    const one: ArgSpec = { stage: 0, take: 'one', path: [] };
+    const job = d.submit(
+      jobSpec([
+        stage(undefined, { ...single, failuresMax: { count: 2 } }),
+        stage({ kind: 'each', from: 0 }, { args: [one], template: 'T' }),
+        stage({ kind: 'spread', from: 1 }),
+      ]),
+      texts(2),
+    );
+    d.fail(d.take(), 0, 'dead');
+    d.ask({ kind: 'purge', job });
+    d.ask({ kind: 'cancel', job, reason: 'enough' });
+    d.assigned.length = 0;
+    expect(d.ask({ kind: 'replay', job })).toMatchObject({ replayed: 1 });
+    d.work(join);
+    expect(d.view(job).state).toBe('succeeded');
+  });
+
   it.each([false, true])('of the last task of a map finds its fold still open (ordered %s)', (ordered) => {
     const d = new Driver();
     d.hello('w1', { slots: 4 });

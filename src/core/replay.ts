@@ -123,7 +123,8 @@ export function foldReplayed(state: State, job: Job, stage: Stage, ranges: Range
 function reopen(job: Job, stage: Stage): void {
   const { feed } = stage.spec;
   if (feed.kind === 'each') stage.sealed = job.stages[feed.from]!.sealed;
-  if (feed.kind === 'spread') stage.sealed &&= job.stages[feed.from]!.ended;
+  // Its source may have nothing to do any more, and never tell.
+  if (feed.kind === 'spread') stage.sealed = job.stages[feed.from]!.ended;
   if (feed.kind === 'fold') stage.sealed = stage.fold!.result !== undefined;
   if (!stage.sealed || openTasks(stage) > 0) stage.ended = false;
 }
