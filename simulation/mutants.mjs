@@ -143,8 +143,8 @@ export const mutants = [
     id: 'inherited-forgotten',
     rule: 'rule 6, H8: what was started before a takeover is resolved',
     file: 'src/core/workers.ts',
-    find: 'if (list.count > 0) loseTasks(state, worker, job, stage, list.take(), why, turn);\n  }\n  worker.inherited = [];',
-    replace: '}\n  worker.inherited = [];',
+    find: 'if (lost === undefined) putBack(state, job, stage, list.take());\n    else loseTasks(',
+    replace: 'if (lost !== undefined) loseTasks(',
     budget: 500,
   },
   {

@@ -142,6 +142,7 @@ describe('a bundle', () => {
     for (const entry of d.journal.get('registry')!) entry.facts = entry.facts.filter(({ fact }) => fact !== 'bundle-added');
     d.hello('w1', { code: named([], true) });
     expect(d.assigned).toEqual([]);
+    expect(d.ask({ kind: 'explain', job })).toMatchObject({ reasons: [{ what: expect.stringMatching(/program of .* is not stored/) }] });
     put(d, 'abc');
     d.work(upper);
     expect(d.view(job)).toMatchObject({ state: 'succeeded' });

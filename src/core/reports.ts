@@ -11,7 +11,7 @@ import { attemptsMax } from './limits.ts';
 import type { CrashedMessage, FailedMessage, NumberedMessage, PartialMessage, Ranges, RefusedMessage, ResultsMessage } from './messages.ts';
 import { canRun } from './placement.ts';
 import { indicesOf, RangeList } from './ranges.ts';
-import { detach, makeReadyFirst } from './rows.ts';
+import { detach, putBack } from './rows.ts';
 import { endJob } from './settle.ts';
 import type { Job, Stage, State, Worker } from './state.ts';
 import { storyKey } from './state.ts';
@@ -261,9 +261,7 @@ export function giveBack(state: State, job: Job, stage: Stage, handle: number, r
     detach(state, stage, index);
     list.add(index);
   }
-  const back = list.take();
-  for (let r = back.length - 2; r >= 0; r -= 2) makeReadyFirst(state, job, stage, back[r]!, back[r + 1]!);
-  state.touched.add(job);
+  putBack(state, job, stage, list.take());
 }
 
 /** The worker has not the code (V01): somebody else may. On one machine nobody will, and the job fails with the reason. */

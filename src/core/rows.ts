@@ -1,5 +1,6 @@
 /** Moving rows between waiting, ready and running, and jobs in and out of their ring: the two moves that all of fold and scheduling share. */
 import { TaskState } from './columns.ts';
+import type { Ranges } from './messages.ts';
 import type { Job, Ring, Stage, State } from './state.ts';
 
 /** The row leaves its assignment, if it has one of this term. Its state is the caller's to change. */
@@ -33,10 +34,16 @@ export function makeReady(state: State, job: Job, stage: Stage, from: number, co
 }
 
 /** As makeReady, but they go first: they were handed back. */
-export function makeReadyFirst(state: State, job: Job, stage: Stage, from: number, count: number): void {
+function makeReadyFirst(state: State, job: Job, stage: Stage, from: number, count: number): void {
   toReady(stage, from, count);
   stage.ready.unshift(from, count);
   enring(state, job);
+}
+
+/** Ranges of such rows, to the front of the queue in their order. */
+export function putBack(state: State, job: Job, stage: Stage, ranges: Ranges): void {
+  for (let r = ranges.length - 2; r >= 0; r -= 2) makeReadyFirst(state, job, stage, ranges[r]!, ranges[r + 1]!);
+  state.touched.add(job);
 }
 
 function toReady(stage: Stage, from: number, count: number): void {

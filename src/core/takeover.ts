@@ -30,7 +30,8 @@ export function onTookOver(state: State, term: number, turn: Turn): void {
     if (job.stages.some((stage) => stage.counts[TaskState.ready]! > 0)) enring(state, job);
     state.touched.add(job);
   }
-  for (const worker of state.workers) if (worker.status === 'left') resolveInherited(state, worker, turn);
+  for (const worker of state.workers)
+    if (worker.status === 'left') resolveInherited(state, worker, turn, 'it left before the coordinator changed');
   for (const stream of state.orphans) turn.effects.push({ effect: 'dropStream', stream });
   for (const job of [...state.jobs.values()]) if (job.dropping) dropJob(state, job, turn);
 }

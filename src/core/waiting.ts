@@ -6,6 +6,7 @@
  */
 
 import type { Reason } from './answers.ts';
+import { lacksProgram } from './bundles.ts';
 import { TaskState } from './columns.ts';
 import { canRun, hasCode, servesQueue } from './placement.ts';
 import type { Job, Stage, State, Worker } from './state.ts';
@@ -73,6 +74,11 @@ export function whyNobodyStarts(state: State, job: Job, stage: Stage): Cause | u
   }
   if (state.pausedQueues.has(queue)) {
     return { kind: 'paused', reason: { what: `the queue "${queue}" is paused`, try: `shoal queues resume ${queue}` } };
+  }
+  if (lacksProgram(state, stage)) {
+    const name = stage.spec.definition?.name ?? job.spec.name;
+    const reason = { what: `the program of "${name}" is not stored: its upload was cut off`, try: 'submit the program again' };
+    return { kind: 'stuck', reason };
   }
   if (state.workers.some((worker) => canRun(worker, job, stage))) return undefined;
   return { kind: 'stuck', reason: whyNoWorker(state, job, stage) };

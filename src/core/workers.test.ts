@@ -209,6 +209,39 @@ describe('takeover', () => {
     expect(d.sent.map(({ message }) => message.kind)).not.toContain('report');
   });
 
+  it('blames nothing on a worker that lives and never had it, however often leaders change; nor on one that left in order (rule 7)', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 1 });
+    const job = d.submit(jobSpec([stage(undefined, { crashLimit: 0 })]), texts(4));
+    for (let term = 2; term < 6; term++) {
+      // Written down as perhaps started, and its assignment died with the leader.
+      expect(d.take()).toMatchObject({ alone: false, attempt: 1 });
+      d.assigned.length = 0;
+      d.takeOver();
+      expect(d.view(job).state).toBe('running');
+      d.hello('w1', { slots: 1 });
+      if (term < 5) d.worker({ kind: 'held', term, lastSerial: 0, held: [] });
+      else d.worker({ kind: 'goodbye' });
+    }
+    d.hello('w2', { slots: 1 });
+    expect(d.assigned.every(({ alone }) => !alone)).toBe(true);
+    d.work(upper);
+    expect(d.view(job)).toMatchObject({ state: 'succeeded', failed: 0 });
+  });
+
+  it('does blame what it may have started on one that came back as another (rule 7)', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 1, incarnation: 'i1' });
+    const job = d.submit(jobSpec([stage()]), texts(1));
+    d.take();
+    d.assigned.length = 0;
+    d.takeOver();
+    expect(d.view(job).state).toBe('running');
+    d.hello('w1', { slots: 1, incarnation: 'i2' });
+    d.worker({ kind: 'held', term: 2, lastSerial: 0, held: [] }, 'w1', 'i2');
+    expect(d.assigned).toMatchObject([{ alone: true }]);
+  });
+
   it('gives no place to the late hello of an earlier life, nor after a takeover (H9; found by the simulator, seed 1435)', () => {
     const d = new Driver();
     for (const incarnation of ['i1', 'i2']) d.hello('w1', { incarnation });

@@ -8,7 +8,7 @@ import { ackOwedBytesMax, ackOwedMax, assignGraceMs, beatMs, closeGraceMs, lease
 import type { FromWorker, Ranges } from './messages.ts';
 import { indicesOf, RangeList } from './ranges.ts';
 import { crash, giveBack, onReport } from './reports.ts';
-import { detach } from './rows.ts';
+import { detach, putBack } from './rows.ts';
 import type { Assignment, Job, Stage, State, Wake, Worker } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -300,8 +300,11 @@ function loseTasks(state: State, worker: Worker, job: Job, stage: Stage, ranges:
   }
 }
 
-/** Rows that the journal says this worker may have started before this term, and that nobody holds now. */
-export function resolveInherited(state: State, worker: Worker, turn: Turn, why = 'the coordinator changed'): void {
+/**
+ * Rows that the journal says this worker may have started before this term, and that nobody holds now. One that lives, or left in
+ * order, did not die of them: it never had them, or its report of them is on the way. `lost`: how it went otherwise.
+ */
+export function resolveInherited(state: State, worker: Worker, turn: Turn, lost?: string): void {
   for (const { job, stage, ranges } of worker.inherited) {
     if (!state.jobs.has(job.id) || job.outcome !== undefined) continue;
     const list = new RangeList();
@@ -310,7 +313,9 @@ export function resolveInherited(state: State, worker: Worker, turn: Turn, why =
       if (columns.state(index) === TaskState.running && columns.serial(index) === 0 && columns.holder(index) === worker.index)
         list.add(index);
     }
-    if (list.count > 0) loseTasks(state, worker, job, stage, list.take(), why, turn);
+    if (list.count === 0) continue;
+    if (lost === undefined) putBack(state, job, stage, list.take());
+    else loseTasks(state, worker, job, stage, list.take(), lost, turn);
   }
   worker.inherited = [];
 }
