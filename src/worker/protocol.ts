@@ -69,7 +69,7 @@ export const workerAddress = (worker: string, incarnation: string): string => `w
 const helloMsMin = 200;
 const helloMsMax = 5_000;
 /** On a new line the beat is answered within it, or its leader leads no more. */
-const doubtMs = 50;
+export const doubtMs = 50;
 const tombstoneMs = 10_000;
 /** Results that nobody acknowledges stop new work before they fill the memory (rule 15). */
 const outboxBytesMax = 64 * 1024 * 1024;

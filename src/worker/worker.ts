@@ -23,7 +23,7 @@ import { inlineExecutor } from './executors/inline.ts';
 import { processExecutor } from './executors/process.ts';
 import { threadExecutor } from './executors/thread.ts';
 import { MemoryGuard } from './memory-guard.ts';
-import { type WorkerEffect, WorkerProtocol, workerAddress } from './protocol.ts';
+import { doubtMs, type WorkerEffect, WorkerProtocol, workerAddress } from './protocol.ts';
 import { messageHeaderBytes } from './reports.ts';
 
 export type Isolation = 'thread' | 'process' | 'inline';
@@ -180,7 +180,11 @@ class WorkerShell {
     this.timer = this.outside.every(this.options.tickMs ?? tickMsDefault, this.tick);
     this.timer.unref();
     this.options.broker.onState((state) => {
-      if (state === 'up') this.round(() => this.protocol.onBrokerUp(this.outside.nowMs()));
+      if (state !== 'up') return;
+      this.round(() => this.protocol.onBrokerUp(this.outside.nowMs()));
+      // Who leads now is found out without waiting for the next ticks.
+      this.tick();
+      this.outside.after(doubtMs, this.tick).unref();
     });
   }
 

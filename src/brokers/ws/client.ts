@@ -32,8 +32,8 @@ export interface WsBrokerOptions {
 const path = '/api/v1/workers';
 const highWaterBytes = 8 * 1024 * 1024;
 const refusedPauseMs = 5_000;
-/** A line that lasted as long is no part of a series of failures. */
-const lastedMs = 5_000;
+/** A line that lasted as long is no part of a series of failures: coordinators restart one after another in seconds. */
+const lastedMs = 1_000;
 /** Different warnings in a row; what comes beyond them is not told. */
 const warningsMax = 20;
 
