@@ -22,4 +22,5 @@ export const corpus: readonly { seed: number; showed: string }[] = [
   { seed: 257, showed: 'a lost first list after a takeover left tasks waiting for ever (workers.test.ts)' },
   { seed: 358, showed: 'a clock set back by an hour made retries wait for an hour, K01 (workers.test.ts)' },
   { seed: 1561, showed: 'a draining worker whose hello was lost was given the same task for ever, W10 (protocol.test.ts)' },
+  { seed: 502_008_643, showed: 'the simulator itself let a pause within a pause turn the order of a line around (world.ts)' },
 ];

@@ -125,8 +125,9 @@ export class World {
       const { node } = event;
       if (node && (event.life !== node.life || !node.isUp)) continue;
       if (node && node.pausedUntilMs > this.nowMs) {
-        // In front of whatever is due at that very moment, in the old order.
-        this.push({ ...event, atMs: node.pausedUntilMs, tie: event.tie === lastTie ? lastTie : -1e9 + this.deferred++ });
+        // In front of whatever is due at that very moment, in the old order, however often the pause grew longer.
+        const isKept = event.tie === lastTie || event.tie < 0;
+        this.push({ ...event, atMs: node.pausedUntilMs, tie: isKept ? event.tie : -1e9 + this.deferred++ });
         continue;
       }
       this.events++;
