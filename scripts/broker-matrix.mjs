@@ -23,7 +23,15 @@ const marker = '<!-- from here on written by scripts/broker-matrix.mjs -->';
 const files = ['memory', 'ws/ws', 'redis', 'rabbitmq', 'nats', 'kafka'].map((name) => `src/brokers/${name}.test.ts`);
 
 /** Names of suites that mean the same broker. */
-const columns = { memory: 'memory:', 'ws:': 'ws:', 'redis:': 'Redis', 'amqp:': 'RabbitMQ', 'nats:': 'NATS', 'kafka:': 'Kafka' };
+const columns = {
+  memory: 'memory:',
+  'ws:': 'ws:',
+  'redis:': 'Redis',
+  'valkey:': 'Valkey',
+  'amqp:': 'RabbitMQ',
+  'nats:': 'NATS',
+  'kafka:': 'Kafka',
+};
 const sections = [
   { heading: 'What every broker does', suite: /^broker (\S+)$/, text: 'Between two ends of one, in one process or over its server.' },
   {

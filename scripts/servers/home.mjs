@@ -8,6 +8,7 @@ export const versions = {
   kafka: '4.4.0',
   cassandra: '5.0.9',
   ferretdb: '1.24.2',
+  valkey: '9.1.2.post2',
 };
 
 /** @param {keyof typeof versions} name */

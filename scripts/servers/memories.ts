@@ -19,10 +19,8 @@ export interface Memory {
 
 /** Of all but the one that keeps nothing. */
 export const memories: Record<Exclude<ServerName, 'kafka-mock'>, (url: string) => Promise<Memory>> = {
-  async redis(url) {
-    const client = await createClient({ url }).connect();
-    return { put: () => client.set('memory', 'kept'), ask: () => client.get('memory'), close: () => client.destroy() };
-  },
+  redis: ofRedis,
+  valkey: ofRedis,
   async nats(url) {
     const connection = await connectNats({ servers: url });
     const manager = await jetstreamManager(connection);
@@ -124,3 +122,8 @@ export const memories: Record<Exclude<ServerName, 'kafka-mock'>, (url: string) =
     };
   },
 };
+
+async function ofRedis(url: string): Promise<Memory> {
+  const client = await createClient({ url }).connect();
+  return { put: () => client.set('memory', 'kept'), ask: () => client.get('memory'), close: () => client.destroy() };
+}

@@ -1,18 +1,26 @@
 // @ts-check
-/** Redis, or Valkey where that is what is installed: `SHOAL_REDIS=valkey-server` asks for it. */
+/** Redis and Valkey. `SHOAL_REDIS=valkey-server` takes Valkey for Redis, too. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { exchange } from './exchange.mjs';
+import { homeOf } from './home.mjs';
 import { startServer } from './server.mjs';
 import { find, pathOf } from './where.mjs';
 
+export const whereValkey = () => find('valkey', 'valkey-server', [homeOf('valkey')]);
+
 export const where = () => {
   const asked = process.env.SHOAL_REDIS;
-  if (asked) return find('redis', asked);
+  if (asked) return find('redis', asked, [homeOf('valkey')]);
   const redis = find('redis', 'redis-server');
-  const valkey = find('redis', 'valkey-server');
+  const valkey = whereValkey();
   return 'path' in redis || !('path' in valkey) ? redis : valkey;
 };
+
+/** @typedef {'redis' | 'valkey'} RedisName */
+
+/** @param {RedisName} name */
+const programOf = (name) => pathOf(name === 'valkey' ? whereValkey : where);
 
 /**
  * @typedef {object} RedisOptions
@@ -20,21 +28,41 @@ export const where = () => {
  * @property {'always' | 'everysec' | 'no'} [appendfsync] `always` by default
  * @property {string} [maxmemoryPolicy] `noeviction` by default
  * @property {string} [password]
+ * @property {{ cert: string, key: string }} [tls] files; `tlsPort` is encrypted with them
  * @property {readonly string[]} [args]
+ *
+ * @typedef {import('./server.mjs').Server & { tlsPort: number }} Redis
  */
 
 /** @param {RedisOptions} [options] */
-export function startRedis({ appendonly = false, appendfsync = 'always', maxmemoryPolicy = 'noeviction', password, args = [] } = {}) {
-  const command = pathOf(where);
-  return startServer({
-    name: 'redis',
-    url: ({ ports }) => `redis://${password ? `:${encodeURIComponent(password)}@` : ''}127.0.0.1:${ports[0]}`,
+export const startRedis = (options) => startAs('redis', options);
+
+/** @param {RedisOptions} [options] */
+export const startValkey = (options) => startAs('valkey', options);
+
+/**
+ * @param {RedisName} name
+ * @param {RedisOptions} [options]
+ * @returns {Promise<Redis>}
+ */
+async function startAs(name, options = {}) {
+  const { appendonly = false, appendfsync = 'always', maxmemoryPolicy = 'noeviction', password, tls, args = [] } = options;
+  const command = programOf(name);
+  let tlsPort = 0;
+  const server = await startServer({
+    name,
+    portCount: 2,
+    url: ({ ports }) => {
+      tlsPort = ports[1] ?? 0;
+      return `redis://${password ? `:${encodeURIComponent(password)}@` : ''}127.0.0.1:${ports[0]}`;
+    },
     launch: ({ data, ports }) => ({
       command,
       args: [
         ...['--port', `${ports[0]}`, '--bind', '127.0.0.1', '--dir', data, '--save', ''],
         ...['--appendonly', appendonly ? 'yes' : 'no', '--appendfsync', appendfsync, '--maxmemory-policy', maxmemoryPolicy],
         ...(password ? ['--requirepass', password] : []),
+        ...(tls ? ['--tls-port', `${ports[1]}`, '--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-auth-clients', 'no'] : []),
         ...args,
       ],
     }),
@@ -43,14 +71,16 @@ export function startRedis({ appendonly = false, appendfsync = 'always', maxmemo
       await exchange(/** @type {number} */ (ports[0]), `${login}PING\r\n`, (answer) => answer.includes('+PONG'));
     },
   });
+  return Object.assign(server, { tlsPort });
 }
 
 /**
  * A Sentinel that watches one master as `mymaster` and promotes a replica as soon as it alone finds it gone.
  * @param {number} masterPort
+ * @param {RedisName} [name]
  */
-export function startSentinel(masterPort) {
-  const command = pathOf(where);
+export function startSentinel(masterPort, name = 'redis') {
+  const command = programOf(name);
   return startServer({
     name: 'sentinel',
     url: ({ ports }) => `redis+sentinel://127.0.0.1:${ports[0]}/mymaster`,

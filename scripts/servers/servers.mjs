@@ -13,6 +13,7 @@ import * as zookeeper from './zookeeper.mjs';
 
 export const servers = {
   redis: { where: redis.where, start: redis.startRedis },
+  valkey: { where: redis.whereValkey, start: redis.startValkey },
   nats: { where: nats.where, start: nats.startNats },
   postgres: { where: postgres.where, start: postgres.startPostgres },
   etcd: { where: etcd.where, start: etcd.startEtcd },
@@ -27,8 +28,8 @@ export const servers = {
 /** @typedef {keyof typeof servers} ServerName */
 
 /**
- * CI requires every server but these. They need a toolchain that not every machine can be given (Java 11 or 17 for
- * Cassandra, Go 1.23 for FerretDB); where that is so, their suites count as skipped and not as failed, and say why.
+ * CI requires every server but these. They need what not every machine can be given (Java 11 or 17 for Cassandra, Go 1.23
+ * for FerretDB, a build for its processor and C library for Valkey); where that is so, their suites count as skipped and not as failed, and say why.
  * @type {ReadonlySet<string>}
  */
-export const dispensable = new Set(['cassandra', 'mongodb']);
+export const dispensable = new Set(['cassandra', 'mongodb', 'valkey']);

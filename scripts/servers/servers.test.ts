@@ -19,7 +19,7 @@ for (const name of Object.keys(memories) as (keyof typeof memories)[]) {
     it(
       'starts it, pauses it, ends it, brings it back with its data, and leaves nothing of it',
       async () => {
-        const server = await (name === 'redis' ? start({ appendonly: true }) : start());
+        const server = await (name === 'redis' || name === 'valkey' ? start({ appendonly: true }) : start());
         const remember = async <T>(use: (memory: Memory) => Promise<T>): Promise<T> => {
           const memory = await memories[name](server.url);
           try {

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { exchange } from '../../scripts/servers/exchange.mjs';
-import { startSentinel } from '../../scripts/servers/redis.mjs';
+import { type RedisName, startSentinel } from '../../scripts/servers/redis.mjs';
+import { doctor, tls } from '../../test/brokers/over-tls.ts';
 import { withServer } from '../../test/real-servers.ts';
 import { connectTo } from '../lib/redis.ts';
 import type { Broker } from './broker.ts';
@@ -53,145 +54,165 @@ async function fate(url: string, cluster: string, name: string): Promise<'kept' 
   return leftMs === -2 ? 'gone' : leftMs === -1 ? 'kept' : 'expiring';
 }
 
-withServer('redis', 'Redis streams', (redis) => {
-  carrierSuite('redis:', {
-    open: openRedis,
-    start: async () => {
-      const server = await redis.start({ password: 'of-the-suite' });
-      return {
-        url: server.url,
-        stop: () => server.shutdown(),
-        kill: () => server.kill(),
-        start: () => server.restart(),
-        pause: () => void server.pause(),
-        resume: () => server.resume(),
-        inbox: (cluster, name) => fate(server.url, cluster, name),
-        close: () => server.stop(),
-      };
-    },
-  });
-
-  test('a server that evicts is refused, with what to do about it (S08)', async () => {
-    const { url } = await redis.start({ maxmemoryPolicy: 'allkeys-lru' });
-    await expect(openCarried({ open: openRedis, url: new URL(url), cluster: 'c', patient: true })).rejects.toMatchObject({
-      code: 'SH3104',
-      message: expect.stringContaining('maxmemory-policy allkeys-lru'),
-      hint: expect.stringContaining('CONFIG SET maxmemory-policy noeviction'),
+function streamsOf(name: RedisName): void {
+  withServer(name, 'streams', (redis) => {
+    carrierSuite(`${name}:`, {
+      open: openRedis,
+      start: async () => {
+        const server = await redis.start({ password: 'of-the-suite' });
+        return {
+          url: server.url,
+          stop: () => server.shutdown(),
+          kill: () => server.kill(),
+          start: () => server.restart(),
+          pause: () => void server.pause(),
+          resume: () => server.resume(),
+          inbox: (cluster, name) => fate(server.url, cluster, name),
+          close: () => server.stop(),
+        };
+      },
     });
-  });
 
-  test('FLUSHALL takes what was under way, and nothing more: whoever listens is heard again (N02)', async () => {
-    const { url, port } = await redis.shared();
-    const cluster = freshCluster();
-    const [coordinator, other] = [await dial(url, cluster), await dial(url, cluster)];
-    const [hello, inbox] = [await ear(coordinator, 'hello'), await ear(other, worker)];
-    for (const round of ['one', 'two', 'three']) {
-      await reaches(other, 'hello', hello, `hello ${round}`);
-      await reaches(coordinator, worker, inbox, `work ${round}`);
-      await ask(port, 'FLUSHALL');
-    }
-    await reaches(other, 'hello', hello, 'at last');
-    await reaches(coordinator, worker, inbox, 'at last');
-    expect([coordinator.state, other.state]).toEqual(['up', 'up']);
-  });
-
-  test('what was handled is gone from the stream', async () => {
-    const { url, port } = await redis.shared();
-    const cluster = freshCluster();
-    const [coordinator, other] = [await dial(url, cluster), await dial(url, cluster)];
-    const hello = await ear(coordinator, 'hello');
-    for (let i = 0; i < 200; i++) await other.send('hello', [Buffer.from(`${i}`)]);
-    await vi.waitFor(async () => expect(await ask(port, `XLEN shoal:{${cluster}}:hello`)).toBe(':0\r\n'), patience);
-    expect(hello).toEqual(Array.from({ length: 200 }, (_, i) => `${i}`));
-  });
-
-  test('what a reader was given and did not acknowledge is the next one’s', async () => {
-    const { url, port } = await redis.shared();
-    const options = { url: new URL(url), cluster: freshCluster(), onLost: () => undefined, onWarning: () => undefined };
-    const first = await openRedis(options);
-    const given = new Promise<void>((resolve) => {
-      // It dies in the middle of this.
-      void first.subscribe('coordinator.1', () => new Promise(() => resolve()));
+    test('a server that evicts is refused, with what to do about it (S08)', async () => {
+      const { url } = await redis.start({ maxmemoryPolicy: 'allkeys-lru' });
+      await expect(openCarried({ open: openRedis, url: new URL(url), cluster: 'c', patient: true })).rejects.toMatchObject({
+        code: 'SH3104',
+        message: expect.stringContaining('maxmemory-policy allkeys-lru'),
+        hint: expect.stringContaining('CONFIG SET maxmemory-policy noeviction'),
+      });
     });
-    await first.publish('hello', [Buffer.from('not for it')]);
-    await vi.waitFor(async () => expect(await ask(port, `EXISTS shoal:{${options.cluster}}:coordinator.1`)).toBe(':1\r\n'), patience);
-    await first.publish('coordinator.1', [Buffer.from('precious')]);
-    await given;
-    await first.close();
-    const second = await openRedis(options);
-    const again = await new Promise<string>((resolve) => {
-      void second.subscribe('coordinator.1', async ([payload]) => resolve(Buffer.from(payload!).toString()));
-    });
-    expect(again).toBe('precious');
-    await second.close();
-  });
 
-  test('needs no more rights than the how-to names', async () => {
-    const { url, port } = await redis.start();
-    const page = readFileSync(new URL('../../docs/how-to/broker-redis.md', import.meta.url), 'utf8');
-    const rights = /ACL SETUSER shoal on >PASSWORD .*/.exec(page)![0];
-    expect(await ask(port, rights.replace('PASSWORD', 'opensesame'))).toBe('+OK\r\n');
-    const allowed = url.replace('//', '//shoal:opensesame@');
-    const [coordinator, other] = [await dial(`${allowed}/0`, 'shoal'), await dial(allowed, 'shoal')];
-    const [hello, inbox] = [await ear(coordinator, 'hello'), await ear(other, worker)];
-    await reaches(other, 'hello', hello, 'hello');
-    await reaches(coordinator, worker, inbox, 'work');
-    await expect(dial(allowed, 'another')).rejects.toMatchObject({ code: 'SH3103', why: expect.stringContaining('NOPERM') });
-  });
-
-  describe('of several servers', () => {
-    test('the master that a Sentinel names, and the next one when that is gone', async () => {
-      const master = await redis.start({ args: ['--repl-diskless-sync-delay', '0'] });
-      const replica = await redis.start({ args: ['--replicaof', '127.0.0.1', String(master.port)] });
-      const sentinel = await startSentinel(master.port);
-      try {
-        await vi.waitFor(
-          async () => expect(await ask(sentinel.port, 'SENTINEL REPLICAS mymaster')).toContain(`127.0.0.1:${replica.port}`),
-          patience,
-        );
-        await vi.waitFor(async () => expect(await ask(replica.port, 'INFO replication')).toContain('link_status:up'), patience);
-        const cluster = freshCluster();
-        const [coordinator, other] = [await dial(sentinel.url, cluster), await dial(sentinel.url, cluster)];
-        const inbox = await ear(other, worker);
-        await reaches(coordinator, worker, inbox, 'before');
-        await master.kill();
-        await reaches(coordinator, worker, inbox, 'after');
-        expect(await ask(replica.port, 'INFO replication')).toContain('role:master');
-      } finally {
-        await sentinel.stop();
+    test('FLUSHALL takes what was under way, and nothing more: whoever listens is heard again (N02)', async () => {
+      const { url, port } = await redis.shared();
+      const cluster = freshCluster();
+      const [coordinator, other] = [await dial(url, cluster), await dial(url, cluster)];
+      const [hello, inbox] = [await ear(coordinator, 'hello'), await ear(other, worker)];
+      for (const round of ['one', 'two', 'three']) {
+        await reaches(other, 'hello', hello, `hello ${round}`);
+        await reaches(coordinator, worker, inbox, `work ${round}`);
+        await ask(port, 'FLUSHALL');
       }
+      await reaches(other, 'hello', hello, 'at last');
+      await reaches(coordinator, worker, inbox, 'at last');
+      expect([coordinator.state, other.state]).toEqual(['up', 'up']);
     });
 
-    test('a replica is refused, with where to go instead', async () => {
-      const { port } = await redis.shared();
-      const { url } = await redis.start({ args: ['--replicaof', '127.0.0.1', String(port)] });
-      await expect(dial(url, freshCluster())).rejects.toMatchObject({ code: 'SH3104', hint: expect.stringContaining('redis+sentinel://') });
+    test('what was handled is gone from the stream', async () => {
+      const { url, port } = await redis.shared();
+      const cluster = freshCluster();
+      const [coordinator, other] = [await dial(url, cluster), await dial(url, cluster)];
+      const hello = await ear(coordinator, 'hello');
+      for (let i = 0; i < 200; i++) await other.send('hello', [Buffer.from(`${i}`)]);
+      await vi.waitFor(async () => expect(await ask(port, `XLEN shoal:{${cluster}}:hello`)).toBe(':0\r\n'), patience);
+      expect(hello).toEqual(Array.from({ length: 200 }, (_, i) => `${i}`));
     });
 
-    test('each cluster’s keys are on one node of Redis Cluster, and found from any of them', async () => {
-      const nodes = [await redis.start({ args: ['--cluster-enabled', 'yes'] }), await redis.start({ args: ['--cluster-enabled', 'yes'] })];
-      const [one, two] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
-      await ask(one.port, 'CLUSTER ADDSLOTSRANGE 0 8191');
-      await ask(two.port, 'CLUSTER ADDSLOTSRANGE 8192 16383');
-      await ask(two.port, `CLUSTER MEET 127.0.0.1 ${one.port}`);
-      for (const { port } of nodes) {
-        await vi.waitFor(
-          async () => expect(await ask(port, 'CLUSTER INFO')).toMatch(/cluster_state:ok.*cluster_slots_ok:16384/s),
-          patience,
-        );
-      }
-      // Names of both nodes' slots, whatever they are.
-      const slotOf = async (cluster: string): Promise<number> =>
-        Number((await ask(one.port, `CLUSTER KEYSLOT shoal:{${cluster}}:hello`)).slice(1));
-      for (const { port } of nodes) {
-        let cluster = freshCluster();
-        while ((await slotOf(cluster)) < 8192 !== (port === one.port)) cluster = freshCluster();
-        const [coordinator, other] = [await dial(one.url, cluster), await dial(two.url, cluster)];
-        const [hello, inbox] = [await ear(coordinator, 'hello'), await ear(other, worker)];
-        await reaches(other, 'hello', hello, 'hello');
-        await reaches(coordinator, worker, inbox, 'work');
-        expect(await ask(port, `EXISTS shoal:{${cluster}}:hello shoal:{${cluster}}:${worker}`)).toBe(':2\r\n');
-      }
+    test('what a reader was given and did not acknowledge is the next one’s', async () => {
+      const { url, port } = await redis.shared();
+      const options = { url: new URL(url), cluster: freshCluster(), onLost: () => undefined, onWarning: () => undefined };
+      const first = await openRedis(options);
+      const given = new Promise<void>((resolve) => {
+        // It dies in the middle of this.
+        void first.subscribe('coordinator.1', () => new Promise(() => resolve()));
+      });
+      await first.publish('hello', [Buffer.from('not for it')]);
+      await vi.waitFor(async () => expect(await ask(port, `EXISTS shoal:{${options.cluster}}:coordinator.1`)).toBe(':1\r\n'), patience);
+      await first.publish('coordinator.1', [Buffer.from('precious')]);
+      await given;
+      await first.close();
+      const second = await openRedis(options);
+      const again = await new Promise<string>((resolve) => {
+        void second.subscribe('coordinator.1', async ([payload]) => resolve(Buffer.from(payload!).toString()));
+      });
+      expect(again).toBe('precious');
+      await second.close();
     });
+
+    test('needs no more rights than the how-to names', async () => {
+      const { url, port } = await redis.start();
+      const page = readFileSync(new URL('../../docs/how-to/broker-redis.md', import.meta.url), 'utf8');
+      const rights = /ACL SETUSER shoal on >PASSWORD .*/.exec(page)![0];
+      expect(await ask(port, rights.replace('PASSWORD', 'opensesame'))).toBe('+OK\r\n');
+      const allowed = url.replace('//', '//shoal:opensesame@');
+      const [coordinator, other] = [await dial(`${allowed}/0`, 'shoal'), await dial(allowed, 'shoal')];
+      const [hello, inbox] = [await ear(coordinator, 'hello'), await ear(other, worker)];
+      await reaches(other, 'hello', hello, 'hello');
+      await reaches(coordinator, worker, inbox, 'work');
+      await expect(dial(allowed, 'another')).rejects.toMatchObject({ code: 'SH3103', why: expect.stringContaining('NOPERM') });
+    });
+
+    describe('of several servers', () => {
+      test('the master that a Sentinel names, and the next one when that is gone', async () => {
+        const master = await redis.start({ args: ['--repl-diskless-sync-delay', '0'] });
+        const replica = await redis.start({ args: ['--replicaof', '127.0.0.1', String(master.port)] });
+        const sentinel = await startSentinel(master.port, name);
+        try {
+          await vi.waitFor(
+            async () => expect(await ask(sentinel.port, 'SENTINEL REPLICAS mymaster')).toContain(`127.0.0.1:${replica.port}`),
+            patience,
+          );
+          await vi.waitFor(async () => expect(await ask(replica.port, 'INFO replication')).toContain('link_status:up'), patience);
+          const cluster = freshCluster();
+          const [coordinator, other] = [await dial(sentinel.url, cluster), await dial(sentinel.url, cluster)];
+          const inbox = await ear(other, worker);
+          await reaches(coordinator, worker, inbox, 'before');
+          await master.kill();
+          await reaches(coordinator, worker, inbox, 'after');
+          expect(await ask(replica.port, 'INFO replication')).toContain('role:master');
+        } finally {
+          await sentinel.stop();
+        }
+      });
+
+      test('a replica is refused, with where to go instead', async () => {
+        const { port } = await redis.shared();
+        const { url } = await redis.start({ args: ['--replicaof', '127.0.0.1', String(port)] });
+        await expect(dial(url, freshCluster())).rejects.toMatchObject({
+          code: 'SH3104',
+          hint: expect.stringContaining('redis+sentinel://'),
+        });
+      });
+
+      test('each cluster’s keys are on one node of Redis Cluster, and found from any of them', async () => {
+        const nodes = [
+          await redis.start({ args: ['--cluster-enabled', 'yes'] }),
+          await redis.start({ args: ['--cluster-enabled', 'yes'] }),
+        ];
+        const [one, two] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+        await ask(one.port, 'CLUSTER ADDSLOTSRANGE 0 8191');
+        await ask(two.port, 'CLUSTER ADDSLOTSRANGE 8192 16383');
+        await ask(two.port, `CLUSTER MEET 127.0.0.1 ${one.port}`);
+        for (const { port } of nodes) {
+          await vi.waitFor(
+            async () => expect(await ask(port, 'CLUSTER INFO')).toMatch(/cluster_state:ok.*cluster_slots_ok:16384/s),
+            patience,
+          );
+        }
+        // Names of both nodes' slots, whatever they are.
+        const slotOf = async (cluster: string): Promise<number> =>
+          Number((await ask(one.port, `CLUSTER KEYSLOT shoal:{${cluster}}:hello`)).slice(1));
+        for (const { port } of nodes) {
+          let cluster = freshCluster();
+          while ((await slotOf(cluster)) < 8192 !== (port === one.port)) cluster = freshCluster();
+          const [coordinator, other] = [await dial(one.url, cluster), await dial(two.url, cluster)];
+          const [hello, inbox] = [await ear(coordinator, 'hello'), await ear(other, worker)];
+          await reaches(other, 'hello', hello, 'hello');
+          await reaches(coordinator, worker, inbox, 'work');
+          expect(await ask(port, `EXISTS shoal:{${cluster}}:hello shoal:{${cluster}}:${worker}`)).toBe(':2\r\n');
+        }
+      });
+    });
+  });
+}
+
+streamsOf('redis');
+streamsOf('valkey');
+
+withServer('redis', 'encrypted streams', (redis) => {
+  test('over rediss://, for who trusts its certificate', async () => {
+    const { tlsPort } = await redis.start({ tls });
+    const url = `rediss://localhost:${tlsPort}`;
+    expect(await doctor(url, { NODE_EXTRA_CA_CERTS: tls.cert })).toContainEqual(expect.stringMatching(/^ok a message went round/));
+    expect(await doctor(url, {})).toContainEqual(expect.stringMatching(/^fail .*self-signed certificate/));
   });
 });
