@@ -1,5 +1,5 @@
 import { createClient } from '@redis/client';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { withServer } from '../../test/real-servers.ts';
 import { electionSuite } from './election.suite.ts';
 import type { Election } from './election.ts';
@@ -30,6 +30,22 @@ withServer('redis', 'elections', (redis) => {
     opened.push(election);
     return election;
   }
+
+  it('a call that was given up while it dialled leaves no connection behind, which would keep the process for ever', async () => {
+    const { url } = await redis.start();
+    await asAdmin(url, async (admin) => {
+      const count = async (what: string): Promise<number> => Number(new RegExp(`${what}:(\\d+)`).exec(await admin.info())![1]);
+      const before = await count('total_connections_received');
+      const late = new AbortController();
+      const store = await redisStore(url, options);
+      const taking = store.claim({ id: 'a', record: 'a' }).take(late.signal);
+      late.abort(new Error('late'));
+      await expect(taking).rejects.toThrow();
+      await store.close();
+      await vi.waitFor(async () => expect(await count('total_connections_received')).toBe(before + 1), 10_000);
+      await vi.waitFor(async () => expect(await count('connected_clients')).toBe(1), 10_000);
+    });
+  });
 
   it('needs no more rights than the docs say, and without them tries in vain no longer', async () => {
     const { url } = await redis.start({ password: 'secret' });

@@ -34,9 +34,15 @@ export async function redisStore(url: string, options: ElectionOptions): Promise
     // Whatever it means is told by the call under way.
     client.on('error', onBroken);
     client.on('end', onBroken);
+    let isConnected = false;
     const hangUp = (): void => {
-      if (client.isOpen) client.destroy();
+      if (isConnected && client.isOpen) client.destroy();
     };
+    // Destroyed before, it would connect all the same, for ever: nobody could end it any more, nor would this process.
+    client.on('connect', () => {
+      isConnected = true;
+      if (signal.aborted) hangUp();
+    });
     signal.addEventListener('abort', hangUp, { once: true });
     try {
       await client.connect();

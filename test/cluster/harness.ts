@@ -22,8 +22,10 @@ export class Running {
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   private readonly lookers = new Set<() => void>();
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string) {
-    this.child = spawn(process.execPath, [bin, ...args], { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  /** `inside`: a command that runs it somewhere else, and becomes it. */
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string, inside: readonly string[] = []) {
+    const [program = process.execPath, ...rest] = [...inside, process.execPath, bin, ...args];
+    this.child = spawn(program, rest, { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => this.take('stdout', text));
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => this.take('stderr', text));
     this.ended = once(this.child, 'close').then(([code, signal]) => {
@@ -40,11 +42,11 @@ export class Running {
     return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 
-  /** Resolves with the match as soon as the output has it; rejects when the process ends without. */
-  said(pattern: RegExp): Promise<RegExpExecArray> {
+  /** Resolves with the match as soon as the output has it; rejects when the process ends without. `from`: of its stderr alone, behind that. */
+  said(pattern: RegExp, from?: number): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const look = (): void => {
-        const match = pattern.exec(this.stdout + this.stderr);
+        const match = pattern.exec(from === undefined ? this.stdout + this.stderr : this.stderr.slice(from));
         if (!match && !this.isOver) return;
         this.lookers.delete(look);
         if (match) resolve(match);
@@ -71,6 +73,8 @@ export interface WorkerOptions {
   args?: readonly string[];
   /** Where it dials, if not the coordinator itself: a proxy. */
   address?: string;
+  /** See Running. */
+  inside?: readonly string[];
 }
 
 export interface ClusterOptions {
@@ -78,6 +82,9 @@ export interface ClusterOptions {
   /** Of each coordinator, where that is not the default. */
   elections?: readonly string[];
   journals?: readonly string[];
+  hosts?: readonly string[];
+  /** See Running. */
+  inside?: readonly (readonly string[])[];
   coordinatorArgs?: readonly string[];
   workers?: number;
   threads?: number;
@@ -90,7 +97,8 @@ export class TestCluster {
   readonly folder = mkdtempSync(join(tmpdir(), 'shoal-cluster-'));
   readonly env: NodeJS.ProcessEnv;
   private readonly ports: readonly number[];
-  private readonly host: string;
+  private readonly hosts: readonly string[];
+  private readonly inside: readonly (readonly string[])[];
   /** By their ports, in order; those that were started last. */
   readonly coordinators: Running[] = [];
   readonly workers: Running[] = [];
@@ -107,10 +115,11 @@ export class TestCluster {
 
   private constructor(
     ports: readonly number[],
-    { journal, host = '127.0.0.1', coordinatorArgs = [], elections = [], journals = [] }: ClusterOptions,
+    { journal, host = '127.0.0.1', hosts, inside = [], coordinatorArgs = [], elections = [], journals = [] }: ClusterOptions,
   ) {
     this.ports = ports;
-    this.host = host;
+    this.hosts = hosts ?? ports.map(() => host);
+    this.inside = inside;
     this.hasOwnFolder = journal === undefined && journals.length === 0;
     this.journal = journal ?? `file:${join(this.folder, 'journal')}`;
     this.coordinatorArgs = coordinatorArgs;
@@ -150,16 +159,17 @@ export class TestCluster {
   }
 
   addressOf(at: number): string {
-    return `http://${this.host}:${this.ports[at]}`;
+    return `http://${this.hosts[at]}:${this.ports[at]}`;
   }
 
   /** The same journal and port each time, so that a new one goes on where the last one ended. */
   async startCoordinator(at = 0, env: NodeJS.ProcessEnv = {}): Promise<Running> {
-    const open = this.host === '127.0.0.1' ? [] : ['--insecure-plaintext'];
+    const host = this.hosts[at]!;
+    const open = host === '127.0.0.1' ? [] : ['--insecure-plaintext'];
     const journal = this.journals[at] ?? this.journal;
-    const own = ['coordinator', '--listen', `${this.host}:${this.ports[at]}`, '--journal', journal, '--token-file', this.tokenFile];
+    const own = ['coordinator', '--listen', `${host}:${this.ports[at]}`, '--journal', journal, '--token-file', this.tokenFile];
     const election = this.elections[at] === undefined ? [] : ['--election', this.elections[at]];
-    const coordinator = this.run([...own, ...open, ...election, ...this.coordinatorArgs], env);
+    const coordinator = this.run([...own, ...open, ...election, ...this.coordinatorArgs], env, this.inside[at]);
     this.coordinators[at] = coordinator;
     await coordinator.said(/listens on http:\/\/[\d.]+:\d+/);
     return coordinator;
@@ -190,7 +200,7 @@ export class TestCluster {
     return join(this.folder, ...(this.hasOwnFolder ? ['journal'] : []), 'tokens');
   }
 
-  addWorker({ threads = 2, name = `w${++this.workerCount}`, args = [], address = this.address }: WorkerOptions = {}): Running {
+  addWorker({ threads = 2, name = `w${++this.workerCount}`, args = [], address = this.address, inside }: WorkerOptions = {}): Running {
     const own = [
       'worker',
       '--address',
@@ -203,14 +213,14 @@ export class TestCluster {
       ...args,
     ];
     // Through a proxy the coordinator's own address is not seen, by which the token would be found.
-    const worker = this.run(own, { SHOAL_TOKEN: this.token('worker') });
+    const worker = this.run(own, { SHOAL_TOKEN: this.token('worker') }, inside);
     this.workers.push(worker);
     return worker;
   }
 
   /** Any `shoal` command of this cluster's user. */
-  run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
-    const running = new Running(args, { ...this.env, ...env }, this.folder);
+  run(args: readonly string[], env: NodeJS.ProcessEnv = {}, inside: readonly string[] = []): Running {
+    const running = new Running(args, { ...this.env, ...env }, this.folder, inside);
     this.others.push(running);
     return running;
   }

@@ -15,9 +15,9 @@ export class TcpProxy {
     this.port = port;
   }
 
-  static async to(targetPort: number): Promise<TcpProxy> {
+  static async to(targetPort: number, host = '127.0.0.1'): Promise<TcpProxy> {
     const server = createServer({ pauseOnConnect: false });
-    server.listen(0, '127.0.0.1');
+    server.listen(0, host);
     await once(server, 'listening');
     const proxy = new TcpProxy(server, (server.address() as { port: number }).port);
     server.on('connection', (near) => proxy.accept(near, targetPort));

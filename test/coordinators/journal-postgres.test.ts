@@ -1,3 +1,4 @@
-import { coordinatorsOverJournal } from './journals.suite.ts';
+import { cutOff, restartedInTurn, serverAway, stopped, tenChanges } from './faults.ts';
+import { coordinatorsOver } from './journals.suite.ts';
 
-coordinatorsOverJournal('postgres', (real) => real.start());
+coordinatorsOver({ journal: 'postgres', election: 'redis' }, [stopped, tenChanges, restartedInTurn, cutOff, serverAway]);

@@ -1,3 +1,4 @@
-import { coordinatorsOverJournal } from './journals.suite.ts';
+import { cutOff, restartedInTurn, serverAway, stopped, tenChanges } from './faults.ts';
+import { coordinatorsOver } from './journals.suite.ts';
 
-coordinatorsOverJournal('redis', (real) => real.start({ appendonly: true, appendfsync: 'always' }));
+coordinatorsOver({ journal: 'redis', election: 'etcd' }, [stopped, tenChanges, restartedInTurn, cutOff, serverAway]);

@@ -1,75 +1,54 @@
-/** Three coordinators on jobs in a real server, each with a line of its own to it; whole processes, hurt while a job runs. */
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+/** Three coordinators, their jobs in one real server and their election in another or the same; whole processes, hurt while a job runs. */
+import { afterAll, beforeAll, it, vi } from 'vitest';
 import { TestCluster } from '../cluster/harness.ts';
 import { TcpProxy } from '../cluster/proxy.ts';
 import { type RealServer, withServer } from '../real-servers.ts';
-import { load } from './load.ts';
+import type { Fault, Setting } from './faults.ts';
 
-interface Server {
+type Server = Setting['server'] & {
   readonly url: string;
   readonly port: number;
-  kill(): Promise<void>;
-  restart(): Promise<void>;
-}
+};
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+type JournalName = 'postgres' | 'redis';
+type ElectionName = 'etcd' | 'postgres' | 'redis' | 'zookeeper';
 
-/** `start`: a server that keeps what it has confirmed. The election is on the same one, without a proxy between. */
-export function coordinatorsOverJournal<Name extends 'postgres' | 'redis'>(
-  name: Name,
-  start: (real: RealServer<Name>) => Promise<Server>,
-): void {
+/** With servers that keep what they have confirmed. Each coordinator has a line of its own to the journal, and none to the election. */
+export function coordinatorsOver({ journal, election }: { journal: JournalName; election: ElectionName }, faults: readonly Fault[]): void {
   // A dozen processes: on a busy machine each start takes seconds.
   vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
-  withServer(name, 'coordinators over a journal', (real) => {
-    let server: Server;
-    let cluster: TestCluster;
-    const lines: TcpProxy[] = [];
-
-    beforeAll(async () => {
-      server = await start(real);
-      for (let at = 0; at < 3; at++) lines.push(await TcpProxy.to(server.port));
-      const journals = lines.map(({ port }) => server.url.replace(`:${server.port}`, `:${port}`));
-      cluster = await TestCluster.start({ coordinators: 3, workers: 2, journals, coordinatorArgs: ['--election', server.url] });
-    });
-    afterAll(async () => {
-      await cluster?.close();
-      for (const line of lines) await line.close();
-    });
-
-    it('five leaders killed at random moments: the answer is exact (C01, C03, C05)', async () => {
-      const work = load(await cluster.ready(2), { count: 10_000, blows: 5 });
-      for (let kill = 0; kill < 5; kill++) {
-        const leader = await cluster.nextLeader();
-        await pause(Math.random() * 300);
-        cluster.coordinators[leader]!.kill('SIGKILL');
-        work.next();
-        await cluster.coordinators[leader]!.ended;
-        await cluster.nextLeader(leader);
-        await cluster.startCoordinator(leader);
-      }
-      expect(await work.results).toEqual(work.expected);
-    });
-
-    it('a leader that no longer reaches its journal lets another lead, though its election is well (S10, C11)', async () => {
-      const work = load(await cluster.ready(2), { count: 3_000, blows: 1 });
-      const leader = await cluster.nextLeader();
-      lines[leader]!.silence();
-      work.next();
-      await cluster.nextLeader(leader);
-      expect(await work.results).toEqual(work.expected);
-      lines[leader]!.silence(false);
-    });
-
-    it('the server killed, and away for a while: nothing that was confirmed is missing, the work goes on (S09)', async () => {
-      const work = load(await cluster.ready(2), { count: 3_000, blows: 1 });
-      await cluster.nextLeader();
-      await server.kill();
-      work.next();
-      await pause(5_000);
-      await server.restart();
-      expect(await work.results).toEqual(work.expected);
+  withServer(journal, `coordinators with ${election}: as their election and a journal`, (real) => {
+    if (election === journal) return suite(() => startJournal(journal, real));
+    withServer(election, 'and their election', (other) => {
+      suite(
+        () => startJournal(journal, real),
+        () => other.shared(),
+      );
     });
   });
+
+  /** No election of its own: it is where the journal is. */
+  function suite(start: () => Promise<Server>, startElection?: () => Promise<{ url: string }>): void {
+    const setting = { lines: [] as TcpProxy[] } as Setting & { lines: TcpProxy[] };
+
+    beforeAll(async () => {
+      const server = await start();
+      const electionUrl = startElection ? (await startElection()).url.replace(/^http:/, 'etcd:') : server.url;
+      for (let at = 0; at < 3; at++) setting.lines.push(await TcpProxy.to(server.port));
+      const journals = setting.lines.map(({ port }) => server.url.replace(`:${server.port}`, `:${port}`));
+      setting.server = server;
+      setting.cluster = await TestCluster.start({ coordinators: 3, workers: 2, journals, coordinatorArgs: ['--election', electionUrl] });
+    });
+    afterAll(async () => {
+      await setting.cluster?.close();
+      for (const line of setting.lines) await line.close();
+    });
+
+    for (const fault of faults) it(fault.title, () => fault.run(setting));
+  }
+}
+
+function startJournal(name: JournalName, real: RealServer<JournalName>): Promise<Server> {
+  return name === 'redis' ? (real as RealServer<'redis'>).start({ appendonly: true, appendfsync: 'always' }) : real.shared();
 }

@@ -1,0 +1,123 @@
+/** What is done to three coordinators and to the server of their journal while a job runs; the answer is exact each time. */
+import { expect } from 'vitest';
+import type { TestCluster } from '../cluster/harness.ts';
+import type { TcpProxy } from '../cluster/proxy.ts';
+import { load } from './load.ts';
+
+export interface Setting {
+  cluster: TestCluster;
+  /** Where the jobs are. */
+  server: { kill(): Promise<void>; restart(): Promise<void> };
+  /** Of each coordinator to that server. */
+  lines: readonly TcpProxy[];
+}
+
+export interface Fault<Needs = Setting> {
+  title: string;
+  run(setting: Needs): Promise<void>;
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+export const tenChanges: Fault = {
+  title: 'ten changes of leaders at random moments of 50 000 tasks, every other by kill -9 (C01, C03, C05)',
+  async run({ cluster }) {
+    const work = load(await cluster.ready(2), { count: 50_000, blows: 10 });
+    const restarts: Promise<unknown>[] = [];
+    for (let change = 0; change < 10; change++) {
+      const leader = await cluster.nextLeader();
+      await pause(Math.random() * 300);
+      cluster.coordinators[leader]!.kill(change % 2 === 0 ? 'SIGKILL' : 'SIGTERM');
+      work.next();
+      await cluster.coordinators[leader]!.ended;
+      restarts.push(cluster.startCoordinator(leader));
+      await cluster.nextLeader(leader);
+    }
+    await Promise.all(restarts);
+    expect(await work.results).toEqual(work.expected);
+  },
+};
+
+export const stopped: Fault<Pick<Setting, 'cluster'>> = {
+  title: 'a leader that stood still is followed; when it goes on, with work in its hands, it says nothing with effect (C04, C07)',
+  async run({ cluster }) {
+    const work = load(await cluster.ready(2), { count: 3_000, blows: 1 });
+    const leader = cluster.coordinators[await cluster.nextLeader()]!;
+    const before = leader.stderr.length;
+    leader.kill('SIGSTOP');
+    work.next();
+    await cluster.nextLeader(cluster.coordinators.indexOf(leader));
+    leader.kill('SIGCONT');
+    await leader.said(/it leads no more: /, before);
+    expect(await work.results).toEqual(work.expected);
+  },
+};
+
+export const stoppedForThirtySeconds: Fault = {
+  title: 'a leader that stood still for thirty seconds comes back two leaders later, and says nothing with effect (C04, C05, C07)',
+  async run({ cluster }) {
+    const work = load(await cluster.ready(2), { count: 6_000, blows: 3 });
+    const first = await cluster.nextLeader();
+    const leader = cluster.coordinators[first]!;
+    leader.kill('SIGSTOP');
+    const over = pause(30_000);
+    work.next();
+    const second = await cluster.nextLeader(first);
+    cluster.coordinators[second]!.kill('SIGKILL');
+    work.next();
+    await cluster.coordinators[second]!.ended;
+    await cluster.nextLeader(second);
+    await cluster.startCoordinator(second);
+    await over;
+    work.next();
+    leader.kill('SIGCONT');
+    await leader.said(/it leads no more: /);
+    expect(await work.results).toEqual(work.expected);
+  },
+};
+
+export const restartedInTurn: Fault<Pick<Setting, 'cluster'>> = {
+  title: 'all of them restarted one after another under load: each leaves in order, no task is tried twice (C10)',
+  async run({ cluster }) {
+    const work = load(await cluster.ready(2), { count: 6_000, blows: 3 });
+    for (let at = 0; at < 3; at++) {
+      await cluster.nextLeader();
+      const old = cluster.coordinators[at]!;
+      old.kill('SIGTERM');
+      work.next();
+      expect(await old.ended).toMatchObject({ code: 0 });
+      await cluster.startCoordinator(at);
+    }
+    expect(await work.results).toEqual(work.expected);
+    expect(work.attemptsMax).toBe(1);
+  },
+};
+
+export const cutOff: Fault = {
+  title: 'a leader that no longer reaches its journal lets another lead, though its election is well (S10, C11)',
+  async run({ cluster, lines }) {
+    const work = load(await cluster.ready(2), { count: 3_000, blows: 1 });
+    const leader = await cluster.nextLeader();
+    lines[leader]!.silence();
+    work.next();
+    await cluster.nextLeader(leader);
+    expect(await work.results).toEqual(work.expected);
+    lines[leader]!.silence(false);
+  },
+};
+
+export const serverAway: Fault = {
+  title: 'the journal’s server restarted, then killed and away for ten seconds: nothing that was confirmed is missing (S09)',
+  async run({ cluster, server }) {
+    const work = load(await cluster.ready(2), { count: 6_000, blows: 2 });
+    await cluster.nextLeader();
+    work.next();
+    await server.restart();
+    await cluster.nextLeader();
+    await server.kill();
+    work.next();
+    await pause(10_000);
+    await server.restart();
+    expect(await work.results).toEqual(work.expected);
+  },
+};

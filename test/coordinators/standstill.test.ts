@@ -1,0 +1,4 @@
+import { stoppedForThirtySeconds } from './faults.ts';
+import { coordinatorsOver } from './journals.suite.ts';
+
+coordinatorsOver({ journal: 'postgres', election: 'zookeeper' }, [stoppedForThirtySeconds]);
