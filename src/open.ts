@@ -21,7 +21,7 @@ export async function open(address: string, options: OpenOptions): Promise<Opene
   const isInline = place.kind === 'inline';
   const threads = isInline ? 1 : (options.threads ?? place.threads ?? availableParallelism());
   const isolation = isInline ? 'inline' : (options.isolation ?? place.isolation ?? 'thread');
-  const warn = (line: string): void => void process.emitWarning(line, { type: 'ShoalWarning' });
+  const warn = options.onWarning ?? ((line: string): void => void process.emitWarning(line, { type: 'ShoalWarning' }));
   // A name of its own: a run and a cluster on the same server do not take each other's lead away.
   const journal = await openJournal(options.journal ?? 'memory:', { cluster: 'local', onWarning: warn });
   const broker = memoryBroker();

@@ -130,12 +130,12 @@ export function compileError(entry: string, messages: readonly Message[]): Shoal
   const shown = messages.slice(0, 5).map((message) => excerpt(message, dirname(entry)));
   const more = messages.length > shown.length ? [`… and ${messages.length - shown.length} more`] : [];
   const first = messages[0];
-  const missing = /^Could not resolve "([^"]+)"/.exec(first?.text ?? '')?.[1];
-  const isPackage = missing !== undefined && !/^[./#]/.test(missing);
+  const missing = messages.flatMap(({ text }) => /^Could not resolve "([^"]+)"/.exec(text)?.[1] ?? []);
+  const packages = new Set(missing.filter((specifier) => !/^[./#]/.test(specifier)).map(packageName));
   return new ShoalError('SH1312', `${relative(process.cwd(), entry) || entry} can’t be compiled`, {
     why: [...shown, ...more].join('\n'),
     from: first?.location ? place(first, dirname(entry)) : undefined,
-    hint: isPackage ? `npm install ${packageName(missing)}` : undefined,
+    hint: packages.size > 0 ? `npm install ${[...packages].join(' ')}` : undefined,
   });
 }
 

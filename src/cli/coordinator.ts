@@ -5,6 +5,7 @@ import { shownJournal } from '../journal-of.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { type BrokerFlags, brokerOptions, clusterSecretOf } from './flags.ts';
 import { type LogOptions, log } from './log.ts';
+import { outlivePipes } from './pipes.ts';
 import { report } from './report.ts';
 import { untilSignal } from './signals.ts';
 
@@ -69,6 +70,7 @@ async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new ShoalError('SH1311', '--tls-cert and --tls-key go together', { hint: 'give both, or none' });
   }
+  outlivePipes();
   const clusterSecret = clusterSecretOf(flags);
   const say = (event: string, line: string, data: object = {}): void => log(flags, event, line, data);
   const stopping = untilSignal();

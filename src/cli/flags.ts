@@ -89,7 +89,7 @@ const defaultAddress = 'http://127.0.0.1:7690';
 export function clusterOptions(): Option[] {
   return [
     new Option('--address <url>', `the coordinator, or several with commas between; default: SHOAL_ADDRESS, then ${defaultAddress}`)
-      .argParser(clusterAddress)
+      .argParser((text: string) => clusterAddress(text, '--address '))
       .helpGroup('Cluster:'),
     new Option(
       '--token-file <file>',
@@ -100,12 +100,12 @@ export function clusterOptions(): Option[] {
   ];
 }
 
-function clusterAddress(text: string): string {
+function clusterAddress(text: string, said: string): string {
   const addresses = text.split(',').map((address) => address.trim());
   if (addresses.every((address) => /^https?:\/\/[^/]+\/?$/.test(address)))
     return addresses.map((each) => each.replace(/\/$/, '')).join(',');
-  const hint = /^[^/:]+:\d+$/.test(text) ? `--address http://${text}` : '--address http://HOST:PORT';
-  throw new ShoalError('SH1311', `--address ${text} is no address of a coordinator`, { hint });
+  const hint = /^[^/:]+:\d+$/.test(text) ? `${said}http://${text}` : `${said}http://HOST:PORT`;
+  throw new ShoalError('SH1311', `${said}${text} is no address of a coordinator`, { hint });
 }
 
 export interface Target {
@@ -117,9 +117,10 @@ export interface Target {
 
 /** Which coordinator, and what to show it: the newest token of the first of these roles that there is. */
 export function targetOf({ address, tokenFile }: ClusterFlags, roles: readonly Role[]): Target {
-  const { SHOAL_ADDRESS: environment } = process.env;
-  const isCluster = environment !== undefined && /^https?:/.test(environment);
-  const chosen = address ?? (isCluster ? clusterAddress(environment) : defaultAddress);
+  const { SHOAL_ADDRESS: environment = '' } = process.env;
+  // It may also say where programs run that need no cluster.
+  const isCluster = environment !== '' && !/^(local|inline):/.test(environment);
+  const chosen = address ?? (isCluster ? clusterAddress(environment, 'SHOAL_ADDRESS=') : defaultAddress);
   const from = address !== undefined ? '--address' : isCluster ? 'SHOAL_ADDRESS (environment)' : 'the default';
   return { address: chosen, from, token: tokenFor(chosen, tokenFile === undefined ? undefined : tokenFromFile(tokenFile, roles)) };
 }

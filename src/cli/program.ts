@@ -9,6 +9,7 @@ import { painter } from '../lib/painter.ts';
 import { wantsColor } from '../lib/terminal.ts';
 import { defineCoordinator } from './coordinator.ts';
 import { defineDev } from './dev.ts';
+import { watchPipes } from './pipes.ts';
 import { report } from './report.ts';
 import { defineRun } from './run.ts';
 import { defineSubmit } from './submit.ts';
@@ -16,9 +17,10 @@ import { usageError } from './usage-error.ts';
 import { defineWorker } from './worker.ts';
 
 export async function cli(args: readonly string[]): Promise<void> {
+  watchPipes();
   const program = await buildProgram(args.find((word) => startsPrograms.has(word) || looksAtClusters.has(word)));
   dropFalseSwitches(program, process.env);
-  const words = verbFirst(program, args);
+  const words = helpLast(program, verbFirst(program, args));
   try {
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {
@@ -72,7 +74,7 @@ async function buildProgram(verb: string | undefined): Promise<Command> {
   if (!startsPrograms.has(verb ?? '')) (await import('./admin/define.ts')).defineAdmin(program);
   for (const leaf of leavesOf(program)) addCommonOptions(leaf, startsPrograms.has(leaf.name()));
   for (const command of everyCommand(program)) {
-    if (command.description() === '') command.description(command.summary());
+    if (command.description() === '') command.description(sentence(command.summary()));
     command
       .exitOverride()
       // Wrong usage is told in four parts, by the one who catches it.
@@ -89,6 +91,10 @@ function everyCommand(command: Command): Command[] {
 /** Commands that do something themselves. */
 function leavesOf(command: Command): Command[] {
   return command.commands.length === 0 ? [command] : command.commands.flatMap(leavesOf);
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 const helpEnd = `
@@ -144,6 +150,22 @@ function verbFirst(program: Command, args: readonly string[]): string[] {
     command = next;
   }
   return [...path, ...flags, ...args.slice(at)];
+}
+
+/** `help jobs list` is `jobs list --help`: commander's own looks at one word, and does not say so of one that there is not. */
+function helpLast(program: Command, words: readonly string[]): string[] {
+  const at = words.indexOf('help');
+  const group = at === 0 ? program : program.commands.find((each) => at === 1 && each.name() === words[0] && each.commands.length > 0);
+  if (!group) return [...words];
+  const path = words.slice(0, at);
+  let command: Command | undefined = group;
+  for (const word of words.slice(at + 1)) {
+    if (command.commands.length === 0) break;
+    path.push(word);
+    command = command.commands.find((each) => each.name() === word);
+    if (!command) return path;
+  }
+  return [...path, '--help'];
 }
 
 /** commander takes a switch for given as soon as its twin is set; SHOAL_QUIET=0 means that it is not. */

@@ -4,7 +4,6 @@
  *
  * 1. stdout is the program's alone.
  * 2. A program with main() ends by `onEnd`; one without ends when nothing is left to do.
- * 3. Whoever closes our pipe (`| head`) wanted no more: we end without a word.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:os';
@@ -31,9 +30,12 @@ export async function runProgram(file: string, args: readonly string[], options:
 
   const entry = findProgram(file);
   const address = `local:${options.threads ?? ''}${options.isolation === 'process' ? '?isolation=process' : ''}`;
+  const tell = teller(progress, { ...how, quiet: options.quiet === true });
+  const warn = (text: string): void => tell('warning', text, { jobs: [], address });
   const openOptions = {
     journal: options.journal,
     cancelGraceMs: options.cancelGrace,
+    onWarning: warn,
     ...(options.logs === 'show' && !options.quiet && { onLog: logPrinter(progress, options) }),
   };
   // Not before our own files are loaded, whose maps nobody needs; and before threads start, which do as we do.
@@ -51,14 +53,13 @@ export async function runProgram(file: string, args: readonly string[], options:
     progress: (title, views, asked) => {
       if (!options.quiet) return progress.follow(title, summary.watch(views), asked);
     },
-    tell: teller(progress, { ...how, quiet: options.quiet === true }),
+    tell,
     onEnd: async (end) => {
       hasEnded = true;
       finish(end);
       await closeUnused();
     },
   });
-  watchPipes();
   watchSignals(options);
   process.once('beforeExit', () => {
     if (!hasEnded) finish({ exitCode: Number(process.exitCode ?? 0), jobs: [] });
@@ -68,6 +69,11 @@ export async function runProgram(file: string, args: readonly string[], options:
   function finish({ error, exitCode, jobs, signal }: ProgramEnd): void {
     for (const job of jobs) summary.add(job);
     if (!options.quiet) for (const line of summary.lines(how, wantsColor(options.color, process.stderr))) process.stderr.write(`${line}\n`);
+    const left = jobs.filter(({ state }) => state === 'queued' || state === 'running');
+    if (left.length > 0 && error === undefined && signal === undefined) {
+      const names = [...new Set(left.map(({ name }) => name))].join(', ');
+      warn(`main() ended before ${names}, which ${left.length === 1 ? 'ends' : 'end'} with it: await what they give`);
+    }
     // Who pressed Ctrl-C knows why it ended.
     if (error !== undefined && signal === undefined) report(error, how);
     const code = exitCode === 0 && summary.toleratedFailures ? 5 : exitCode;
@@ -107,22 +113,18 @@ export function logPrinter(progress: Progress, options: Pick<RunOptions, 'json' 
   };
 }
 
+type Teller = (
+  type: 'warning' | Parameters<NonNullable<ProgramHook['tell']>>[0],
+  text: string,
+  data: { jobs: readonly string[]; address: string },
+) => void;
+
 /** What the client says in between, as text or as a line of JSON. */
-export function teller({ terminal }: Progress, { json, quiet }: { json: boolean; quiet: boolean }): NonNullable<ProgramHook['tell']> {
+export function teller({ terminal }: Progress, { json, quiet }: { json: boolean; quiet: boolean }): Teller {
   return (type, text, data) => {
-    if (!(quiet && type === 'waiting')) terminal.print(json ? JSON.stringify({ type, message: text, ...data }) : `shoal: ${text}`);
+    if (!(quiet && (type === 'waiting' || type === 'warning')))
+      terminal.print(json ? JSON.stringify({ type, message: text, ...data }) : `shoal: ${text}`);
   };
-}
-
-const pipeClosedCode = 128 + constants.signals.SIGPIPE;
-
-export function watchPipes(): void {
-  const onError = (error: NodeJS.ErrnoException): void => {
-    if (error.code === 'EPIPE' || error.code === 'EIO') process.exit(pipeClosedCode);
-    throw error;
-  };
-  process.stdout.on('error', onError);
-  process.stderr.on('error', onError);
 }
 
 /** For programs without main(), which has its own way. */

@@ -1,73 +1,9 @@
 /** The built command on real programs: what a user types, sees, pipes, interrupts and kills. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, watch, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-
-const bin = fileURLToPath(new URL('../../dist/cli/bin.js', import.meta.url));
-let folder: string;
-const running = new Set<ChildProcess>();
-
-beforeAll(() => {
-  folder = realpathSync(mkdtempSync(join(tmpdir(), 'shoal-run-')));
-});
-afterEach(() => {
-  for (const child of running) child.kill('SIGKILL');
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-function program(name: string, text: string): void {
-  writeFileSync(join(folder, name), `import { appendFileSync } from 'node:fs';\nimport { main, task } from 'shoal';\n${text}`);
-}
-
-interface Run {
-  child: ChildProcess;
-  stdout: string;
-  stderr: string;
-  /** Resolves when a stream has said it. */
-  said(stream: 'stdout' | 'stderr', text: string): Promise<void>;
-  ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string }>;
-}
-
-function shoal(args: readonly string[], env: Record<string, string> = {}): Run {
-  const inherited = Object.entries(process.env).filter(([name]) => !/^(SHOAL_|NODE_OPTIONS|NO_COLOR|FORCE_COLOR)/.test(name));
-  const child = spawn(process.execPath, [bin, ...args], {
-    cwd: folder,
-    env: { ...Object.fromEntries(inherited), SHOAL_CACHE: join(folder, 'cache'), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  running.add(child);
-  const waiting = new Set<() => void>();
-  const run: Run = {
-    child,
-    stdout: '',
-    stderr: '',
-    said: (stream, text) =>
-      new Promise((resolve) => {
-        const look = (): void => {
-          if (!run[stream].includes(text)) return;
-          waiting.delete(look);
-          resolve();
-        };
-        waiting.add(look);
-        look();
-      }),
-    ended: once(child, 'close').then(([code, signal]) => {
-      running.delete(child);
-      return { code, signal, stdout: run.stdout, stderr: run.stderr };
-    }),
-  };
-  for (const stream of ['stdout', 'stderr'] as const) {
-    child[stream]!.setEncoding('utf8').on('data', (text: string) => {
-      run[stream] += text;
-      for (const look of [...waiting]) look();
-    });
-  }
-  return run;
-}
+import { describe, expect, it } from 'vitest';
+import { folder, program, shoal } from './command.suite.ts';
 
 describe('shoal run', () => {
   it('runs a program on threads, leaves stdout to it and sums up on stderr', async () => {

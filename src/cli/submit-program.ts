@@ -6,7 +6,7 @@ import { createProgress } from '../lib/progress-bar.ts';
 import { wantsColor } from '../lib/terminal.ts';
 import { targetOf } from './flags.ts';
 import { report } from './report.ts';
-import { logPrinter, teller, watchPipes } from './run-program.ts';
+import { logPrinter, teller } from './run-program.ts';
 import { shipProgram } from './ship.ts';
 import type { SubmitOptions } from './submit.ts';
 import { Summary } from './summary.ts';
@@ -46,7 +46,6 @@ export async function submitProgram(file: string, args: readonly string[], optio
       finish(end);
     },
   });
-  watchPipes();
   process.once('beforeExit', () => {
     if (!hasEnded) finish({ exitCode: Number(process.exitCode ?? 0), jobs: [] });
   });

@@ -22,6 +22,7 @@ import {
   threadCount,
 } from './flags.ts';
 import { type LogOptions, log } from './log.ts';
+import { outlivePipes } from './pipes.ts';
 import { untilSignal } from './signals.ts';
 
 interface WorkerFlags extends ClusterFlags, BrokerFlags, LogOptions {
@@ -101,6 +102,7 @@ async function runWorker(flags: WorkerFlags): Promise<void> {
       hint: 'shoal worker --tasks dist/tasks.js\nor, to run what `shoal submit` sends: shoal worker --allow-bundles',
     });
   }
+  outlivePipes();
   const { place, where } = await placeOf(flags);
   const modules = await Promise.all(tasks.map(moduleUrl));
   // It would stay beside this process for good.

@@ -16,6 +16,8 @@ export interface OpenOptions {
   attempts?: number;
   /** A line to a coordinator has been away for a while, or is back. */
   onState?: (state: 'away' | 'back', why: string) => void;
+  /** One line for people (local and inline); default: a warning of the process. */
+  onWarning?: (line: string) => void;
   /** Called with each captured log line (local and inline). */
   onLog?: (line: import('../core/messages.ts').LogLine) => void;
 }

@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url';
 import type { Codec } from '../codecs/codec.ts';
 import { msgpackCodec } from '../codecs/msgpack.ts';
 import { codecNamed } from '../codecs/named.ts';
+import { ShoalError } from '../lib/errors.ts';
 import type { TaskContext } from '../tasks/context.ts';
 import { type Definition, findDefinition, registerDefinition } from '../tasks/definition.ts';
 import { type ClusterHandle, clusterHandleOf, defaultCluster } from './cluster.ts';
@@ -166,7 +167,7 @@ function cancelOnAbort({ connection, id }: OpenJob, signal: AbortSignal | undefi
  * what starts work belongs into `main()`.
  *
  * `input`: a Standard Schema (zod, valibot, …) that checks and converts inputs on the worker. Throws SH1101 if another
- * module uses the name, SH1102 for options that mean nothing.
+ * module uses the name (where the same one does, its use throws), SH1102 for options that mean nothing.
  */
 export function task<S extends AnySchema, O>(
   def: Def & { input: S; run: (input: OutOf<S>, ctx: TaskContext) => O },
@@ -198,7 +199,21 @@ export function task(
     retryIf,
   };
   registerDefinition(definition);
-  return asTask({ kind: 'single', name, definition: () => referTo(definition), options });
+  const only = (): Definition => {
+    refuseTwin(definition);
+    return definition;
+  };
+  return asTask({ kind: 'single', name, definition: () => referTo(only()), options });
+}
+
+/** Workers find a function by its name: of two in one module they would run the last one for both. One that was loaded again is the same. */
+function refuseTwin({ name, run }: Definition): void {
+  const found = findDefinition(name);
+  if (found === undefined || found.run === run || String(found.run) === String(run)) return;
+  throw new ShoalError('SH1101', `the task name "${name}" is used twice`, {
+    why: 'this program defines two functions of that name, and workers would run the last one for both',
+    hint: 'give one of them another name',
+  });
 }
 
 /**

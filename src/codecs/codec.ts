@@ -29,7 +29,7 @@ export class UnserialisableError extends ShoalError {
   override readonly name = 'UnserialisableError';
   readonly path: string;
   constructor(path: string, what: string, hint?: string) {
-    super('SH1201', `${path} is ${what}, which cannot travel to a task`, { hint });
+    super('SH1201', `${path} is ${what}, which cannot travel to or from a task`, { hint });
     this.path = path;
   }
 }

@@ -87,7 +87,11 @@ function formatStranger(error: unknown, options: ErrorTextOptions): string {
 }
 
 /** What an error in a thread would have advised: a record of it carries the code, not the hint. */
-const advice: Readonly<Record<string, string>> = { SH1104: 'put what starts the work into main(async () => { … })' };
+const advice: Readonly<Record<string, string>> = {
+  SH1104: 'put what starts the work into main(async () => { … })',
+  SH1201: 'return data; functions belong into the task’s module',
+  SH5002: 'define tasks at the top level of their module, so that loading it is enough',
+};
 
 function adviceFor(cause: unknown): string | undefined {
   return causesOf(cause).flatMap(({ code }) => (code !== undefined ? (advice[code] ?? []) : []))[0];

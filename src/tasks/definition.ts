@@ -39,7 +39,10 @@ function registry(): Map<string, Definition> {
   return holder[registryKey];
 }
 
-/** SH1101: two different functions under one name in one process. The same module loaded again may redefine its own. */
+/**
+ * SH1101: two modules with one name. The same module loaded again may redefine its own; programs are bundled into one
+ * module, so what two of its functions share is found out when the first of them is used (client/task.ts).
+ */
 export function registerDefinition(definition: Definition): void {
   const known = registry().get(definition.name);
   if (known && known.module !== definition.module) {

@@ -7,7 +7,6 @@ import { ShoalError } from '../../lib/errors.ts';
 import { printableLine } from '../../lib/printable.ts';
 import { type ClusterFlags, type Target, targetOf } from '../flags.ts';
 import { jsonText } from '../json-text.ts';
-import { watchPipes } from '../run-program.ts';
 import { Output, type OutputFlags } from './output.ts';
 
 export type AdminFlags = ClusterFlags & OutputFlags;
@@ -20,7 +19,6 @@ export interface Admin {
 
 /** Opens, acts, closes. What goes wrong is told by program.ts. */
 export async function withCluster(flags: AdminFlags, act: (admin: Admin) => Promise<void>): Promise<void> {
-  watchPipes();
   const target = targetOf(flags, ['admin', 'client+bundles', 'client', 'read-only']);
   const session = await openRemoteSession({ ...target, attempts: 2, onState: (state, why) => tellLine(flags, target, state, why) });
   const connection = new Connection(session);

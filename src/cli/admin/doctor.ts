@@ -2,7 +2,6 @@
 import { type Command, Option } from 'commander';
 import { printableLine } from '../../lib/printable.ts';
 import { type BrokerFlags, brokerOptions } from '../flags.ts';
-import { watchPipes } from '../run-program.ts';
 import type { AdminFlags } from './cluster.ts';
 import { examineBroker } from './doctor-broker.ts';
 import { examineCluster } from './doctor-cluster.ts';
@@ -33,7 +32,6 @@ export function defineDoctor(command: Command): void {
 
 /** Needs nobody to be there: that nobody is there is something to say. */
 async function doctor(flags: DoctorFlags): Promise<void> {
-  watchPipes();
   const findings = [
     ...examineMachine(),
     ...(await examineCluster(flags)),
