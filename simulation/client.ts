@@ -2,8 +2,9 @@
  * A simulated client: the real Connection, and a program over it that submits jobs, feeds them, reads, cancels, replays and
  * deletes them, loses its line, and may itself be killed and started again with what it had noted.
  */
-import { Connection } from '../src/client/connection.ts';
-import type { DeliverMessage, JobView, SubmitReply } from '../src/core/messages.ts';
+import { Connection, type Request } from '../src/client/connection.ts';
+import type { QueueInfo } from '../src/core/answers.ts';
+import type { DeliverMessage, JobView, ReplayReply, SubmitReply } from '../src/core/messages.ts';
 import type { Outside } from '../src/lib/outside.ts';
 import { Dice } from './chance.ts';
 import type { Gate } from './faults.ts';
@@ -27,6 +28,12 @@ export interface ClientOptions {
   jobs: readonly JobScript[];
 }
 
+type Change = Extract<Request, { kind: 'cancel' | 'replay' | 'purge' | 'setQueue' }>;
+
+function orTooLate(error: unknown): undefined {
+  if ((error as { code?: string }).code !== 'SH1414') throw error;
+}
+
 interface Read {
   indices: Map<number, number>;
   atoms: number[];
@@ -44,6 +51,8 @@ export class SimClient {
   private readonly drains: Gate;
   /** Noted: whoever pauses a queue has to see that it goes on. */
   private pausedQueue: string | undefined;
+  /** Of this life. */
+  private changes = 0;
 
   constructor(options: ClientOptions) {
     this.options = options;
@@ -115,7 +124,7 @@ export class SimClient {
         if (this.pausedQueue !== undefined || network.isCalm) return;
         const queue = (this.pausedQueue = pause.pick(['default', 'other']));
         const goOn = (): void => void this.outside.after(pause.between(100, 6_000), () => this.resume());
-        this.connection.request({ kind: 'setQueue', queue, paused: true }).then(goOn, this.ignoreAll);
+        void this.pause(queue, pause.chance(0.5)).then(goOn, this.ignoreAll);
       });
     }
     const drain = this.drains.stroke();
@@ -127,9 +136,16 @@ export class SimClient {
     });
   }
 
+  private async pause(queue: string, looks: boolean): Promise<void> {
+    if (!looks) return this.change({ kind: 'setQueue', queue, paused: true });
+    const queues = await this.connection.request<QueueInfo[]>({ kind: 'listQueues' });
+    const expectedVersion = queues.find((each) => each.queue === queue)?.version ?? 0;
+    await this.change({ kind: 'setQueue', queue, paused: true, expectedVersion }).catch(orTooLate);
+  }
+
   private resume(): void {
     const queue = this.pausedQueue!;
-    this.connection.request({ kind: 'setQueue', queue, paused: false }).then(() => void (this.pausedQueue = undefined), this.ignoreAll);
+    this.change({ kind: 'setQueue', queue, paused: false }).then(() => void (this.pausedQueue = undefined), this.ignoreAll);
   }
 
   /** It asked for something that is not there (any more). */
@@ -187,6 +203,7 @@ export class SimClient {
     if (job.purges) this.purge(job);
     if (job.reads) this.read(job, this.dice.pick(['input', 'completion'] as const), this.dice.pick([2, 7, 1_000])).catch(this.ignore(job));
     if (job.cancelAfterMs !== undefined) this.outside.after(job.cancelAfterMs, () => this.cancel(job));
+    if (job.competesAfterMs !== undefined) this.compete(job).catch(this.ignore(job));
     try {
       await this.finish(job);
     } catch (error) {
@@ -206,15 +223,49 @@ export class SimClient {
 
   private cancel(job: JobScript): void {
     reached('a client cancels');
-    this.connection.request({ kind: 'cancel', job: job.id!, reason: 'enough' }).catch(this.ignore(job));
+    this.change({ kind: 'cancel', job: job.id!, reason: 'enough' }).catch(this.ignore(job));
     job.cancelAfterMs = undefined;
   }
 
   private purge(job: JobScript): void {
     job.purges = false;
     this.outside.after(this.dice.exponential(2_000), () => {
-      this.connection.request({ kind: 'purge', job: job.id! }).catch(this.ignore(job));
+      this.change({ kind: 'purge', job: job.id! }).catch(this.ignore(job));
     });
+  }
+
+  /** Under a name that no other change has, in whatever life of this client. */
+  private change<T>(message: Change): Promise<T> {
+    return this.connection.request<T>({ ...message, change: `${this.node.name}.${this.node.life}.${++this.changes}` });
+  }
+
+  /** Two look at the job, and both do something to what they saw: at most one is in time. */
+  private async compete(job: JobScript): Promise<void> {
+    await this.sleep(job.competesAfterMs!);
+    job.competesAfterMs = undefined;
+    const id = job.id!;
+    const { version: expectedVersion } = await this.connection.request<JobView>({ kind: 'query', job: id });
+    const cancel = (): Promise<unknown> => this.change({ kind: 'cancel', job: id, reason: 'enough of it', expectedVersion });
+    const purge = (): Promise<unknown> => this.change({ kind: 'purge', job: id, expectedVersion });
+    const both = this.dice.pick([
+      [cancel, cancel],
+      [cancel, purge],
+      [purge, cancel],
+    ]);
+    await Promise.all(both.map((change) => change().catch(orTooLate)));
+  }
+
+  /** Whoever is too late looks again. */
+  private async replay(job: JobScript): Promise<number> {
+    const id = job.id!;
+    if (!job.competesInReplay) return (await this.change<ReplayReply>({ kind: 'replay', job: id })).replayed;
+    for (;;) {
+      const { version: expectedVersion } = await this.connection.request<JobView>({ kind: 'query', job: id });
+      const index = this.dice.below(4);
+      const purge = this.change({ kind: 'purge', job: id, stage: 0, index, expectedVersion }).catch(orTooLate);
+      const [, reply] = await Promise.all([purge, this.change<ReplayReply>({ kind: 'replay', job: id, expectedVersion }).catch(orTooLate)]);
+      if (reply) return reply.replayed;
+    }
   }
 
   private feed(job: JobScript, reply: SubmitReply): void {
@@ -248,7 +299,7 @@ export class SimClient {
     while (view.state !== 'succeeded' && job.replays > 0) {
       job.replays--;
       await this.sleep(this.dice.between(0, 1_500));
-      const { replayed } = await this.connection.request<{ replayed: number }>({ kind: 'replay', job: id });
+      const replayed = await this.replay(job);
       // It may have ended before all its inputs were in: whoever replays it feeds it again.
       this.feed(job, await this.submit(job));
       if (replayed === 0) break;

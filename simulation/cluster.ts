@@ -194,10 +194,10 @@ export class Cluster {
         const leading = each.candidacy?.coordinator;
         return leading && { session: leading.session(), term: (leading as unknown as Inner).state.term };
       },
-      onFed: (job, stage, from) => this.watch.onFed(job, stage, from),
+      onAsked: (message) => this.watch.onAsked(message),
       onTold: (term, message, about) => {
         const isLost = this.isLost(term);
-        this.watch.guard(() => this.watch.onTold(each.node, isLost, message, about as { kind: string; job?: string }));
+        this.watch.guard(() => this.watch.onTold(each.node, isLost, message, about));
       },
     };
   }

@@ -35,6 +35,8 @@ export function compareMemory({ state, onTheWay }: Leader, model: Model): void {
     // Gone after it was read.
     if (!own && onTheWay.some((fact) => fact.fact === 'job-dropped' && fact.job === job.id)) continue;
     if (!own) return differs(`${job.id} is in the journal and not in memory`);
+    const version = model.changes.versionOf(job.id);
+    if (own.changes.version !== version) differs(`${job.id} is at version ${own.changes.version}, the journal says ${version}`);
     if (own.outcome !== job.outcome) differs(`${job.id} has ${own.outcome}, the journal says ${job.outcome}`);
     job.stages.forEach((stage, at) => {
       const { columns, spec } = own.stages[at]!;
@@ -52,5 +54,8 @@ export function compareMemory({ state, onTheWay }: Leader, model: Model): void {
       });
     });
   }
+  const queues = [...state.queueChanges].map(([queue, { version }]) => `queue ${queue}=${version}`);
+  if (queues.sort().join() !== model.changes.queues.sort().join())
+    differs(`${queues.join()}, the journal says ${model.changes.queues.join()}`);
   for (const id of state.jobs.keys()) if (!model.jobs.has(id)) differs(`${id} is in memory and not in the journal`);
 }

@@ -23,6 +23,10 @@ export interface JobScript {
   replays: number;
   deletes: boolean;
   purges: boolean;
+  /** Two operators look at it then, and both do something. */
+  competesAfterMs: number | undefined;
+  /** It is replayed while somebody else purges. */
+  competesInReplay: boolean;
   // ---- what its client has noted ----
   id: string | undefined;
   isDone: boolean;
@@ -75,6 +79,11 @@ function drawJob(faults: Faults, client: string, at: number): JobScript {
     replays: faults.gate('replay', `${client}-${at}`, 1).strikes() ? 2 : 0,
     deletes: own.chance(0.3),
     purges: faults.gate('purge', `${client}-${at}`, 0.7).strikes(),
+    competesAfterMs: faults
+      .gate('compete', `${client}-${at}`, 0.5)
+      .stroke()
+      ?.exponential(plan.stormMs / 2),
+    competesInReplay: faults.gate('compete', `replay of ${client}-${at}`, 0.5).strikes(),
     id: undefined,
     isDone: false,
   };

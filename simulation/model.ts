@@ -8,13 +8,14 @@
  */
 import type { Fact, JobFact, RegistryFact } from '../src/core/facts.ts';
 import { decodeHead } from '../src/wire/frame.ts';
+import { ChangeModel } from './change-model.ts';
 import { canStart, hasArgs, isLost, lengthOf, sameOf, wantedOf } from './graph-model.ts';
 import { type Final, type JobModel, newTask, type TaskModel } from './job-model.ts';
 import { reached } from './probes.ts';
 import { isRegistry, RegistryModel } from './registry-model.ts';
 import { each } from './slot.ts';
 import { type StoredEntry, Streams } from './stream-model.ts';
-import { decodeValue, elementsOf, type Value } from './values.ts';
+import { decodeValue, elementsOf, isSame, type Value } from './values.ts';
 import { check } from './violation.ts';
 
 export class Model {
@@ -25,6 +26,7 @@ export class Model {
   wallMs = 0;
   isTimeKept = true;
   readonly paused = new Set<string>();
+  readonly changes = new ChangeModel();
   onWorkerLeft: (fact: Extract<RegistryFact, { fact: 'worker-left' }>, entry: StoredEntry) => void = () => undefined;
   /** Uploaded programs: the stream that has each, and where the registry says so. */
   readonly programs = new Map<string, { stream: string; position: number; firstPosition: number }>();
@@ -97,7 +99,7 @@ export class Model {
       case 'queue-set':
         if (fact.paused) this.paused.add(fact.queue);
         else this.paused.delete(fact.queue);
-        return;
+        return this.changes.onMade(`queue ${fact.queue}`, fact.change);
       case 'bundle-added':
         this.programs.set(fact.hash, {
           stream: fact.stream,
@@ -235,6 +237,8 @@ export class Model {
         return this.onReplayed(job, fact);
       case 'job-ended':
         return this.onEnded(job, fact, position);
+      case 'job-changed':
+        return this.changes.onMade(job.id, fact.change);
       case 'stream-sealed':
         job.isSealed = true;
         return;
@@ -443,8 +447,4 @@ export class Model {
       check(failed <= most, 'I12', () => `${job.id} succeeds with ${failed} failures in stage ${at}`);
     });
   }
-}
-
-function isSame(a: readonly number[], b: readonly number[]): boolean {
-  return [...a].sort((x, y) => x - y).join() === [...b].sort((x, y) => x - y).join();
 }

@@ -50,6 +50,7 @@ export const faultKinds = [
   'pauseQueue',
   'drainAsked',
   'purge',
+  'compete',
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 

@@ -63,11 +63,14 @@ function judgeBeginning(facts: readonly RegistryFact[], model: Model): void {
   };
   const jobs: string[] = [];
   const queues: string[] = [];
+  const versions: string[] = [];
   const workers = new Map<number, string>();
   for (const fact of facts) {
     if (fact.fact === 'job-opened') jobs.push(fact.job);
-    else if (fact.fact === 'queue-set' && fact.paused) queues.push(fact.queue);
-    else if (fact.fact === 'worker-joined') workers.set(fact.index, `${fact.worker}/${fact.incarnation}/true`);
+    else if (fact.fact === 'queue-set') {
+      if (fact.paused) queues.push(fact.queue);
+      versions.push(`queue ${fact.queue}=${fact.changes?.version}`);
+    } else if (fact.fact === 'worker-joined') workers.set(fact.index, `${fact.worker}/${fact.incarnation}/true`);
     else if (fact.fact === 'worker-left') {
       for (const [index, each] of workers)
         if (each.startsWith(`${fact.worker}/${fact.incarnation}/`)) workers.set(index, each.replace('true', 'false'));
@@ -85,6 +88,7 @@ function judgeBeginning(facts: readonly RegistryFact[], model: Model): void {
     [...model.jobs.values()].filter(({ isDropped }) => !isDropped).map(({ id }) => id),
   );
   same('paused queues', queues, model.paused);
+  same('versions', versions, model.changes.queues);
   same(
     'workers',
     workers.values(),

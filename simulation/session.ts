@@ -12,7 +12,7 @@ export interface Port {
   readonly node: SimNode;
   /** Undefined while it does not lead. */
   accept(): { session: Session; term: number } | undefined;
-  onFed(job: string, stage: number, from: number): void;
+  onAsked(message: FromClient): void;
   onTold(term: number, message: ToClient, about: FromClient | undefined): void;
 }
 
@@ -123,7 +123,7 @@ function serve({ session, term }: { session: Session; term: number }, port: Port
       const message = decodeMessage<FromClient>(bytes);
       if (world.onStep) world.log(`${name} → ${port.node.name}: ${message.kind}`);
       if ('request' in message) asked.set(message.request, message);
-      if (message.kind === 'inputs') port.onFed(message.job, message.stage, message.from);
+      port.onAsked(message);
       session.send(message);
     },
     onClose: () => session.close(),

@@ -39,3 +39,8 @@ export function packValues(values: readonly Uint8Array[]): { lengths: Uint32Arra
   }
   return { lengths, body };
 }
+
+/** In whatever order. */
+export function isSame(a: readonly number[], b: readonly number[]): boolean {
+  return [...a].sort((x, y) => x - y).join() === [...b].sort((x, y) => x - y).join();
+}

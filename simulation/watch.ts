@@ -7,9 +7,19 @@
  * out after a cancellation was confirmed · I13 no word of a leader after its leadership was lost.
  */
 import type { RegistryFact } from '../src/core/facts.ts';
-import type { AssignMessage, FromWorker, JobView, NumberedMessage, SubmitReply, ToClient, ToWorker } from '../src/core/messages.ts';
+import type {
+  AssignMessage,
+  FromClient,
+  FromWorker,
+  JobView,
+  NumberedMessage,
+  SubmitReply,
+  ToClient,
+  ToWorker,
+} from '../src/core/messages.ts';
 import { decodeHead, decodeMessage } from '../src/wire/frame.ts';
 import type { Work } from '../src/worker/executors/executor.ts';
+import { type Asked, isChange } from './change-model.ts';
 import type { Disk } from './disk.ts';
 import { canStart } from './graph-model.ts';
 import type { JobModel } from './job-model.ts';
@@ -32,13 +42,7 @@ const lateWords = {
 } as const;
 
 /** What a client has asked for. */
-interface About {
-  kind: string;
-  job?: string;
-  queue?: string;
-  paused?: boolean;
-  hash?: string;
-}
+type About = FromClient & { job?: string };
 
 /** A worker remembers for 10 s what was taken back before it came; clocks drift, and rounds take time. */
 const tombstoneMs = 8_000;
@@ -61,6 +65,9 @@ export class Watch {
   /** The largest of each term. */
   private readonly serials = new Map<number, number>();
   readonly leases = new Leases();
+  /** Versions that clients expect, by the name of their change; and the changes that were answered. */
+  private readonly expected = new Map<string, number>();
+  private readonly answered = new Set<string>();
   queuesOf: (worker: string) => readonly string[] = () => [];
   /** Wall clocks jump or differ: times of two leaders cannot be compared. */
   isTimeKept = true;
@@ -81,6 +88,7 @@ export class Watch {
 
   private newModel(): Model {
     const model = new Model();
+    model.changes.expected = this.expected;
     model.onWorkerLeft = (fact, entry) => this.leases.onLeft(fact, entry, this.decidedMs(entry));
     return model;
   }
@@ -293,22 +301,29 @@ export class Watch {
     if (message.kind === 'deliver') return;
     if (message.kind === 'refusal' && message.error.code === 'SH1401' && about?.job !== undefined) this.onUnknown(about.job);
     if (message.kind === 'readEnd' && message.error?.code === 'SH1401') this.onUnknown(message.error.message.split(' ').at(-1)!);
+    if ((message.kind === 'reply' || message.kind === 'refusal') && about && isChange(about)) this.onChangeTold(message, about);
     if (message.kind !== 'reply' || !about) return;
     if (about.kind === 'setQueue') this.onQueueSet(about);
-    if (about.kind === 'putBundle') this.onUploaded(about.hash!);
+    if (about.kind === 'putBundle') this.onUploaded(about.hash);
     if (about.kind === 'submit') this.onSubmitted(message.value as SubmitReply);
     if (about.kind === 'wait') this.onEnded(message.value as JobView);
-    if (about.kind === 'cancel' && about.job !== undefined) this.onCancelled(about.job, message.value as { cancelled: boolean });
+    if (about.kind === 'cancel') this.onCancelled(about.job, message.value as { cancelled: boolean });
   }
 
-  private onQueueSet({ queue, paused }: About): void {
-    const isSet = this.model.paused.has(queue!) === paused;
+  private onChangeTold(message: Extract<ToClient, { kind: 'reply' | 'refusal' }>, about: Asked): void {
+    const { change = '' } = about;
+    this.model.changes.onTold(about, message, this.answered.has(change));
+    this.answered.add(change);
+  }
+
+  private onQueueSet({ queue, paused }: Extract<FromClient, { kind: 'setQueue' }>): void {
+    const isSet = this.model.paused.has(queue) === paused;
     // Another client may have said the opposite in the same turn.
     if (!isSet) return;
     reached(paused ? 'a queue is paused' : 'a queue goes on');
     const { term } = this.model;
-    if (paused) this.paused.set(queue!, { term, serial: this.serials.get(term) ?? 0 });
-    else this.paused.delete(queue!);
+    if (paused) this.paused.set(queue, { term, serial: this.serials.get(term) ?? 0 });
+    else this.paused.delete(queue);
   }
 
   private onUploaded(hash: string): void {
@@ -319,9 +334,14 @@ export class Watch {
     reached('a program is uploaded');
   }
 
-  /** A client sends inputs. */
-  onFed(job: string, stage: number, from: number): void {
-    if ((this.model.jobs.get(job)?.stages[stage]?.added ?? 0) > from) reached('inputs come again');
+  /** What a client says has arrived. */
+  onAsked(message: FromClient): void {
+    if (message.kind === 'inputs') {
+      const { job, stage, from } = message;
+      if ((this.model.jobs.get(job)?.stages[stage]?.added ?? 0) > from) reached('inputs come again');
+    }
+    if (!isChange(message) || message.change === undefined || message.expectedVersion === undefined) return;
+    this.expected.set(message.change, message.expectedVersion);
   }
 
   private onSubmitted(reply: SubmitReply): void {

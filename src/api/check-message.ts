@@ -14,6 +14,7 @@ const index = whole(0, 2 ** 32 - 1);
 const credit = whole(0, 1e9);
 const limit = whole(1, 10_000);
 const job = id;
+const change = { request, change: maybe(text(64, /^.+$/)), expectedVersion: maybe(whole(0)) };
 const states = maybe(list(text(32), 20));
 /** A task costs its row, however small its input: what one message, and one stage, may take of the memory. */
 const tasksPerMessageMax = 1_000_000;
@@ -31,8 +32,8 @@ const checks: { [K in FromClient['kind']]: Check } = {
   }),
   inputs: fields({ kind, job, stage, from: index, lengths: column, digest: maybe(text(256)), confirm: maybe(bool), body: chunks }),
   seal: fields({ kind, job, stage, total: index, confirm: maybe(bool) }),
-  cancel: fields({ kind, request, job, reason: text(4_096) }),
-  replay: fields({ kind, request, job, stage: maybe(stage), index: maybe(index), expectedAttempt: maybe(whole(0, 255)) }),
+  cancel: fields({ kind, ...change, job, reason: text(4_096) }),
+  replay: fields({ kind, ...change, job, stage: maybe(stage), index: maybe(index), expectedAttempt: maybe(whole(0, 255)) }),
   read: fields({ kind, reader, job, order: oneOf('input', 'completion'), credit, inputs: bool, from: maybe(index) }),
   readLogs: fields({ kind, reader, job, follow: bool }),
   readCredit: fields({ kind, reader, credit }),
@@ -41,9 +42,9 @@ const checks: { [K in FromClient['kind']]: Check } = {
   wait: fields({ kind, request, job }),
   find: fields({ kind, request, key: text(1_024) }),
   deadLetters: fields({ kind, request, job: maybe(job), limit: maybe(limit) }),
-  purge: fields({ kind, request, job, stage: maybe(stage), index: maybe(index) }),
-  setQueue: fields({ kind, request, queue: id, paused: bool }),
-  deleteJob: fields({ kind, request, job }),
+  purge: fields({ kind, ...change, job, stage: maybe(stage), index: maybe(index) }),
+  setQueue: fields({ kind, ...change, queue: id, paused: bool }),
+  deleteJob: fields({ kind, ...change, job }),
   hasBundle: fields({ kind, request, hash: text(64) }),
   putBundle: fields({ kind, request, hash: text(64, /^[0-9a-f]{64}$/), name: text(256), body: chunks }),
   listJobs: fields({ kind, request, states, limit, after: maybe(id) }),

@@ -32,6 +32,18 @@ interface Waiting {
   reject(error: ShoalError): void;
 }
 
+/** A deleted job is known by its being gone. */
+type Change = Extract<Request, { kind: 'cancel' | 'replay' | 'purge' | 'setQueue' }>;
+
+function isChange(message: Request): message is Change {
+  const { kind } = message;
+  return kind === 'cancel' || kind === 'replay' || kind === 'purge' || kind === 'setQueue';
+}
+
+function newName(): string {
+  return ulid(Date.now(), randomBytes(10));
+}
+
 export class Connection {
   readonly #session: Session;
   #nextNumber = 1;
@@ -52,8 +64,9 @@ export class Connection {
   request<T>(message: Request): Promise<T> {
     if (this.#over) return Promise.reject(this.#over);
     const request = this.#nextNumber++;
-    // On the message itself: whoever has to say it again, once its program is uploaded, means the same submission.
-    if (this.#session.resets && message.kind === 'submit') message.submission ??= ulid(Date.now(), randomBytes(10));
+    // On the message itself: whoever has to say it again, once its program is uploaded, means the same submission (A03).
+    if (this.#session.resets && message.kind === 'submit') message.submission ??= newName();
+    if (this.#session.resets && isChange(message)) message.change ??= newName();
     const whole = { ...message, request } as FromClient;
     return new Promise<T>((resolve, reject) => {
       this.#waiting.set(request, { message: whole, isRepeated: false, resolve: resolve as (value: unknown) => void, reject });

@@ -7,6 +7,7 @@ function view(counts: Partial<JobView>): JobView {
     job: 'j',
     name: 'n',
     state: 'running',
+    version: 0,
     priority: 0,
     createdWallMs: 0,
     queued: 0,

@@ -321,6 +321,7 @@ function view(job: ScriptedJob): JobView {
     job: job.id,
     name: job.spec.name,
     state: job.state,
+    version: 0,
     priority: job.spec.priority,
     output: { take: output.take, ...(definition && { definition }) },
     createdWallMs: 0,

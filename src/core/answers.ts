@@ -7,6 +7,23 @@ export interface JobPage {
   next?: string;
 }
 
+export interface CancelReply {
+  /** Not, if it had ended already. */
+  cancelled: boolean;
+  state: JobState;
+  version: number;
+}
+
+export interface PurgeReply {
+  purged: number;
+  version: number;
+}
+
+export interface QueueReply {
+  paused: boolean;
+  version: number;
+}
+
 export type TaskStateName = 'waiting' | 'ready' | 'running' | 'delayed' | 'done' | 'dead' | 'skipped' | 'cancelled' | 'expired';
 
 export interface TaskView {
@@ -58,6 +75,8 @@ export interface WorkerInfo {
 export interface QueueInfo {
   queue: string;
   paused: boolean;
+  /** How often people have paused or resumed it. */
+  version: number;
   /** Live workers that serve it. */
   workers: number;
   jobs: number;

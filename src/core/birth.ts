@@ -58,6 +58,7 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
     digest: fact.digest,
     submission: fact.submission,
     createdWallMs: fact.wallMs,
+    changes: { version: 0, last: [] },
     outcome: undefined,
     endedWallMs: undefined,
     dropAtMs: 0,

@@ -1,11 +1,10 @@
 import { missingBundle, putBundle } from './bundles.ts';
+import { onChange } from './changes.ts';
 import { dropJob, unknownJob } from './drop.ts';
 import type { FromClient, Refusal, SubmitReply } from './messages.ts';
 import { onOperator } from './operator.ts';
 import { openReader, readerKey } from './readers.ts';
-import { replay } from './replay.ts';
 import { attach } from './rows.ts';
-import { endJob, judge } from './settle.ts';
 import type { Job, State } from './state.ts';
 import type { Turn } from './turn.ts';
 import { jobView, stateOf } from './view.ts';
@@ -19,12 +18,11 @@ export function onClient(state: State, session: string, message: FromClient, new
     case 'seal':
       return seal(state, session, message, turn);
     case 'cancel':
-      return cancel(state, session, message, turn);
     case 'replay':
-      return withJob(state, session, message, turn, (job) => {
-        const replayed = replay(state, job, message, turn);
-        turn.tell(session, { kind: 'reply', request: message.request, value: { replayed } });
-      });
+    case 'purge':
+    case 'setQueue':
+    case 'deleteJob':
+      return onChange(state, session, message, turn);
     case 'read':
       return openReader(state, session, message, turn);
     case 'readCredit': {
@@ -59,17 +57,6 @@ export function onClient(state: State, session: string, message: FromClient, new
       if (job !== undefined) return turn.tell(session, { kind: 'reply', request: message.request, value: { job } });
       return refuse(turn, session, message.request, { code: 'SH1404', message: `there is no job with the key "${message.key}"` });
     }
-    case 'setQueue':
-      if (state.pausedQueues.has(message.queue) !== message.paused) {
-        turn.registryFact(state, { fact: 'queue-set', queue: message.queue, paused: message.paused });
-      }
-      return turn.tell(session, { kind: 'reply', request: message.request, value: { paused: message.paused } });
-    case 'deleteJob':
-      return withJob(state, session, message, turn, (job) => {
-        if (job.outcome === undefined) endJob(state, job, 'cancelled', 'deleted', turn);
-        dropJob(state, job, turn);
-        turn.tell(session, { kind: 'reply', request: message.request, value: {} });
-      });
     // The shell has the lines; it answers itself.
     case 'readLogs':
       return;
@@ -251,14 +238,4 @@ function seal(state: State, session: string, message: Extract<FromClient, { kind
   if (job.outcome !== undefined || stage.sealed) return;
   if (stage.columns.length !== message.total) return;
   turn.jobFact(state, job, { fact: 'inputs-sealed', stage: stage.index, total: message.total });
-}
-
-function cancel(state: State, session: string, message: Extract<FromClient, { kind: 'cancel' }>, turn: Turn): void {
-  withJob(state, session, message, turn, (job) => {
-    // Its last result may have come in this very turn: then it is over, and the result is what it gives (A04).
-    if (job.outcome === undefined) judge(state, job, turn);
-    const cancelled = job.outcome === undefined;
-    if (cancelled) endJob(state, job, 'cancelled', message.reason, turn);
-    turn.tell(session, { kind: 'reply', request: message.request, value: { cancelled, state: stateOf(job) } });
-  });
 }

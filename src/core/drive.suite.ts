@@ -376,14 +376,15 @@ function picture(state: State): string {
       const fold = stage.fold ? `${stage.fold.result?.entry ?? '-'}/${stage.fold.free.length}/${stage.fold.takes.size}` : '';
       return `${stage.sealed}${stage.ended}${stage.gatesLeft} ${rows.join(' ')} ${fold} ${stage.completion.join()}`;
     });
-    return `${job.id} ${job.outcome} ${JSON.stringify([...job.stories.values()])}\n  ${stages.join('\n  ')}`;
+    return `${job.id} ${job.outcome} ${JSON.stringify(job.changes)} ${JSON.stringify([...job.stories.values()])}\n  ${stages.join('\n  ')}`;
   });
   const bundles = [...state.bundles.values()].map(({ hash, stream, jobs: needed }) => `${hash} ${stream} ${[...needed].join()}`);
   const workers = state.workers.map(
     ({ name, incarnation, past, status }) => `${name} ${incarnation} ${[...past].join()} ${status === 'left'}`,
   );
-  const rest = [state.pausedQueues, state.submissions, state.keys].map((each) => [...each].join());
-  return [...jobs, ...bundles, ...workers, ...rest].join('\n');
+  const rest = [[...state.pausedQueues].sort(), state.submissions, state.keys].map((each) => [...each].join());
+  const queues = [...state.queueChanges].map(([queue, changes]) => `${queue} ${JSON.stringify(changes)}`);
+  return [...jobs, ...bundles, ...workers, ...queues, ...rest].join('\n');
 }
 
 export function stage(feed: StageSpec['feed'] = { kind: 'inputs' }, options: Partial<StageSpec> = {}): StageSpec {

@@ -6,6 +6,26 @@
 import type { ErrorRecord, Ranges } from './messages.ts';
 import type { JobSpec } from './spec.ts';
 
+export type JobChange = 'cancelled' | 'replayed' | 'purged';
+
+/** What people have changed about a job or a queue. */
+export interface Changes {
+  /** Their number. */
+  version: number;
+  /** The newest of them, oldest first. */
+  last: Change[];
+}
+
+export interface Change {
+  /** By it. */
+  version: number;
+  what: JobChange | 'paused' | 'resumed';
+  count: number;
+  /** As its client calls it. */
+  name?: string;
+  wallMs: number;
+}
+
 export type RegistryFact =
   /** A leadership begins. On a job's stream: from here on this term alone writes. */
   | { fact: 'term'; term: number; writer: string; wallMs: number }
@@ -15,7 +35,8 @@ export type RegistryFact =
   /** `index` stands for the worker in tasks-started and tasks-done. */
   | { fact: 'worker-joined'; worker: string; incarnation: string; index: number /** Incarnations before it. */; past?: string[] }
   | { fact: 'worker-left'; worker: string; incarnation: string; why: string }
-  | { fact: 'queue-set'; queue: string; paused: boolean }
+  /** A change of the queue; where the registry has rolled, with all that is kept of its changes. */
+  | { fact: 'queue-set'; queue: string; paused: boolean; change?: string; wallMs?: number; changes?: Changes }
   /** Its bytes are the body of the one entry of `stream`; they may be missing if the leader died right then. */
   | { fact: 'bundle-added'; hash: string; name: string; stream: string; bytes: number; wallMs: number }
   | { fact: 'bundle-dropped'; hash: string }
@@ -78,6 +99,8 @@ export type JobFact =
   | { fact: 'tasks-replayed'; stage: number; ranges: Ranges }
   /** Dead letters that a person has done with: neither listed nor replayed any more. */
   | { fact: 'letters-purged'; stage: number; ranges: Ranges }
+  /** A person's change, behind the facts that are its effect. `count`: of tasks or letters. */
+  | { fact: 'job-changed'; what: JobChange; count: number; change?: string; wallMs: number }
   /** Everything not final becomes skipped (failed), cancelled or expired. */
   | { fact: 'job-ended'; outcome: JobOutcome; reason?: string; wallMs: number }
   | { fact: 'stream-sealed' };

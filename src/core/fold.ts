@@ -16,6 +16,7 @@ import { detach, makeReady } from './rows.ts';
 import { bundlesOf } from './spec.ts';
 import type { Job, Stage, State, Story } from './state.ts';
 import { storyKey } from './state.ts';
+import { foldChange, foldQueueSet } from './versions.ts';
 
 /** Earlier incarnations of a worker that are told apart from new ones. */
 const pastMax = 32;
@@ -86,8 +87,7 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       state.orphans.add(fact.stream);
       return;
     case 'queue-set':
-      if (fact.paused) state.pausedQueues.add(fact.queue);
-      else state.pausedQueues.delete(fact.queue);
+      foldQueueSet(state, fact);
       return;
   }
 }
@@ -163,6 +163,9 @@ export function applyJobFact(state: State, job: Job, fact: JobFact, seq: number,
       return;
     case 'job-ended':
       jobEnded(state, job, fact, at);
+      return;
+    case 'job-changed':
+      foldChange(job.changes, fact);
       return;
   }
 }

@@ -24,6 +24,8 @@ export const aheadTasksPerSlot = 4;
 export const attemptsMax = 255;
 /** Suspects per assignment by how often they were lost: groups shrink until one alone is left. */
 export const suspectGroupSizes = [256, 16, 1] as const;
+/** Changes of one job or queue by people that are known by name when they are said again, and told to whoever missed them. */
+export const changesKept = 16;
 /** Attempts kept in one task's story. */
 export const historyEntriesMax = 20;
 /** Payload bytes of one value. */

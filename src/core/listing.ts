@@ -146,7 +146,8 @@ export function listQueues(state: State): QueueInfo[] {
     let info = queues.get(queue);
     if (!info) {
       const workers = state.workers.filter((worker) => worker.status === 'live' && servesQueue(worker, queue)).length;
-      info = { queue, paused: state.pausedQueues.has(queue), workers, jobs: 0, ready: 0, delayed: 0, running: 0 };
+      const version = state.queueChanges.get(queue)?.version ?? 0;
+      info = { queue, paused: state.pausedQueues.has(queue), version, workers, jobs: 0, ready: 0, delayed: 0, running: 0 };
       queues.set(queue, info);
     }
     return info;

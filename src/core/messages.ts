@@ -233,6 +233,15 @@ export type FromWorker =
 
 // ---- client → coordinator -------------------------------------------------
 
+/** What people do to a job or a queue (changes.ts). */
+interface ChangeRequest {
+  request: number;
+  /** Its name, chosen by a client that may have to say it again: made once, and answered as it was then. */
+  change?: string;
+  /** Refused (SH1414) at any other version. */
+  expectedVersion?: number;
+}
+
 export type FromClient =
   /** `digest`: of the spec without key; the same key with another digest is a conflict. */
   /** With `lengths` and `body`: all inputs of stage 0 of a job without a key, which saves a round trip. */
@@ -259,12 +268,13 @@ export type FromClient =
       body: readonly Uint8Array[];
     }
   | { kind: 'seal'; job: string; stage: number; total: number; confirm?: boolean }
-  | { kind: 'cancel'; request: number; job: string; reason: string }
+  /** Reply: CancelReply. */
+  | (ChangeRequest & { kind: 'cancel'; job: string; reason: string })
   /**
    * Dead and expired tasks get new tries, and with them what was skipped or stopped; reply: ReplayReply. Without stage: all.
    * What a closed fold has done without stays out.
    */
-  | { kind: 'replay'; request: number; job: string; stage?: number; index?: number; expectedAttempt?: number }
+  | (ChangeRequest & { kind: 'replay'; job: string; stage?: number; index?: number; expectedAttempt?: number })
   /**
    * Deliver the job's output; `credit` = tasks that may be on the way. `inputs`: with each task's input. `from`: of a reader that
    * goes on after a break: in input order the first index wanted, in completion order how many tasks to pass over.
@@ -283,10 +293,12 @@ export type FromClient =
   | { kind: 'find'; request: number; key: string }
   /** Reply: DeadLetter[], of one job or of all, at most `limit`. */
   | { kind: 'deadLetters'; request: number; job?: string; limit?: number }
-  /** Forgets dead letters for good: they are neither listed nor replayed any more. Reply: { purged }. */
-  | { kind: 'purge'; request: number; job: string; stage?: number; index?: number }
-  | { kind: 'setQueue'; request: number; queue: string; paused: boolean }
-  | { kind: 'deleteJob'; request: number; job: string }
+  /** Forgets dead letters for good: they are neither listed nor replayed any more. Reply: PurgeReply. */
+  | (ChangeRequest & { kind: 'purge'; job: string; stage?: number; index?: number })
+  /** Reply: QueueReply. */
+  | (ChangeRequest & { kind: 'setQueue'; queue: string; paused: boolean })
+  /** Reply: {}. */
+  | (ChangeRequest & { kind: 'deleteJob'; job: string })
   /** Reply: { known }. */
   | { kind: 'hasBundle'; request: number; hash: string }
   /** `hash`: sha256 of the body, hex; checked by whoever runs it. Reply: {}. */
@@ -319,6 +331,8 @@ export interface SubmitReply {
 export interface ReplayReply {
   /** Tasks that were put back. */
   replayed: number;
+  /** Of the job, by this. */
+  version: number;
 }
 
 export type JobState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'expired';
@@ -328,6 +342,8 @@ export interface JobView {
   name: string;
   key?: string;
   state: JobState;
+  /** How often people have changed it; a change may be bound to it. */
+  version: number;
   priority: number;
   /** What the job gives, and whose codec wrote it: what a client that did not submit the job needs to read it. */
   output?: { take: 'one' | 'all'; definition?: DefinitionRef };

@@ -339,11 +339,11 @@ describe('dead letters', () => {
       [jobs[1], 1],
     ]);
     expect(d.ask<DeadLetter[]>({ kind: 'deadLetters', limit: 3 })).toHaveLength(3);
-    expect(d.ask({ kind: 'purge', job: jobs[0], stage: 0, index: 1 })).toEqual({ purged: 1 });
-    expect(d.ask({ kind: 'purge', job: jobs[0], stage: 0, index: 1 })).toEqual({ purged: 0 });
+    expect(d.ask({ kind: 'purge', job: jobs[0], stage: 0, index: 1 })).toMatchObject({ purged: 1 });
+    expect(d.ask({ kind: 'purge', job: jobs[0], stage: 0, index: 1 })).toMatchObject({ purged: 0 });
     d.takeOver();
     expect(all()).toHaveLength(3);
-    expect(d.ask({ kind: 'replay', job: jobs[0] })).toEqual({ replayed: 1 });
+    expect(d.ask({ kind: 'replay', job: jobs[0] })).toMatchObject({ replayed: 1 });
     expect(() => d.ask({ kind: 'deadLetters', job: 'nobody' })).toThrow('there is no job');
   });
 
@@ -357,13 +357,13 @@ describe('dead letters', () => {
         for (let i = 0; i < assigned.lengths.length; i++) d.fail(assigned, assigned.ranges[0]! + i, 'dead', 'no');
       return job;
     });
-    expect(d.ask({ kind: 'purge', job: dropped })).toEqual({ purged: 0 });
-    expect(d.ask({ kind: 'purge', job: kept, stage: 1 })).toEqual({ purged: 0 });
-    expect(d.ask({ kind: 'purge', job: kept, stage: 0, index: 99 })).toEqual({ purged: 0 });
-    expect(d.ask({ kind: 'purge', job: kept, stage: 0, index: 2 })).toEqual({ purged: 1 });
+    expect(d.ask({ kind: 'purge', job: dropped })).toMatchObject({ purged: 0 });
+    expect(d.ask({ kind: 'purge', job: kept, stage: 1 })).toMatchObject({ purged: 0 });
+    expect(d.ask({ kind: 'purge', job: kept, stage: 0, index: 99 })).toMatchObject({ purged: 0 });
+    expect(d.ask({ kind: 'purge', job: kept, stage: 0, index: 2 })).toMatchObject({ purged: 1 });
     expect(d.ask<ClusterView>({ kind: 'status' }).problems).toMatchObject([{ what: '2 dead letters wait' }]);
-    expect(d.ask({ kind: 'replay', job: kept, stage: 0, index: 2 })).toEqual({ replayed: 0 });
-    expect(d.ask({ kind: 'purge', job: kept })).toEqual({ purged: 2 });
+    expect(d.ask({ kind: 'replay', job: kept, stage: 0, index: 2 })).toMatchObject({ replayed: 0 });
+    expect(d.ask({ kind: 'purge', job: kept })).toMatchObject({ purged: 2 });
     expect(d.ask<ClusterView>({ kind: 'status' }).problems).toEqual([]);
     expect(d.ask({ kind: 'deadLetters' })).toEqual([]);
   });

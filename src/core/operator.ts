@@ -1,10 +1,9 @@
 /**
- * What operators ask: lists, why something waits, dead letters and what becomes of them. Each is answered once, and each
- * answer has a bound.
+ * What operators ask: lists, why something waits, dead letters. Each is answered once, and each answer has a bound.
  */
 import { unknownJob } from './drop.ts';
 import { explainJob, explainTask } from './explain.ts';
-import { listDeadLetters, purgeLetters } from './letters.ts';
+import { listDeadLetters } from './letters.ts';
 import { listJobs, listQueues, listTasks, listWorkers, placeOf, wholeTask } from './listing.ts';
 import type { FromClient, Refusal } from './messages.ts';
 import type { Job, Stage, State } from './state.ts';
@@ -13,7 +12,6 @@ import type { Turn } from './turn.ts';
 
 const operatorKinds = [
   'deadLetters',
-  'purge',
   'listJobs',
   'listTasks',
   'getTask',
@@ -60,8 +58,6 @@ function answerOf(state: State, message: OperatorMessage, turn: Turn): Answer {
       if (message.job === undefined) return { value: listDeadLetters(state, state.jobs.values(), limit) };
       return withJob(state, message.job, (job) => ({ value: listDeadLetters(state, [job], limit) }));
     }
-    case 'purge':
-      return withJob(state, message.job, (job) => ({ value: { purged: purgeLetters(state, job, message, turn) } }));
   }
 }
 

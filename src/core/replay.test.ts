@@ -70,7 +70,7 @@ describe('a replay', () => {
     workBut(d, ['0/1', '2/2']);
     expect(d.view(job).state).toBe('failed');
     // The failed one, and the combine task that was stopped.
-    expect(d.ask({ kind: 'replay', job })).toEqual({ replayed: 2 });
+    expect(d.ask({ kind: 'replay', job })).toMatchObject({ replayed: 2 });
     d.work(join);
     expect(d.view(job)).toMatchObject({ state: 'succeeded', failed: 1, skipped: 1 });
   });
@@ -85,7 +85,7 @@ describe('a replay', () => {
     );
     workBut(d, ['0/0']);
     expect(d.view(job)).toMatchObject({ state: 'running', failed: 1, skipped: 1 });
-    expect(d.ask({ kind: 'replay', job })).toEqual({ replayed: 2 });
+    expect(d.ask({ kind: 'replay', job })).toMatchObject({ replayed: 2 });
     d.client({ kind: 'seal', job, stage: 0, total: 2 });
     d.work(join);
     expect(d.read(job)).toEqual(['0', '1']);
@@ -97,8 +97,8 @@ describe('a replay', () => {
     const job = d.submit(jobSpec([stage(undefined, single)]), texts(5));
     d.fail(d.take(), 0);
     d.assigned.length = 0;
-    expect(d.ask({ kind: 'replay', job, stage: 0, index: 0, expectedAttempt: 1 })).toEqual({ replayed: 0 });
-    expect(d.ask({ kind: 'replay', job, stage: 0, index: 0, expectedAttempt: 2 })).toEqual({ replayed: 5 });
+    expect(d.ask({ kind: 'replay', job, stage: 0, index: 0, expectedAttempt: 1 })).toMatchObject({ replayed: 0 });
+    expect(d.ask({ kind: 'replay', job, stage: 0, index: 0, expectedAttempt: 2 })).toMatchObject({ replayed: 5 });
     d.work(join);
     expect(d.read(job)).toEqual(texts(5));
   });
@@ -177,7 +177,7 @@ describe('a replay', () => {
       d.fail(d.take(), 0);
     }
     expect(d.view(job)).toMatchObject({ state: 'failed', failed: 1, error: { attempts: 255 } });
-    expect(d.ask({ kind: 'replay', job })).toEqual({ replayed: 0 });
+    expect(d.ask({ kind: 'replay', job })).toMatchObject({ replayed: 0 });
   });
 });
 

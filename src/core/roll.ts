@@ -55,7 +55,9 @@ function stillTrue(state: State, { wallMs }: Turn): RegistryFact[][] {
     weight += weighs;
   };
   add({ fact: 'term', term: state.term, writer: state.writer, wallMs });
-  for (const queue of state.pausedQueues) add({ fact: 'queue-set', queue, paused: true });
+  for (const [queue, { version, last }] of state.queueChanges) {
+    add({ fact: 'queue-set', queue, paused: state.pausedQueues.has(queue), changes: { version, last: [...last] } });
+  }
   for (const { name, incarnation, index, past, status, why = '' } of state.workers) {
     add({ fact: 'worker-joined', worker: name, incarnation, index, ...(past.size > 0 && { past: [...past] }) });
     if (status === 'left') add({ fact: 'worker-left', worker: name, incarnation, why });

@@ -10,7 +10,7 @@
  * 4. No open job has a final outcome; every row of an ended job is final.
  */
 import type { Columns } from './columns.ts';
-import type { JobOutcome } from './facts.ts';
+import type { Changes, JobOutcome } from './facts.ts';
 import { rollFactsMinDefault } from './limits.ts';
 import type { ErrorRecord, MemoryReading, Ranges, WorkerCode } from './messages.ts';
 import type { ReadyQueue } from './ranges.ts';
@@ -44,6 +44,8 @@ export interface State {
   /** By hash. */
   bundles: Map<string, StoredBundle>;
   pausedQueues: Set<string>;
+  /** Of each queue that was ever paused. */
+  queueChanges: Map<string, Changes>;
   /** By index; a worker keeps its index for ever. */
   workers: Worker[];
   workersByName: Map<string, Worker>;
@@ -118,6 +120,7 @@ export interface Job {
   digest: string;
   submission: string | undefined;
   createdWallMs: number;
+  readonly changes: Changes;
   outcome: JobOutcome | undefined;
   endedWallMs: number | undefined;
   /** Monotonic: kept until then. */
@@ -360,6 +363,7 @@ export function createState(options: StateOptions): State {
     submissions: new Map(),
     bundles: new Map(),
     pausedQueues: new Set(),
+    queueChanges: new Map(),
     workers: [],
     workersByName: new Map(),
     assignments: new Map(),

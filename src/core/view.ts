@@ -54,6 +54,7 @@ export function jobView(state: State, job: Job): JobView {
     name: job.spec.name,
     ...(job.spec.key === undefined ? {} : { key: job.spec.key }),
     state: stateOf(job),
+    version: job.changes.version,
     priority: job.spec.priority,
     output: outputOf(job),
     createdWallMs: job.createdWallMs,

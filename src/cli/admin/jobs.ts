@@ -1,12 +1,12 @@
 /** `shoal jobs …`: what there is, and what is done to it. Waiting for a job is in job-follow.ts. */
 import { type Command, Option } from 'commander';
-import type { JobPage } from '../../core/answers.ts';
+import type { CancelReply, JobPage } from '../../core/answers.ts';
 import type { JobState, JobView, ReplayReply } from '../../core/messages.ts';
 import { type ProgressMode, progressModes } from '../../lib/progress-bar.ts';
 import { duration } from '../flags.ts';
 import { type Admin, type AdminFlags, findJob, withCluster } from './cluster.ts';
 import { logs, result, watch } from './job-follow.ts';
-import { type PageFlags, pageOptions, stateOption } from './options.ts';
+import { type ChangeFlags, expectationOf, ifMatchOption, type PageFlags, pageOptions, stateOption } from './options.ts';
 import { ago, type Column, span } from './output.ts';
 
 const states: readonly JobState[] = ['queued', 'running', 'succeeded', 'failed', 'cancelled', 'expired'];
@@ -46,20 +46,24 @@ export function defineJobs(group: Command): void {
     .summary('end it; what runs is aborted')
     .argument('<job>')
     .addOption(new Option('--reason <text>', 'kept with it').default('cancelled by an operator'))
-    .action((name: string, flags: AdminFlags & { reason: string }) => withCluster(flags, (admin) => cancel(admin, name, flags.reason)));
+    .addOption(ifMatchOption('job'))
+    .action((name: string, flags: CancelFlags) => withCluster(flags, (admin) => cancel(admin, name, flags)));
   group
     .command('replay')
     .summary('give what failed new tries')
     .argument('<job>')
-    .action((name: string, flags: AdminFlags) => withCluster(flags, (admin) => replay(admin, name)));
+    .addOption(ifMatchOption('job'))
+    .action((name: string, flags: AdminFlags & ChangeFlags) => withCluster(flags, (admin) => replay(admin, name, flags)));
   group
     .command('delete')
     .summary('end it if it runs, and forget it with its results')
     .argument('<job>')
-    .action((name: string, flags: AdminFlags) => withCluster(flags, (admin) => remove(admin, name)));
+    .addOption(ifMatchOption('job'))
+    .action((name: string, flags: AdminFlags & ChangeFlags) => withCluster(flags, (admin) => remove(admin, name, flags)));
 }
 
 type ListFlags = AdminFlags & PageFlags & { state?: JobState[] };
+type CancelFlags = AdminFlags & ChangeFlags & { reason: string };
 
 const columns: readonly Column<JobView>[] = [
   { title: 'job', of: ({ job }) => job },
@@ -109,6 +113,7 @@ function showJob(output: Admin['output'], view: JobView): void {
     ['key', view.key],
     ['state', state],
     ['tasks', `${total ?? 'still growing'}: ${counts.join(', ')}`],
+    ['version', view.version === 0 ? undefined : String(view.version)],
     ['priority', view.priority === 0 ? undefined : String(view.priority)],
     ['started', `${new Date(view.createdWallMs).toISOString()} (${ago(view.createdWallMs)})`],
     [
@@ -124,24 +129,26 @@ function showJob(output: Admin['output'], view: JobView): void {
   ]);
 }
 
-async function cancel(admin: Admin, name: string, reason: string): Promise<void> {
+async function cancel(admin: Admin, name: string, flags: CancelFlags): Promise<void> {
   const { job } = await findJob(admin, name);
   const { connection, output } = admin;
-  const answer = await connection.request<{ cancelled: boolean; state: JobState }>({ kind: 'cancel', job, reason });
+  const { reason } = flags;
+  const answer = await connection.request<CancelReply>({ kind: 'cancel', job, reason, ...expectationOf(flags) });
   output.did({ job, ...answer }, answer.cancelled ? `${job} is cancelled` : `${job} had ended already: ${answer.state}`);
 }
 
-async function replay(admin: Admin, name: string): Promise<void> {
+async function replay(admin: Admin, name: string, flags: ChangeFlags): Promise<void> {
   const { job } = await findJob(admin, name);
   const { connection, output } = admin;
-  const { replayed } = await connection.request<ReplayReply>({ kind: 'replay', job });
-  output.did({ job, replayed }, replayed === 0 ? `${job} has nothing to replay` : `${tasksOf(replayed)} of ${job} run again`);
+  const answer = await connection.request<ReplayReply>({ kind: 'replay', job, ...expectationOf(flags) });
+  const { replayed } = answer;
+  output.did({ job, ...answer }, replayed === 0 ? `${job} has nothing to replay` : `${tasksOf(replayed)} of ${job} run again`);
 }
 
-async function remove(admin: Admin, name: string): Promise<void> {
+async function remove(admin: Admin, name: string, flags: ChangeFlags): Promise<void> {
   const { job } = await findJob(admin, name);
   const { connection, output } = admin;
-  await connection.request({ kind: 'deleteJob', job });
+  await connection.request({ kind: 'deleteJob', job, ...expectationOf(flags) });
   output.did({ job, deleted: true }, `${job} is deleted`);
 }
 

@@ -8,6 +8,25 @@ export interface PageFlags {
 
 const limitMax = 10_000;
 
+export interface ChangeFlags {
+  ifMatch?: number;
+}
+
+/** For whatever changes a job or a queue. */
+export function ifMatchOption(thing: 'job' | 'queue'): Option {
+  const text = `only if the ${thing} is still at this version (as list and get show it): nobody has changed it since`;
+  return new Option('--if-match <version>', text).argParser(version);
+}
+
+export function expectationOf({ ifMatch }: ChangeFlags): { expectedVersion?: number } {
+  return ifMatch === undefined ? {} : { expectedVersion: ifMatch };
+}
+
+function version(text: string): number {
+  if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
+  throw new InvalidArgumentError('It is a whole number, as list and get show it.');
+}
+
 export function limitOption(): Option {
   return new Option('--limit <count>', 'at most so many').default(50).argParser(count);
 }

@@ -1,17 +1,17 @@
 /** `shoal tasks …` and `shoal dlq …` */
 import type { Command } from 'commander';
-import type { TaskPage, TaskStateName, TaskView } from '../../core/answers.ts';
+import type { PurgeReply, TaskPage, TaskStateName, TaskView } from '../../core/answers.ts';
 import type { DeadLetter, ReplayReply, TaskFailure } from '../../core/messages.ts';
 import { userFrames } from '../../lib/error-text.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { type Admin, type AdminFlags, findJob, findSubject, findTask, type TaskName, taskNameOf, withCluster } from './cluster.ts';
-import { limitOption, type PageFlags, pageOptions, stateOption } from './options.ts';
+import { type ChangeFlags, expectationOf, ifMatchOption, limitOption, type PageFlags, pageOptions, stateOption } from './options.ts';
 import { ago, type Column, span } from './output.ts';
 
 const states: readonly TaskStateName[] = ['waiting', 'ready', 'running', 'delayed', 'done', 'dead', 'skipped', 'cancelled', 'expired'];
 
 type ListFlags = AdminFlags & PageFlags & { state?: TaskStateName[] };
-type OnTask = (admin: Admin, name: string, index: string | undefined) => Promise<void>;
+type OnTask = (admin: Admin, name: string, index: string | undefined, flags: ChangeFlags) => Promise<void>;
 
 export function defineTasks(group: Command): void {
   group.summary('look at the tasks of a job').description('A task is named JOB/STAGE/INDEX.');
@@ -34,15 +34,19 @@ export function defineDeadLetters(group: Command): void {
       withCluster(flags, (admin) => letters(admin, name, flags.limit)),
     );
   defineOnTask(group.command('get').summary('one dead letter, with the story of its attempts'), '<task>', letter);
-  defineOnTask(group.command('replay').summary('give a dead letter, or all of a job, new tries'), '<job|task>', replay);
-  defineOnTask(group.command('purge').summary('forget a dead letter, or all of a job'), '<job|task>', purge);
+  const replaying = group.command('replay').summary('give a dead letter, or all of a job, new tries');
+  defineOnTask(replaying.addOption(ifMatchOption('job')), '<job|task>', replay);
+  const purging = group.command('purge').summary('forget a dead letter, or all of a job');
+  defineOnTask(purging.addOption(ifMatchOption('job')), '<job|task>', purge);
 }
 
 function defineOnTask(command: Command, subject: '<task>' | '<job|task>', act: OnTask): void {
   command
     .argument(subject, 'a task is JOB/STAGE/INDEX')
     .argument('[index]', 'a task of the job')
-    .action((name: string, index: string | undefined, flags: AdminFlags) => withCluster(flags, (admin) => act(admin, name, index)));
+    .action((name: string, index: string | undefined, flags: AdminFlags & ChangeFlags) =>
+      withCluster(flags, (admin) => act(admin, name, index, flags)),
+    );
 }
 
 const taskColumns: readonly Column<TaskView>[] = [
@@ -143,13 +147,14 @@ async function letter(admin: Admin, name: string, index: string | undefined): Pr
   });
 }
 
-async function replay(admin: Admin, name: string, index: string | undefined): Promise<void> {
+async function replay(admin: Admin, name: string, index: string | undefined, flags: ChangeFlags): Promise<void> {
   const { connection, output } = admin;
   const at = await findSubject(admin, name, index);
   const expected = 'stage' in at ? await expectation(admin, at) : {};
-  const { replayed } = await connection.request<ReplayReply>({ kind: 'replay', ...at, ...expected });
+  const answer = await connection.request<ReplayReply>({ kind: 'replay', ...at, ...expected, ...expectationOf(flags) });
+  const { replayed } = answer;
   const again = replayed === 1 ? '1 task runs again' : `${replayed} tasks run again`;
-  output.did({ ...at, replayed }, replayed === 0 ? `${name} has nothing to replay` : again);
+  output.did({ ...at, ...answer }, replayed === 0 ? `${name} has nothing to replay` : again);
 }
 
 /** The attempt that a replay would open, as the task is looked at: said twice, it starts once (A07). */
@@ -159,10 +164,11 @@ async function expectation({ connection }: Admin, at: TaskName): Promise<{ expec
   return state === 'dead' ? { expectedAttempt: attempt + 1 } : {};
 }
 
-async function purge(admin: Admin, name: string, index: string | undefined): Promise<void> {
+async function purge(admin: Admin, name: string, index: string | undefined, flags: ChangeFlags): Promise<void> {
   const { connection, output } = admin;
   const at = await findSubject(admin, name, index);
-  const { purged } = await connection.request<{ purged: number }>({ kind: 'purge', ...at });
+  const answer = await connection.request<PurgeReply>({ kind: 'purge', ...at, ...expectationOf(flags) });
+  const { purged } = answer;
   const gone = purged === 1 ? '1 dead letter is gone' : `${purged} dead letters are gone`;
-  output.did({ ...at, purged }, purged === 0 ? `${name} has no dead letters` : gone);
+  output.did({ ...at, ...answer }, purged === 0 ? `${name} has no dead letters` : gone);
 }

@@ -1,10 +1,11 @@
 /** `shoal workers …` and `shoal queues …` */
 import { type Command, Option } from 'commander';
-import type { QueueInfo, WorkerInfo } from '../../core/answers.ts';
+import type { QueueInfo, QueueReply, WorkerInfo } from '../../core/answers.ts';
 import type { WorkerCode } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { nearest } from '../similar.ts';
 import { type Admin, type AdminFlags, withCluster } from './cluster.ts';
+import { type ChangeFlags, expectationOf, ifMatchOption } from './options.ts';
 import { type Column, size, span } from './output.ts';
 
 export function defineWorkers(group: Command): void {
@@ -40,7 +41,8 @@ export function defineQueues(group: Command): void {
       .command(verb)
       .summary(paused ? 'hand out nothing more of it; what runs goes on' : 'hand out its tasks again')
       .argument('<queue>')
-      .action((queue: string, flags: AdminFlags) => withCluster(flags, (admin) => setQueue(admin, queue, paused)));
+      .addOption(ifMatchOption('queue'))
+      .action((queue: string, flags: AdminFlags & ChangeFlags) => withCluster(flags, (admin) => setQueue(admin, queue, paused, flags)));
   }
 }
 
@@ -129,6 +131,7 @@ const queueColumns: readonly Column<QueueInfo>[] = [
   { title: 'ready', of: ({ ready }) => String(ready), isNumber: true },
   { title: 'delayed', of: ({ delayed }) => String(delayed), isNumber: true },
   { title: 'running', of: ({ running }) => String(running), isNumber: true },
+  { title: 'version', of: ({ version }) => String(version), isNumber: true },
 ];
 
 async function listQueues({ connection, output }: Admin): Promise<void> {
@@ -137,10 +140,10 @@ async function listQueues({ connection, output }: Admin): Promise<void> {
 }
 
 /** A queue is there as soon as somebody names it, so that a typing error looks like success. */
-async function setQueue({ connection, output }: Admin, queue: string, paused: boolean): Promise<void> {
+async function setQueue({ connection, output }: Admin, queue: string, paused: boolean, flags: ChangeFlags): Promise<void> {
   const before = await connection.request<QueueInfo[]>({ kind: 'listQueues' });
-  await connection.request({ kind: 'setQueue', queue, paused });
-  output.did({ queue, paused }, paused ? `${queue} is paused` : `${queue} is open`);
+  const answer = await connection.request<QueueReply>({ kind: 'setQueue', queue, paused, ...expectationOf(flags) });
+  output.did({ queue, ...answer }, paused ? `${queue} is paused` : `${queue} is open`);
   if (!before.some((info) => info.queue === queue)) {
     output.note(`no worker names ${queue} and no open job uses it; there is: ${before.map((info) => info.queue).join(', ')}`);
   }
