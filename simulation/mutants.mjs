@@ -246,9 +246,9 @@ export const mutants = [
   {
     id: 'cancel-always',
     rule: 'P7, A04: once completed, cancel says so',
-    file: 'src/core/clients.ts',
-    find: 'const cancelled = job.outcome === undefined;',
-    replace: 'const cancelled = true;',
+    file: 'src/core/changes.ts',
+    find: 'const isChange = job.outcome === undefined;',
+    replace: 'const isChange = true;',
     budget: 1_000,
   },
   {
