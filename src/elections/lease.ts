@@ -6,6 +6,7 @@
  * 3. What may have been taken is released on every way out but a kill.
  */
 import { ShoalError } from '../lib/errors.ts';
+import { linkedAbort } from '../lib/linked-abort.ts';
 import { type Outside, realOutside } from '../lib/outside.ts';
 import { Calls, isRefused } from './calls.ts';
 import type { Candidate, Election, Leadership } from './election.ts';
@@ -78,13 +79,14 @@ class LeaseElection implements Election {
   }
 
   async campaign(me: Candidate, signal: AbortSignal): Promise<Leadership> {
-    const ended = AbortSignal.any([signal, this.closing.signal]);
-    ended.throwIfAborted();
-    const running = this.run(this.store.claim(this.term(me)), ended);
+    const { controller, unlink } = linkedAbort(signal, this.closing.signal);
+    controller.signal.throwIfAborted();
+    const running = this.run(this.store.claim(this.term(me)), controller.signal);
     this.campaigns.add(running);
     try {
       return await running;
     } finally {
+      unlink();
       this.campaigns.delete(running);
     }
   }
@@ -163,15 +165,12 @@ class LeaseElection implements Election {
 
   private async untilFreed(claim: Claim, ended: AbortSignal): Promise<void> {
     if (!claim.freed) return this.pause(this.jittered(pollMs), ended);
-    const stop = new AbortController();
-    // By hand: composite signals of a long-lived one pile up.
-    const onEnded = (): void => stop.abort(ended.reason);
-    ended.addEventListener('abort', onEnded, { once: true });
+    const { controller, unlink } = linkedAbort(ended);
     try {
-      await Promise.race([claim.freed(stop.signal), this.pause(this.jittered(this.ttlMs / 2), stop.signal)]);
+      await Promise.race([claim.freed(controller.signal), this.pause(this.jittered(this.ttlMs / 2), controller.signal)]);
     } finally {
-      ended.removeEventListener('abort', onEnded);
-      stop.abort();
+      unlink();
+      controller.abort();
     }
   }
 
