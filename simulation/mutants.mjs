@@ -13,7 +13,7 @@ export const mutants = [
   ...mutantsOfJobs,
   {
     id: 'effects-before-append',
-    rule: 'rule 1, H3: every effect waits for its turn to be durable',
+    rule: 'rule 1, H3, C02: every effect waits for its turn to be durable',
     file: 'src/coordinator/coordinator.ts',
     find: 'if (entries.length > 0) await this.appender.append(entries, onFull, beginning);',
     replace: 'if (entries.length > 0) void this.appender.append(entries, onFull, beginning).catch((error) => this.fail(error));',

@@ -75,6 +75,19 @@ it('links lead to files and headings that exist', () => {
   expect(broken).toEqual([]);
 });
 
+it('each fault of the catalogue is named by a test', () => {
+  const page = readFileSync(join(root, 'docs/explanation/faults.md'), 'utf8');
+  const ids = [...page.matchAll(/^\| ([A-Z]\d\d) \|/gm)].map(([, id]) => id!);
+  const tests = ['src', 'test', 'simulation'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .map((path) => join(folder, path))
+      .filter((path) => /^simulation.*\.m?[jt]s$|^test.*\.ts$|\.(test|suite)\.ts$/.test(path)),
+  );
+  const text = tests.map((path) => readFileSync(join(root, path), 'utf8')).join();
+  expect(ids.length).toBeGreaterThan(100);
+  expect(ids.filter((id) => !new RegExp(`\\b${id}\\b`).test(text))).toEqual([]);
+});
+
 function pagesIn(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = `${folder}/${entry.name}`;

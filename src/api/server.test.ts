@@ -174,7 +174,7 @@ describe('tokens and roles', () => {
     expect((await upgrade(port, { token: tokenOf(role), path: '/api/v1/workers' })).status).toBe(workers);
   });
 
-  test.each(['2', ''])('protocol %j is answered with the one that is spoken', async (protocol) => {
+  test.each(['2', ''])('protocol %j is answered with the one that is spoken (V02)', async (protocol) => {
     const { port } = await served();
     const answer = await upgrade(port, { token: tokenOf('client'), protocol });
     expect(answer.status).toBe(426);

@@ -164,7 +164,7 @@ it('that is taken its leadership says nothing more, closes its journal, and camp
   expect(it.failures).toEqual([]);
 });
 
-it('of two that lead at once the older one stops at its next word, whatever the election says (C04, C05)', async () => {
+it('of two that lead at once the older one stops at its next word, whatever the election says (C04, C05, C12)', async () => {
   const [lease, journal] = [new Lease(), new SharedJournal()];
   const stale = await candidate(lease, journal);
   const old = stale.candidacy.coordinator!;

@@ -225,7 +225,7 @@ describe('under an election', () => {
     };
   }
 
-  it('notices that another has taken over before it answers, though it has nothing to write (H18)', async () => {
+  it('notices that another has taken over before it answers, though it has nothing to write (H18, C14)', async () => {
     const journal = new SmallJournal();
     const failed: unknown[] = [];
     const options = { broker: memoryBroker(), journal, isOneMachine: false, election: election().election };

@@ -79,7 +79,7 @@ describe('crashes', () => {
     expect(d.view(job)).toMatchObject({ state: 'failed' });
   });
 
-  it('a worker that was declared lost is fenced and its late results are refused (W12)', () => {
+  it('a worker that was declared lost is fenced and its late results are refused (W12, N05)', () => {
     const d = new Driver();
     d.hello();
     const job = d.submit(jobSpec([stage()]), texts(1));
@@ -242,7 +242,7 @@ describe('takeover', () => {
     expect(d.assigned).toMatchObject([{ alone: true }]);
   });
 
-  it('gives no place to the late hello of an earlier life, nor after a takeover (H9; found by the simulator, seed 1435)', () => {
+  it('gives no place to the late hello of an earlier life, nor after a takeover (H9, C19; found by the simulator, seed 1435)', () => {
     const d = new Driver();
     for (const incarnation of ['i1', 'i2']) d.hello('w1', { incarnation });
     for (const act of [() => undefined, () => d.takeOver()]) {

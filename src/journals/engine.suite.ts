@@ -179,7 +179,7 @@ export function engineSuite(
       expect((await journal.readBodies('s4', [{ seq: 0, offset: 0, length: 1 }])).map(text)).toEqual(['x']);
     });
 
-    it('has two writers, each with its own connection: exactly one wins every seq (C01)', async () => {
+    it('has two writers, each with its own connection: exactly one wins every seq (C01, C12, S12)', async () => {
       const [x, y] = [await opened(), await opened()];
       for (let seq = 0; seq < 25; seq++) {
         const outcomes = await Promise.allSettled([

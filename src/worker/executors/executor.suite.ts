@@ -140,7 +140,7 @@ export function executorSuite(kind: string, make: Make): void {
       expect([...told.values.values()]).toEqual([['first', [1, 2]], [3]]);
     });
 
-    test('a missing field, or a damaged frame, costs its own task only', async () => {
+    test('a missing field, or a damaged frame, costs its own task only (C22)', async () => {
       const template = Buffer.from(encodeTemplate(new Hole(0))).toString('base64');
       const { lengths, body } = encodeAll([{ a: 1 }, { b: 2 }, { a: 3 }]);
       const told = await slot.whole('echo', [], {
