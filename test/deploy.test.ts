@@ -1,5 +1,5 @@
 /** The files in deploy/ start what there is: each command that they run has the flags that it is given. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { root, run } from './packed.ts';
@@ -35,6 +35,23 @@ describe('deploy', () => {
     const commands = commandsIn(readFileSync(join(folder, file), 'utf8'));
     if (file !== 'Dockerfile') expect(commands.some(({ flags }) => flags.length > 0)).toBe(true);
     for (const { verb, flags } of commands) for (const flag of flags) expect(flagsOf.get(verb), `${file}: ${verb} ${flag}`).toContain(flag);
+  });
+
+  test('an image is built from what its Dockerfile needs, without what a machine has gathered', () => {
+    const [everything, ...needed] = readFileSync(join(root, '.dockerignore'), 'utf8')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'));
+    expect(everything).toBe('*');
+    const { files: packed } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { files: string[] };
+    const sources = packed.filter((name) => !/^!?dist/.test(name));
+    for (const name of ['package.json', 'package-lock.json', 'src', 'scripts', 'tsconfig.build.json', ...sources])
+      expect(needed).toContain(`!${name}`);
+    for (const line of needed) expect(existsSync(join(root, line.slice(1))), line).toBe(true);
+  });
+
+  test('a Kubernetes worker has as many threads as cores', () => {
+    const kubernetes = readFileSync(join(folder, 'kubernetes/shoal.yaml'), 'utf8');
+    expect(/kind: Deployment[\s\S]*limits: { cpu: "(\d+)"/.exec(kubernetes)?.[1]).toBe(/--threads=(\d+)/.exec(kubernetes)?.[1]);
   });
 
   test('grace periods are longer than the drain timeout', () => {
