@@ -9,6 +9,7 @@ it.each([
   'postgresql://u:p@h:1/d?schema=s',
   'redis://h',
   'mongodb://h1:1,h2:2/d',
+  'cassandra://u:p@h1:1,h2:2/k?datacenter=d',
 ])('%s is a journal', (address) => {
   expect(() => checkJournalAddress(address)).not.toThrow();
 });

@@ -13,6 +13,8 @@ const redis = async (): Promise<OpenEngine> => (await import('./journals/redis.t
 
 const mongodb = async (): Promise<OpenEngine> => (await import('./journals/mongodb.ts')).openMongodbEngine;
 
+const cassandra = async (): Promise<OpenEngine> => (await import('./journals/cassandra.ts')).openCassandraEngine;
+
 const engines: Readonly<Record<string, () => Promise<OpenEngine>>> = {
   'postgres:': postgres,
   'postgresql:': postgres,
@@ -21,10 +23,11 @@ const engines: Readonly<Record<string, () => Promise<OpenEngine>>> = {
   'redis+sentinel:': redis,
   'mongodb:': mongodb,
   'mongodb+srv:': mongodb,
+  'cassandra:': cassandra,
 };
 
 const journalAddresses =
-  'memory:, file:DIR, or a server: postgres://USER@HOST/DATABASE, redis://HOST, rediss://HOST, redis+sentinel://HOST/MASTER, mongodb://HOST/DATABASE';
+  'memory:, file:DIR, or a server: postgres://USER@HOST/DATABASE, redis://HOST, rediss://HOST, redis+sentinel://HOST/MASTER, mongodb://HOST/DATABASE, cassandra://HOST/KEYSPACE';
 
 export interface JournalOpening {
   /** Whose jobs these are, where several share a server; `?cluster=NAME` in the address goes before it. Default `shoal`. */

@@ -69,7 +69,7 @@ const packageHomes = {
   '@platformatic/kafka': ['src/brokers/kafka'],
   '@redis/client': ['src/lib/redis.ts', 'src/elections/redis'],
   amqplib: ['src/brokers/rabbitmq.ts'],
-  'cassandra-driver': ['src/journals/cassandra.ts'],
+  'cassandra-driver': ['src/journals/cassandra'],
   commander: ['src/cli/'],
   esbuild: ['src/cli/'],
   kafkajs: ['src/brokers/kafka'],

@@ -82,6 +82,8 @@ export function startCassandra({ settings = {} } = {}) {
         ...['-Dcassandra-foreground=yes', '-Djdk.attach.allowAttachSelf=true', '-Dio.netty.tryReflectionSetAccessible=true'],
         // There is nobody else to wait for.
         ...['-Dcassandra.skip_wait_for_gossip_to_settle=0', '-Dcassandra.ring_delay_ms=100', '-Dcassandra.superuser_setup_delay_ms=0'],
+        // Passwords of tests need not be hard to guess.
+        '-Dcassandra.auth_bcrypt_gensalt_log2_rounds=4',
         ...['-cp', join(home, '*'), 'org.apache.cassandra.service.CassandraDaemon'],
       ],
     }),

@@ -36,13 +36,17 @@ export interface EngineUnderTest {
   lineTo(port: number): Promise<Line>;
   /** Takes whoever dials with `password` for nobody it knows, if it asks for one at all. */
   refusesPassword: boolean;
+  /** Of journals whose test says nothing of it, where a server needs long to come back. */
+  deadlineMs?: number;
   /** Of the large body and head; 64 and 9 by default, which a slow server need not bear. */
   largeMebibytes?: { body: number; head: number };
+  /** Of one long stream; 2 500 by default. */
+  manyEntries?: number;
 }
 
 export function engineSuite(
   name: string,
-  { open, start, lineTo, refusesPassword, largeMebibytes: large = { body: 64, head: 9 } }: EngineUnderTest,
+  { open, start, lineTo, refusesPassword, deadlineMs, largeMebibytes: large = { body: 64, head: 9 }, manyEntries = 2_500 }: EngineUnderTest,
 ): void {
   describe(`journal ${name}, whose server`, () => {
     let server: Server;
@@ -70,7 +74,7 @@ export function engineSuite(
       cluster ||= `c${++clusters}`;
       const url = new URL(server.url);
       url.port = String(port);
-      const journal = await openEngineJournal(open, { url, cluster, ...rest });
+      const journal = await openEngineJournal(open, { url, cluster, ...(deadlineMs !== undefined && { deadlineMs }), ...rest });
       journals.push(journal);
       return journal;
     }
@@ -230,7 +234,7 @@ export function engineSuite(
 
     it('keeps thousands of entries, and gives them in pages', async () => {
       const journal = await opened();
-      const count = 2_500;
+      const count = manyEntries;
       for (let from = 0; from < count; from += 250) {
         await Promise.all(
           Array.from({ length: 250 }, (_, index) => appendUntilKnown(journal, [entry('a', from + index, { body: [`${from + index}`] })])),
