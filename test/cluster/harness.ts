@@ -248,7 +248,8 @@ export class TestCluster {
   /** Resolves when so many workers are live. */
   async ready(count: number): Promise<Cluster> {
     const client = await this.connect();
-    await client.waitForWorkers(count);
+    // On a machine that has other things to do.
+    await client.waitForWorkers(count, { timeout: '2m' });
     return client;
   }
 

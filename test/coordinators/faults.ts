@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import type { TestCluster } from '../cluster/harness.ts';
 import type { TcpProxy } from '../cluster/proxy.ts';
-import { load } from './load.ts';
+import { type Load, load } from './load.ts';
 
 export interface Setting {
   cluster: TestCluster;
@@ -54,9 +54,11 @@ export const stopped: Fault<Pick<Setting, 'cluster'>> = {
 };
 
 export const stoppedForThirtySeconds: Fault = {
-  title: 'a leader that stood still for thirty seconds comes back two leaders later, and says nothing with effect (C04, C05, C07)',
-  async run({ cluster }) {
-    const work = load(await cluster.ready(2), { count: 6_000, blows: 3 });
+  title:
+    'a leader that stood still for thirty seconds, in which the next one was killed and the journal’s server restarted and away, ' +
+    'says nothing with effect when it goes on (C04, C05, C07, S09)',
+  async run({ cluster, server }) {
+    const work = load(await cluster.ready(2), { count: 6_000, blows: 5 });
     const first = await cluster.nextLeader();
     const leader = cluster.coordinators[first]!;
     leader.kill('SIGSTOP');
@@ -68,6 +70,7 @@ export const stoppedForThirtySeconds: Fault = {
     await cluster.coordinators[second]!.ended;
     await cluster.nextLeader(second);
     await cluster.startCoordinator(second);
+    await restartAndLeave({ cluster, server }, work, 10_000);
     await over;
     work.next();
     leader.kill('SIGCONT');
@@ -106,18 +109,25 @@ export const cutOff: Fault = {
   },
 };
 
-export const serverAway: Fault = {
-  title: 'the journal’s server restarted, then killed and away for ten seconds: nothing that was confirmed is missing (S09)',
-  async run({ cluster, server }) {
-    const work = load(await cluster.ready(2), { count: 6_000, blows: 2 });
-    await cluster.nextLeader();
-    work.next();
-    await server.restart();
-    await cluster.nextLeader();
-    await server.kill();
-    work.next();
-    await pause(10_000);
-    await server.restart();
-    expect(await work.results).toEqual(work.expected);
-  },
-};
+export function serverAwayFor(ms: number): Fault {
+  return {
+    title: `the journal’s server restarted, then killed and away for ${ms / 1_000} s: nothing that was confirmed is missing (S09)`,
+    async run(setting) {
+      const work = load(await setting.cluster.ready(2), { count: 6_000, blows: 2 });
+      await setting.cluster.nextLeader();
+      await restartAndLeave(setting, work, ms);
+      expect(await work.results).toEqual(work.expected);
+    },
+  };
+}
+
+/** Two blows. */
+async function restartAndLeave({ cluster, server }: Pick<Setting, 'cluster' | 'server'>, work: Load, awayMs: number): Promise<void> {
+  work.next();
+  await server.restart();
+  await cluster.nextLeader();
+  await server.kill();
+  work.next();
+  await pause(awayMs);
+  await server.restart();
+}

@@ -1,4 +1,4 @@
-import { cutOff, restartedInTurn, serverAway, stopped, tenChanges } from './faults.ts';
+import { cutOff, restartedInTurn, stopped, tenChanges } from './faults.ts';
 import { coordinatorsOver } from './journals.suite.ts';
 
-coordinatorsOver({ journal: 'postgres', election: 'redis' }, [stopped, tenChanges, restartedInTurn, cutOff, serverAway]);
+coordinatorsOver({ journal: 'postgres', election: 'redis' }, [stopped, tenChanges, restartedInTurn, cutOff]);

@@ -1,0 +1,115 @@
+/** The commands of docs/how-to/high-availability.md that back up and restore, word for word, on real servers, around a job. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import * as tasks from '../cluster/fixtures/tasks.ts';
+import { TestCluster } from '../cluster/harness.ts';
+import { withServer } from '../real-servers.ts';
+
+vi.setConfig({ testTimeout: 180_000 });
+
+const page = readFileSync(new URL('../../docs/how-to/high-availability.md', import.meta.url), 'utf8');
+
+const count = 2_000;
+const expected = Array.from({ length: count }, (_, seed) => tasks.mixed(seed));
+
+let cluster: TestCluster | undefined;
+afterEach(async () => {
+  await cluster?.close();
+  cluster = undefined;
+});
+
+interface Journal {
+  /** Undefined: a folder of the cluster's own. */
+  url?: string;
+  /** What the page calls by another name here. */
+  places: (cluster: TestCluster) => Record<string, string>;
+  isStoppedToCopy?: boolean;
+  stop?: () => Promise<void>;
+  start?: () => Promise<void>;
+}
+
+/** The block of commands behind a line of the page that says `what`, as it is run here. */
+function commands(what: string, journal: Journal, running: TestCluster): string {
+  const block = page.split(what)[1]?.split('```')[1];
+  if (block === undefined) throw new Error(`no commands behind "${what}"`);
+  return Object.entries(journal.places(running)).reduce((text, [named, here]) => text.replaceAll(named, here), block);
+}
+
+function survivesRestore(name: string, open: () => Promise<Journal>): void {
+  test('a job goes on from the backup, and its answer is exact', async () => {
+    const journal = await open();
+    const own = await TestCluster.start({ workers: 2, ...(journal.url !== undefined && { journal: journal.url }) });
+    cluster = own;
+    const run = (what: string): void => {
+      const env = { ...own.env, ...(journal.url !== undefined && { SHOAL_JOURNAL: journal.url }) };
+      execFileSync('/bin/sh', ['-ec', commands(what, journal, own)], { cwd: own.folder, env, stdio: 'pipe' });
+    };
+    const stopAll = async (): Promise<void> => {
+      for (const worker of own.workers) worker.kill('SIGTERM');
+      // As long as somebody is there to whom they can give what they have.
+      await Promise.all(own.workers.map(({ ended }) => ended));
+      own.coordinator.kill('SIGTERM');
+      await own.coordinator.ended;
+    };
+    const startAll = async (): Promise<void> => {
+      await own.startCoordinator();
+      for (const name of ['w1', 'w2']) own.addWorker({ name });
+    };
+
+    let goOn = (): void => undefined;
+    const goesOn = new Promise<void>((resolve) => (goOn = resolve));
+    async function* inputs(): AsyncGenerator<{ seed: number; ms: number }> {
+      for (let seed = 0; seed < count; seed++) {
+        if (seed === count / 2) await goesOn;
+        yield { seed, ms: 0.05 };
+      }
+    }
+    const job = tasks.mix.on(await own.ready(2)).map(inputs(), { idempotencyKey: 'nightly' });
+    for await (const { succeeded } of job.progress({ every: '50ms' })) if (succeeded === count / 2) break;
+
+    if (journal.isStoppedToCopy) await stopAll();
+    run(`Back up ${name}`);
+    if (journal.isStoppedToCopy) await startAll();
+    goOn();
+    expect(await job.toArray()).toEqual(expected);
+
+    await stopAll();
+    await journal.stop?.();
+    run(`Restore ${name}`);
+    await journal.start?.();
+    await startAll();
+
+    const client = await own.ready(2);
+    expect(await (await client.job('nightly')).state()).not.toBe('succeeded');
+    goOn();
+    const again = tasks.mix.on(client).map(inputs(), { idempotencyKey: 'nightly' });
+    expect(await again.toArray()).toEqual(expected);
+    expect(again.deduplicated).toBe(true);
+  });
+}
+
+describe('a folder', () => {
+  survivesRestore('a folder', async () => ({
+    isStoppedToCopy: true,
+    places: ({ folder }) => ({ '/srv/shoal': join(folder, 'journal'), '-C /srv ': `-C ${folder} `, ' shoal\n': ' journal\n' }),
+  }));
+});
+
+withServer('postgres', 'jobs', (real) => {
+  survivesRestore('PostgreSQL', async () => ({ url: (await real.shared()).url, places: () => ({}) }));
+});
+
+withServer('redis', 'jobs', (real) => {
+  survivesRestore('Redis', async () => {
+    const server = await real.start({ appendonly: true, appendfsync: 'always' });
+    const data = join(server.folder, 'data');
+    return {
+      url: server.url,
+      places: () => ({ '/var/lib/redis': data, 'redis-cli ': `redis-cli -u ${server.url} ` }),
+      stop: () => server.shutdown(),
+      start: () => server.restart(),
+    };
+  });
+});
