@@ -16,6 +16,7 @@ import { compareMemory, type Leader } from './compare.ts';
 import { Disk } from './disk.ts';
 import { Elections, ttlMs } from './election.ts';
 import type { Faults } from './faults.ts';
+import { judgeGrowth } from './growth.ts';
 import { drawJobs } from './jobs.ts';
 import { judgeLeases } from './leases.ts';
 import { Network } from './network.ts';
@@ -50,8 +51,8 @@ interface Inner {
   inbox: { length: number };
 }
 
-/** Small, so that the registry rolls in most runs. */
-const rollFactsMin = 24;
+/** Small, so that the registry rolls, and workers are forgotten, in most runs; later than any word of them is repeated. */
+export const bounds = { rollFactsMin: 24, goneMs: 10_000, goneMax: 0 };
 
 export class Cluster {
   readonly world: World;
@@ -142,7 +143,7 @@ export class Cluster {
       // Where only one can ever lead nobody proves that it does.
       election: plan.isElected ? leaseElection(elections.store(node), { cluster: 'simulated', ttlMs, outside }) : noElection(),
       openJournal: () => Promise.resolve(disk.journal(node)),
-      rollFactsMin,
+      bounds,
       outside,
       // A word of a life that is over comes when the next has begun.
       onChange: (standing) => void (node.life === life && this.onStanding(each, standing)),
@@ -232,6 +233,8 @@ export class Cluster {
     this.watch.guard(() => {
       compareMemory(leader, this.watch.model);
       judgeLeases(this.world, leader.node, leader.state);
+      // One that stood still, or was kept from its journal, looks at its next tick.
+      if (this.world.nowMs - leader.node.pausedUntilMs > 3_000) judgeGrowth(leader.state, this.world.monoMs(leader.node));
     });
   }
 

@@ -13,6 +13,7 @@ import { canStart, hasArgs, isLost, lengthOf, sameOf, wantedOf } from './graph-m
 import { type Final, type JobModel, newTask, type TaskModel } from './job-model.ts';
 import { reached } from './probes.ts';
 import { isRegistry, RegistryModel } from './registry-model.ts';
+import { RosterModel } from './roster-model.ts';
 import { each } from './slot.ts';
 import { type StoredEntry, Streams } from './stream-model.ts';
 import { decodeValue, elementsOf, isSame, type Value } from './values.ts';
@@ -32,7 +33,7 @@ export class Model {
   readonly programs = new Map<string, { stream: string; position: number; firstPosition: number }>();
   /** Streams of programs that are stored. */
   readonly programStreams = new Map<string, number>();
-  readonly workers: { worker: string; incarnation: string; isIn: boolean }[] = [];
+  readonly roster = new RosterModel();
   term = 0;
   /** Of the registry's last barrier. */
   writer: string | undefined;
@@ -88,14 +89,12 @@ export class Model {
         return;
       }
       case 'worker-joined':
-        this.workers[fact.index] = { worker: fact.worker, incarnation: fact.incarnation, isIn: true };
-        return;
-      case 'worker-left': {
+        return this.roster.joined(fact, this.term);
+      case 'worker-left':
         this.onWorkerLeft(fact, entry);
-        const known = this.workers.find(({ worker }) => worker === fact.worker);
-        if (known && known.incarnation === fact.incarnation) known.isIn = false;
-        return;
-      }
+        return this.roster.left(fact);
+      case 'worker-forgotten':
+        return this.roster.forgotten(fact);
       case 'queue-set':
         if (fact.paused) this.paused.add(fact.queue);
         else this.paused.delete(fact.queue);

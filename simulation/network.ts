@@ -37,6 +37,7 @@ interface Ear {
 }
 
 const saidMax = 8;
+const rememberedMs = 3_000;
 const messageBytesMax = 1_000_000;
 
 export class Network {
@@ -48,7 +49,7 @@ export class Network {
   private readonly directions = new Map<string, Direction>();
   private readonly ears = new Map<Address, Ear[]>();
   /** What each node has said last, for repeating it much later. */
-  private readonly said = new Map<SimNode, { address: Address; message: Uint8Array }[]>();
+  private readonly said = new Map<SimNode, { address: Address; message: Uint8Array; atMs: number }[]>();
   private readonly tells: { node: SimNode; life: number; tell: (state: 'up' | 'down') => void }[] = [];
   readonly lines = new Set<Line>();
   onSend: (from: SimNode, address: Address, message: Uint8Array) => void = () => undefined;
@@ -171,7 +172,7 @@ export class Network {
   private note(from: SimNode, address: Address, message: Uint8Array): void {
     if (this.isCalm || this.plan.rates.duplicate === 0) return;
     const last = this.said.get(from) ?? [];
-    last.push({ address, message });
+    last.push({ address, message, atMs: this.world.nowMs });
     if (last.length > saidMax) last.shift();
     this.said.set(from, last);
   }
@@ -179,7 +180,9 @@ export class Network {
   /** A broker may hand out once more what it has no acknowledgement for, when the sender has long had a next life (H9). */
   repeatLate(from: SimNode): void {
     const gate = this.faults.gate('duplicate', `${from.name}.${from.life}`, 0.5);
-    for (const { address, message } of this.said.get(from) ?? []) {
+    for (const { address, message, atMs } of this.said.get(from) ?? []) {
+      // A broker forgets sooner than workers are forgotten.
+      if (this.world.nowMs - atMs > rememberedMs) continue;
       const stroke = gate.stroke();
       if (!stroke) continue;
       this.world.after(stroke.between(50, 3_000), undefined, () => {

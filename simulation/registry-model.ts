@@ -70,10 +70,10 @@ function judgeBeginning(facts: readonly RegistryFact[], model: Model): void {
     else if (fact.fact === 'queue-set') {
       if (fact.paused) queues.push(fact.queue);
       versions.push(`queue ${fact.queue}=${fact.changes?.version}`);
-    } else if (fact.fact === 'worker-joined') workers.set(fact.index, `${fact.worker}/${fact.incarnation}/true`);
+    } else if (fact.fact === 'worker-joined') workers.set(fact.index, `${fact.index} ${fact.worker}/${fact.incarnation} in`);
     else if (fact.fact === 'worker-left') {
       for (const [index, each] of workers)
-        if (each.startsWith(`${fact.worker}/${fact.incarnation}/`)) workers.set(index, each.replace('true', 'false'));
+        if (each.endsWith(` ${fact.worker}/${fact.incarnation} in`)) workers.set(index, each.replace(/in$/, 'left'));
     } else if (fact.fact === 'bundle-added') {
       check(
         model.programs.get(fact.hash)?.stream === fact.stream,
@@ -89,9 +89,5 @@ function judgeBeginning(facts: readonly RegistryFact[], model: Model): void {
   );
   same('paused queues', queues, model.paused);
   same('versions', versions, model.changes.queues);
-  same(
-    'workers',
-    workers.values(),
-    model.workers.map(({ worker, incarnation, isIn }) => `${worker}/${incarnation}/${isIn}`),
-  );
+  same('workers', workers.values(), model.roster.told());
 }

@@ -1,6 +1,7 @@
 /** One schedule: a seed's cluster in its storm and in the quiet after it, until all clients have what they came for. */
 import { Cluster } from './cluster.ts';
 import { Faults } from './faults.ts';
+import { judgeRest } from './growth.ts';
 import { drawPlan, type Limits, type Plan } from './plan.ts';
 import { Violation } from './violation.ts';
 import { Weather } from './weather.ts';
@@ -59,7 +60,8 @@ export async function runSchedule(seed: number, limits: Limits = {}, { onStep, c
       if ((await world.run(isOver, untilMs + moreMs)) === 'late') throw new Violation('I15', unfinished(cluster));
     }
     const atMs = world.nowMs + restMs;
-    await world.run(() => world.nowMs >= atMs && cluster.leader() !== undefined && cluster.isIdle, atMs + restMsMax);
+    const isAtRest = (): boolean => cluster.isIdle && cluster.leader()?.state.orphans.size === 0;
+    await world.run(() => world.nowMs >= atMs && isAtRest(), atMs + restMsMax);
     judgeEnd(cluster);
     cluster.compare();
     await world.run(() => false, world.nowMs + 1);
@@ -112,6 +114,7 @@ function judgeEnd(cluster: Cluster): void {
   }
   const leader = cluster.leader();
   if (!leader) throw new Violation('I15', 'nobody leads in the end');
+  judgeRest(leader.state);
   const { assignments, jobs } = leader.state;
   for (const { job, worker } of assignments.values()) throw new Violation('I14', `${job.id} is over and still assigned to ${worker.name}`);
   for (const job of jobs.values())

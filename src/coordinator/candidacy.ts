@@ -7,6 +7,7 @@
  * 4. What another coordinator could not do better (damage, a bug, no election at all) ends the candidacy.
  */
 import type { Broker } from '../brokers/broker.ts';
+import type { SomeBounds } from '../core/limits.ts';
 import type { LogLine } from '../core/messages.ts';
 import type { Election, Leadership } from '../elections/election.ts';
 import type { Journal } from '../journals/journal.ts';
@@ -26,7 +27,7 @@ export interface CandidacyOptions {
   /** Where clients and workers reach this coordinator. */
   url?: string;
   /** See CoordinatorOptions. */
-  rollFactsMin?: number;
+  bounds?: SomeBounds;
   onLog?: (line: LogLine) => void;
   /** One line for the log of this process. */
   onWarning?: (line: string) => void;
@@ -156,7 +157,7 @@ export class Candidacy {
 
   /** Resolves when it was stopped; rejects with what ended it. */
   async #lead(leadership: Leadership, journal: Journal): Promise<void> {
-    const { broker, brokerAddress, url, rollFactsMin, onLog, onWarning } = this.#options;
+    const { broker, brokerAddress, url, bounds, onLog, onWarning } = this.#options;
     let watch: Timer | undefined;
     let coordinator: Coordinator | undefined;
     let onStopping = (): void => undefined;
@@ -171,7 +172,7 @@ export class Candidacy {
           election: { campaign: () => Promise.resolve(leadership) },
           isOneMachine: false,
           outside: this.#outside,
-          ...(rollFactsMin !== undefined && { rollFactsMin }),
+          ...(bounds && { bounds }),
           ...(onLog && { onLog }),
           ...(onWarning && { onWarning }),
           onFailed: reject,

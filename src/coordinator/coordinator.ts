@@ -7,7 +7,7 @@
  */
 import type { Broker, Listener } from '../brokers/broker.ts';
 import type { Input } from '../core/inputs.ts';
-import { entryBytesMin } from '../core/limits.ts';
+import { entryBytesMin, type SomeBounds } from '../core/limits.ts';
 import type { FromClient, FromWorker, LogLine, Refusal } from '../core/messages.ts';
 import { type About, createState, type State } from '../core/state.ts';
 import { endTurn, step } from '../core/step.ts';
@@ -21,7 +21,7 @@ import { decodeMessage } from '../wire/frame.ts';
 import { Alarm } from './alarm.ts';
 import { Appender } from './appender.ts';
 import { Effects } from './effects.ts';
-import { beginningOf, entriesOf, rollFactsMinOf } from './entries.ts';
+import { beginningOf, boundsOf, entriesOf } from './entries.ts';
 import { Ids } from './ids.ts';
 import { Inbox } from './inbox.ts';
 import { LogStore } from './log-store.ts';
@@ -43,8 +43,8 @@ export interface CoordinatorOptions {
   onWarning?: (line: string) => void;
   /** It has stopped by itself: its journal or its leadership is lost. */
   onFailed?: (error: unknown) => void;
-  /** The registry rolls when it holds so many facts that are no longer true. */
-  rollFactsMin?: number;
+  /** Instead of those that are fit for real clusters. */
+  bounds?: SomeBounds;
   /** Time and chance; the simulator's, or those of this process. */
   outside?: Outside;
 }
@@ -97,7 +97,7 @@ export class Coordinator {
       registryStream: 'registry',
       isOneMachine: options.isOneMachine,
       about: { version, durability: options.journal.durability, startedWallMs: this.outside.wallMs(), ...options.place },
-      rollFactsMin: rollFactsMinOf(options.journal, options.rollFactsMin),
+      bounds: boundsOf(options.journal, options.bounds),
     });
     this.alarm = new Alarm(this.outside, () => {
       this.turnDue = true;

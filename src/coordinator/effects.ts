@@ -61,11 +61,14 @@ export class Effects {
     const streams = this.dropped.splice(0);
     if (streams.length === 0) return;
     const { journal, onDropped } = this.options;
-    // What fails is done at the next start.
+    // What fails is tried again, and at the latest by the next leader.
     const gone = (stream: string): Promise<string[]> =>
       journal.drop(stream).then(
         () => [stream],
-        () => [],
+        () => {
+          this.dropped.push(stream);
+          return [];
+        },
       );
     void Promise.all(streams.map(gone)).then((all) => {
       if (!this.isEnded) onDropped(all.flat());

@@ -1,5 +1,5 @@
 /** What a turn stores, as entries of the journal. */
-import { rollFactsMinDefault } from '../core/limits.ts';
+import type { SomeBounds } from '../core/limits.ts';
 import type { State } from '../core/state.ts';
 import type { Draft, Turn } from '../core/turn.ts';
 import type { Entry, Journal } from '../journals/journal.ts';
@@ -23,6 +23,7 @@ export function beginningOf(roll: Turn['roll'], writer: string): Entry[] {
   return roll.parts.map((facts, seq) => ({ stream: roll.stream, seq, writer, head: encodeHead(facts), body: [] }));
 }
 
-export function rollFactsMinOf({ durability }: Journal, asked = rollFactsMinDefault): number {
-  return durability === 'none' ? Number.POSITIVE_INFINITY : asked;
+/** What ends with this process is not written, so it need not roll either. */
+export function boundsOf({ durability }: Journal, asked: SomeBounds = {}): SomeBounds {
+  return durability === 'none' ? { ...asked, rollFactsMin: Number.POSITIVE_INFINITY } : asked;
 }

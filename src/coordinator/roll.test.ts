@@ -65,7 +65,7 @@ async function leader(journal: Journal): Promise<Coordinator> {
     journal,
     election: noElection(),
     isOneMachine: false,
-    rollFactsMin: 4,
+    bounds: { rollFactsMin: 4 },
     outside: quick,
   });
   open.push(coordinator);
@@ -116,7 +116,7 @@ it('the next leader knows all that was confirmed, and leaves nothing behind of t
       journal: store.open(writes),
       election: noElection(),
       isOneMachine: false,
-      rollFactsMin: 4,
+      bounds: { rollFactsMin: 4 },
       outside: quick,
     });
     open.push(first);

@@ -28,6 +28,7 @@ export function addWorker(state: State, name: string, index: number): Worker {
     names: new Set(),
     memory: undefined,
     why: undefined,
+    openedBefore: 0,
     lastHeardMs: 0,
     lastBeat: 0,
     lastSerialSeen: 0,
@@ -39,11 +40,12 @@ export function addWorker(state: State, name: string, index: number): Worker {
     held: new Set(),
     heldTasks: 0,
     heldMs: 0,
-    refused: new Set(),
+    refused: new WeakSet(),
     inherited: [],
   };
-  state.workers[index] = worker;
+  state.workers.push(worker);
   state.workersByName.set(name, worker);
+  state.workersByIndex.set(index, worker);
   return worker;
 }
 
@@ -52,6 +54,7 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
   const ageMs = Math.max(0, at.wallMs - fact.wallMs);
   const job: Job = {
     id: fact.job,
+    ordinal: state.opened++,
     stream: jobStream(fact.job),
     nextSeq: 0,
     spec,

@@ -5,7 +5,7 @@
 import { applyJobFact, applyRegistryFact } from './fold.ts';
 import type { Input } from './inputs.ts';
 import { checkInvariants } from './invariants.ts';
-import { leaseMs } from './limits.ts';
+import { leaseMs, type SomeBounds } from './limits.ts';
 import type { AssignMessage, DeliverMessage, FromClient, FromWorker, JobView, NumberedMessage, ToClient, WorkerCode } from './messages.ts';
 import { indicesOf } from './ranges.ts';
 import { goOn, startAt } from './roll.ts';
@@ -36,8 +36,8 @@ export interface Delivered extends DeliverMessage {
   values: string[];
 }
 
-/** Soon, so that whatever is tested is tested on registries that have rolled as well. */
-const rollFactsMin = 16;
+/** Soon, so that whatever is tested is tested on registries that have rolled, and without workers that are forgotten. */
+const bounds = { rollFactsMin: 16, goneMs: 60_000 };
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -78,10 +78,12 @@ export class Driver {
   private readonly carried = new Map<string, Draft>();
 
   private readonly isOneMachine: boolean;
+  private readonly bounds: SomeBounds;
 
-  constructor(term = 1, isOneMachine = true) {
+  constructor(term = 1, isOneMachine = true, own: SomeBounds = {}) {
     this.isOneMachine = isOneMachine;
-    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', isOneMachine, rollFactsMin });
+    this.bounds = { ...bounds, ...own };
+    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', isOneMachine, bounds: this.bounds });
     this.turn([{ from: 'self', event: 'tookOver', term }]);
   }
 
@@ -329,7 +331,7 @@ export class Driver {
   }
 
   private refold(): State {
-    const state = createState({ writer: 'other', registryStream: 'registry', isOneMachine: this.isOneMachine, rollFactsMin });
+    const state = createState({ writer: 'other', registryStream: 'registry', isOneMachine: this.isOneMachine, bounds: this.bounds });
     const at = { nowMs: this.nowMs, wallMs: this.wallMs };
     const { registry } = state;
     registry.rootSeq = this.journal.get('registry')?.length ?? 0;

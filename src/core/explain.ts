@@ -18,7 +18,7 @@ const looksMax = 1_000;
 const namesMax = 3;
 
 export function explainJob(state: State, job: Job, at: Moment): Explanation {
-  const reasons = job.outcome === undefined ? openReasons(state, job, at) : endReasons(state, job);
+  const reasons = job.outcome === undefined ? openReasons(state, job, at) : endReasons(job);
   return { subject: job.spec.name, job: job.id, state: stateOf(job), summary: jobSummary(job, reasons), reasons };
 }
 
@@ -37,11 +37,11 @@ function isMoving(stages: readonly Stage[]): boolean {
 
 // ---- of a job that is over ----
 
-function endReasons(state: State, job: Job): Reason[] {
+function endReasons(job: Job): Reason[] {
   const reasons: Reason[] = [];
   if (job.outcome === 'cancelled') reasons.push({ what: job.reason ?? 'a client asked for it', try: `shoal jobs replay ${job.id}` });
   else if (job.outcome !== 'succeeded') {
-    if (job.failure) reasons.push(failureReason(state, job, job.stages[job.failure.stage]!, job.failure.index));
+    if (job.failure) reasons.push(failureReason(job, job.stages[job.failure.stage]!, job.failure.index));
     if (job.reason !== undefined) reasons.push({ what: job.reason, try: `shoal jobs replay ${job.id}` });
   }
   const letters = letterCountOf(job);
@@ -52,8 +52,8 @@ function endReasons(state: State, job: Job): Reason[] {
   return reasons;
 }
 
-function failureReason(state: State, job: Job, stage: Stage, index: number): Reason {
-  const { task, error, attempts, worker, code } = failureOf(state, job, stage, index);
+function failureReason(job: Job, stage: Stage, index: number): Reason {
+  const { task, error, attempts, worker, code } = failureOf(job, stage, index);
   const get = `shoal tasks get ${job.id}/${stage.index}/${index}`;
   if (stage.columns.state(index) === TaskState.expired) return { what: `${task}[${index}] ${error.message} (${code})`, try: get };
   const tries = `${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}`;
@@ -151,9 +151,9 @@ function taskReasons(state: State, job: Job, stage: Stage, index: number, at: Mo
       return [whoDidIt(state, stage, index)];
     case TaskState.dead:
     case TaskState.expired:
-      return whyDead(state, job, stage, index);
+      return whyDead(job, stage, index);
     case TaskState.skipped:
-      return whySkipped(state, job, stage, index);
+      return whySkipped(job, stage, index);
     default:
       return [{ what: job.reason ?? 'its job was cancelled', try: `shoal jobs replay ${job.id}` }];
   }
@@ -201,7 +201,7 @@ function whyReady(state: State, job: Job, stage: Stage, index: number): Reason[]
 }
 
 function whereItRuns(state: State, { columns }: Stage, index: number, { nowMs }: Moment): Reason {
-  const worker = state.workers[columns.holder(index)]?.name ?? 'a worker';
+  const worker = state.workersByIndex.get(columns.holder(index))?.name ?? 'a worker';
   const assignment = state.assignments.get(columns.serial(index));
   const since = assignment
     ? `, handed over ${seconds(nowMs - assignment.sentMs)} ago`
@@ -223,12 +223,12 @@ function lastFailure(job: Job, stage: Stage, index: number): Reason[] {
 
 function whoDidIt(state: State, { columns, spec }: Stage, index: number): Reason {
   if (!spec.definition) return { what: 'it is an input, nothing has to run' };
-  const worker = state.workers[columns.holder(index)]?.name ?? 'a worker';
+  const worker = state.workersByIndex.get(columns.holder(index))?.name ?? 'a worker';
   return { what: `attempt ${columns.attempt(index)} gave its result on ${worker} after ${seconds(columns.durationUs(index) / 1000)}` };
 }
 
-function whyDead(state: State, job: Job, stage: Stage, index: number): Reason[] {
-  const reasons = [failureReason(state, job, stage, index)];
+function whyDead(job: Job, stage: Stage, index: number): Reason[] {
+  const reasons = [failureReason(job, stage, index)];
   const history = storyOf(job, stage, index)?.history ?? [];
   for (const { attempt, worker, how, error } of history.slice(-namesMax)) {
     reasons.push({ what: `attempt ${attempt} ${how} on ${worker}: ${error.message}` });
@@ -239,7 +239,7 @@ function whyDead(state: State, job: Job, stage: Stage, index: number): Reason[] 
 }
 
 /** What it needed and will not have; else what ended its job. */
-function whySkipped(state: State, job: Job, stage: Stage, index: number): Reason[] {
+function whySkipped(job: Job, stage: Stage, index: number): Reason[] {
   const lost = stage.links.same.find(
     (at) => index < job.stages[at]!.columns.length && job.stages[at]!.columns.state(index) > TaskState.done,
   );
@@ -249,7 +249,7 @@ function whySkipped(state: State, job: Job, stage: Stage, index: number): Reason
       { what: `it needs the result of ${nameOf(job, lost)}[${index}], which is ${how}`, try: `shoal explain ${job.id}/${lost}/${index}` },
     ];
   }
-  if (job.outcome !== 'succeeded' && job.failure) return [failureReason(state, job, job.stages[job.failure.stage]!, job.failure.index)];
+  if (job.outcome !== 'succeeded' && job.failure) return [failureReason(job, job.stages[job.failure.stage]!, job.failure.index)];
   return [{ what: job.reason ?? 'its job has ended without it', try: `shoal explain ${job.id}` }];
 }
 

@@ -35,6 +35,8 @@ export type RegistryFact =
   /** `index` stands for the worker in tasks-started and tasks-done. */
   | { fact: 'worker-joined'; worker: string; incarnation: string; index: number /** Incarnations before it. */; past?: string[] }
   | { fact: 'worker-left'; worker: string; incarnation: string; why: string }
+  /** Its index may be given again. */
+  | { fact: 'worker-forgotten'; index: number }
   /** A change of the queue; where the registry has rolled, with all that is kept of its changes. */
   | { fact: 'queue-set'; queue: string; paused: boolean; change?: string; wallMs?: number; changes?: Changes }
   /** Its bytes are the body of the one entry of `stream`; they may be missing if the leader died right then. */

@@ -8,11 +8,12 @@ import { addWorker, openJob } from './birth.ts';
 import { combinedEntry, isFinal, TaskState } from './columns.ts';
 import { addPartial, onRowsArrived, onRowsDone, onRowsUnfulfilled, openTasks, sealStage, settleStage } from './edges.ts';
 import type { JobFact, RegistryFact } from './facts.ts';
+import { removeWorker } from './gone.ts';
 import { historyEntriesMax, unreadKeepMs } from './limits.ts';
 import type { ErrorRecord, Ranges } from './messages.ts';
 import { foldReplayed } from './replay.ts';
 import { freshStream } from './roll.ts';
-import { detach, makeReady } from './rows.ts';
+import { detach, leaveRing, makeReady } from './rows.ts';
 import { bundlesOf } from './spec.ts';
 import type { Job, Stage, State, Story } from './state.ts';
 import { storyKey } from './state.ts';
@@ -46,6 +47,7 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       const job = state.jobs.get(fact.job);
       if (!job) return;
       state.jobs.delete(fact.job);
+      leaveRing(state, job);
       // A new leader meets this before it has read the job's own stream, or never reads it.
       if (job.outcome === undefined) state.openJobs--;
       state.orphans.add(job.stream);
@@ -55,7 +57,7 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       return;
     }
     case 'worker-joined': {
-      const worker = state.workers[fact.index] ?? addWorker(state, fact.worker, fact.index);
+      const worker = state.workersByIndex.get(fact.index) ?? addWorker(state, fact.worker, fact.index);
       if (worker.incarnation !== '') worker.past.add(worker.incarnation);
       for (const incarnation of fact.past ?? []) worker.past.add(incarnation);
       if (worker.past.size > pastMax) for (const oldest of worker.past) if (worker.past.delete(oldest)) break;
@@ -68,8 +70,12 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       if (!worker || worker.incarnation !== fact.incarnation) return;
       worker.status = 'left';
       worker.why = fact.why;
+      worker.openedBefore = state.opened;
       return;
     }
+    case 'worker-forgotten':
+      removeWorker(state, fact.index);
+      return;
     case 'bundle-added': {
       const { hash, name, stream, bytes, wallMs } = fact;
       const jobs = new Set<string>();
@@ -347,8 +353,7 @@ function remember(
   error: ErrorRecord,
 ): void {
   story.lastError = error;
-  story.lastWorker = fact.worker;
-  story.history.push({ attempt: fact.attempt, wallMs: fact.wallMs, worker: state.workers[fact.worker]?.name ?? '', how, error });
+  story.history.push({ attempt: fact.attempt, wallMs: fact.wallMs, worker: state.workersByIndex.get(fact.worker)?.name ?? '', how, error });
   if (story.history.length > historyEntriesMax) story.history.splice(1, 1);
 }
 
@@ -363,7 +368,7 @@ function storyOf(job: Job, stage: Stage, index: number): Story {
   const key = storyKey(stage.index, index);
   let story = job.stories.get(key);
   if (!story) {
-    story = { failures: 0, crashes: 0, code: undefined, lastError: undefined, lastWorker: 0, history: [] };
+    story = { failures: 0, crashes: 0, code: undefined, lastError: undefined, history: [] };
     job.stories.set(key, story);
     stage.columns.setStory(index);
   }

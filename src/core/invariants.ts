@@ -36,7 +36,9 @@ export function checkInvariants(state: State): void {
     must(assignment.worker.held.has(handle), `assignment ${handle} is not on its worker's list`);
   }
   for (const handle of openByHandle.keys()) must(state.assignments.has(handle), `rows run under assignment ${handle}, which is not there`);
-  for (const worker of state.workers) checkWorker(state, worker);
+  const { workers, workersByName, workersByIndex } = state;
+  must(workers.length === workersByName.size && workers.length === workersByIndex.size, 'not all workers are known by name and index');
+  for (const worker of workers) checkWorker(state, worker);
 }
 
 function checkStage(job: Job, stage: Stage, openByHandle: Map<number, number>, state: State): void {
@@ -50,7 +52,7 @@ function checkStage(job: Job, stage: Stage, openByHandle: Map<number, number>, s
     if (taskState !== TaskState.running) continue;
     const handle = columns.serial(index);
     if (handle !== 0) openByHandle.set(handle, (openByHandle.get(handle) ?? 0) + 1);
-    else must(!state.leading || state.workers[columns.holder(index)] !== undefined, `${where}/${index} runs nowhere`);
+    else must(!state.leading || state.workersByIndex.has(columns.holder(index)), `${where}/${index} runs nowhere`);
   }
   for (let s = 0; s < counts.length; s++) must(seen[s] === counts[s], `${where}: counts[${s}] is ${counts[s]}, rows say ${seen[s]}`);
   let purged = 0;
@@ -96,6 +98,8 @@ function checkRing(state: State, job: Job): void {
 }
 
 function checkWorker(state: State, worker: State['workers'][number]): void {
+  must(state.workersByName.get(worker.name) === worker, `${worker.name} is not known by its name`);
+  must(state.workersByIndex.get(worker.index) === worker, `${worker.name} is not known by its index`);
   let tasks = 0;
   let ms = 0;
   for (const handle of worker.held) {

@@ -18,14 +18,14 @@ export interface LetterFilter {
 }
 
 /** Of these jobs, oldest job first, at most `limit`. */
-export function listDeadLetters(state: State, jobs: Iterable<Job>, limit: number): DeadLetter[] {
+export function listDeadLetters(jobs: Iterable<Job>, limit: number): DeadLetter[] {
   const letters: DeadLetter[] = [];
   for (const job of jobs) {
     if (job.dropping) continue;
     for (const stage of job.stages) {
       for (const index of lettersOf(job, stage)) {
         if (letters.length >= limit) return letters;
-        letters.push(deadLetter(state, job, stage, index));
+        letters.push(deadLetter(job, stage, index));
       }
     }
   }
@@ -75,9 +75,9 @@ function isLetter(job: Job, stage: Stage, index: number): boolean {
   return stage.columns.state(index) === TaskState.dead && !isPurged(job, stage, index);
 }
 
-function deadLetter(state: State, job: Job, stage: Stage, index: number): DeadLetter {
+function deadLetter(job: Job, stage: Stage, index: number): DeadLetter {
   return {
-    ...failureOf(state, job, stage, index),
+    ...failureOf(job, stage, index),
     job: job.id,
     label: `${stage.spec.definition?.name ?? job.spec.name}[${index}]`,
     history: job.stories.get(storyKey(stage.index, index))?.history ?? [],

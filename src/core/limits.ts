@@ -53,8 +53,19 @@ export const deliverBytesMax = 4 * 1024 * 1024;
 export const deliverTasksMax = 16_384;
 /** A job that is kept until its result was read goes at the latest after this. */
 export const unreadKeepMs = 60_000;
-/** The registry rolls when it holds so many facts that are no longer true, or more if more are. */
-export const rollFactsMinDefault = 8_192;
+/** Of what is kept beyond its use; tests and the simulator set smaller ones. */
+export interface Bounds {
+  /** The registry rolls when it holds so many facts that are no longer true, or more if more are. */
+  rollFactsMin: number;
+  /** A worker that has left is remembered for so long: people ask why it went, and a broker may repeat its words for minutes. */
+  goneMs: number;
+  /** Of those gone for longer, so many at most are kept for the sake of jobs that they may have worked for. */
+  goneMax: number;
+}
+export type SomeBounds = Partial<Bounds>;
+export const boundsDefault: Readonly<Bounds> = { rollFactsMin: 8_192, goneMs: 3_600_000, goneMax: 4_096 };
+/** A worker's index has 16 bits of a task's row. */
+export const workersMax = 65_536;
 /** Facts in one entry of what is still true then, where a job counts as many as it has stages. */
 export const rollPartMax = 2_048;
 /** A gap between two ticks that says this process itself stood still. */
@@ -70,5 +81,7 @@ relation(tickGapMs < leaseMs, 'a pause is noticed before leases are judged by it
 relation(aheadTasksPerSlot > unknownTasksPerSlot, 'an assignment ahead holds several tasks');
 relation(messageBytesMax >= 2 * payloadBytesMax, 'a task of a large input may be delivered with a large result');
 relation(entryBytesMin >= storedBytesMax + 2 * turnBytesMax, 'any turn fits into one entry');
+relation(boundsDefault.goneMs > 10 * leaseMs, 'what a worker held when it was lost is written down long before it is forgotten');
+relation(boundsDefault.goneMax < workersMax / 2, 'an index is given again only after tens of thousands of others');
 relation(messageBytesMax > storedBytesMax, 'what is stored travels in one message');
 relation(payloadBytesMax >= assignBytesMax, 'a large value travels alone');

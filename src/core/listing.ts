@@ -95,10 +95,10 @@ function taskView(state: State, job: Job, stage: Stage, index: number): TaskView
     state: taskStateNames[taskState]!,
     attempt,
     attemptsMax: taskState >= TaskState.done ? attempt : attempt + retriesLeft(job, stage, index),
-    ...(hasHolder && { worker: state.workers[columns.holder(index)]?.name ?? '' }),
+    ...(hasHolder && { worker: state.workersByIndex.get(columns.holder(index))?.name ?? '' }),
     ...(taskState === TaskState.done && { durationMs: columns.durationUs(index) / 1000 }),
     ...(dueWallMs !== undefined && { notBeforeWallMs: dueWallMs }),
-    ...(hasFailed && { failure: failureOf(state, job, stage, index) }),
+    ...(hasFailed && { failure: failureOf(job, stage, index) }),
   };
 }
 
@@ -108,7 +108,7 @@ export function wholeTask(state: State, job: Job, stage: Stage, index: number): 
   return { ...taskView(state, job, stage, index), ...(history && { history }) };
 }
 
-/** Workers that left are kept for ever; the last of them tell what went wrong. */
+/** Of those that left, the last tell what went wrong. */
 const leftMax = 100;
 
 /** In order of their first joining. */

@@ -203,6 +203,8 @@ export type FromWorker =
       /** Release of shoal that it runs. */
       version: string;
       code: WorkerCode;
+      /** The term whose leader has welcomed this incarnation: if that does not know it, it was forgotten. */
+      welcomed?: number;
     })
   /** `count` and `hash` of held (serial, index count) tell whether both sides agree; see worker/protocol.ts. */
   | (FromWorkerBase & {

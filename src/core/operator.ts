@@ -55,8 +55,8 @@ function answerOf(state: State, message: OperatorMessage, turn: Turn): Answer {
       return explain(state, message, turn);
     case 'deadLetters': {
       const limit = bounded(message.limit ?? answerMax);
-      if (message.job === undefined) return { value: listDeadLetters(state, state.jobs.values(), limit) };
-      return withJob(state, message.job, (job) => ({ value: listDeadLetters(state, [job], limit) }));
+      if (message.job === undefined) return { value: listDeadLetters(state.jobs.values(), limit) };
+      return withJob(state, message.job, (job) => ({ value: listDeadLetters([job], limit) }));
     }
   }
 }

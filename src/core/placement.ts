@@ -1,6 +1,6 @@
 /** Which worker may run a stage's tasks, and how many more it should be given now. */
 import { aheadTasksPerSlot, assignTasksMax, shortTaskMs, slotTargetMs, unknownTasksPerSlot } from './limits.ts';
-import type { Job, Stage, State, Worker } from './state.ts';
+import type { Stage, State, Worker } from './state.ts';
 
 /** Resources that every machine has some of: a task that wants more than there is runs alone on an idle worker. */
 const stretchable = new Set(['cpu', 'memory']);
@@ -9,8 +9,8 @@ const stretchable = new Set(['cpu', 'memory']);
 const ownPrefix = 'shoal.';
 
 /** Could the worker ever run it? */
-export function canRun(worker: Worker, job: Job, stage: Stage): boolean {
-  if (worker.status !== 'live' || !servesQueue(worker, stage.spec.queue) || worker.refused.has(`${job.id}/${stage.index}`)) return false;
+export function canRun(worker: Worker, stage: Stage): boolean {
+  if (worker.status !== 'live' || !servesQueue(worker, stage.spec.queue) || worker.refused.has(stage)) return false;
   if (!hasCode(worker, stage)) return false;
   for (const name in stage.spec.resources) {
     const has = worker.resources[name];

@@ -111,6 +111,8 @@ class Delivery {
   private readonly attempts: number[] = [];
   private readonly durations: number[] = [];
   private readonly workers: number[] = [];
+  private readonly workerNames: string[] = [];
+  private readonly places = new Map<number | undefined, number>();
   private readonly lengths: number[] = [];
   private readonly counts: number[] = [];
   private readonly inputLengths: number[] = [];
@@ -136,7 +138,7 @@ class Delivery {
     this.indices.add(index);
     this.attempts.push(attemptsOf(stage, index));
     this.durations.push(columns.durationUs(index));
-    this.workers.push(columns.holder(index));
+    this.workers.push(this.placeOf(columns.holder(index)));
     if (columns.state(index) === TaskState.done) {
       this.statuses.push(0);
       this.addValue(index);
@@ -144,9 +146,20 @@ class Delivery {
       this.statuses.push(1);
       if (stage.elements) this.counts.push(0);
       else this.lengths.push(0);
-      this.failures.push(failureOf(this.state, reader.job, stage, index));
+      this.failures.push(failureOf(reader.job, stage, index));
     }
     if (reader.inputs) this.addInput(index);
+  }
+
+  /** Of the name of a worker among those of this delivery. */
+  private placeOf(worker: number | undefined): number {
+    let place = this.places.get(worker);
+    if (place === undefined) {
+      place = this.workerNames.length;
+      this.places.set(worker, place);
+      this.workerNames.push((worker === undefined ? undefined : this.state.workersByIndex.get(worker)?.name) ?? '');
+    }
+    return place;
   }
 
   private addValue(index: number): void {
@@ -180,7 +193,7 @@ class Delivery {
     this.statuses.push(0);
     this.attempts.push(1);
     this.durations.push(0);
-    this.workers.push(0);
+    this.workers.push(this.placeOf(undefined));
     this.lengths.push(result.length);
     this.values.add(result.entry, result.offset, result.length);
   }
@@ -198,7 +211,7 @@ class Delivery {
       attempts: Uint32Array.from(this.attempts),
       durations: Uint32Array.from(this.durations),
       workers: Uint32Array.from(this.workers),
-      workerNames: this.state.workers.map((worker) => worker.name),
+      workerNames: this.workerNames,
       lengths: Uint32Array.from(this.lengths),
       ...(stage.elements ? { counts: Uint32Array.from(this.counts) } : {}),
       ...(reader.inputs && !stage.fold ? { inputLengths: Uint32Array.from(this.inputLengths) } : {}),

@@ -266,9 +266,9 @@ export function giveBack(state: State, job: Job, stage: Stage, handle: number, r
 
 /** The worker has not the code (V01): somebody else may. On one machine nobody will, and the job fails with the reason. */
 function onRefused(state: State, worker: Worker, job: Job, stage: Stage, handle: number, message: RefusedMessage, turn: Turn): void {
-  worker.refused.add(`${job.id}/${stage.index}`);
+  worker.refused.add(stage);
   giveBack(state, job, stage, handle, message.ranges);
-  if (!state.isOneMachine || state.workers.some((other) => canRun(other, job, stage))) return;
+  if (!state.isOneMachine || state.workers.some((other) => canRun(other, stage))) return;
   const index = message.ranges[0]!;
   if (!isOpen(stage, index, message.attempt)) return;
   const { error } = message;

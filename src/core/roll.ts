@@ -19,7 +19,7 @@ export function rollRegistry(state: State, turn: Turn): void {
   const { registry } = state;
   if (!registry.isNamed) return nameInRoot(state, turn);
   const living = state.jobs.size + state.workers.length + state.bundles.size;
-  if (registry.facts < Math.max(state.rollFactsMin, 2 * living)) return;
+  if (registry.facts < Math.max(state.bounds.rollFactsMin, 2 * living)) return;
   const { root, stream } = registry;
   if (stream !== root) state.orphans.add(stream);
   const generation = registry.generation + 1;
@@ -58,9 +58,8 @@ function stillTrue(state: State, { wallMs }: Turn): RegistryFact[][] {
   for (const [queue, { version, last }] of state.queueChanges) {
     add({ fact: 'queue-set', queue, paused: state.pausedQueues.has(queue), changes: { version, last: [...last] } });
   }
-  for (const { name, incarnation, index, past, status, why = '' } of state.workers) {
+  for (const { name, incarnation, index, past } of state.workers) {
     add({ fact: 'worker-joined', worker: name, incarnation, index, ...(past.size > 0 && { past: [...past] }) });
-    if (status === 'left') add({ fact: 'worker-left', worker: name, incarnation, why });
   }
   for (const { hash, name, stream, bytes, addedWallMs } of state.bundles.values()) {
     add({ fact: 'bundle-added', hash, name, stream, bytes, wallMs: addedWallMs });
@@ -68,6 +67,10 @@ function stillTrue(state: State, { wallMs }: Turn): RegistryFact[][] {
   for (const { id, digest, spec, submission, createdWallMs } of state.jobs.values()) {
     const opened = { fact: 'job-opened', job: id, digest, spec, wallMs: createdWallMs } as const;
     add(submission === undefined ? opened : { ...opened, submission }, 1 + spec.stages.length);
+  }
+  // Behind the jobs, which any of them may have worked for.
+  for (const { name, incarnation, status, why = '' } of state.workers) {
+    if (status === 'left') add({ fact: 'worker-left', worker: name, incarnation, why });
   }
   for (const stream of state.orphans) add({ fact: 'stream-orphaned', stream });
   return parts;

@@ -61,6 +61,16 @@ export function enring(state: State, job: Job): void {
   ringOf(state, job.spec.priority).jobs.push(job);
 }
 
+/** It is gone: while nobody takes work, nobody else would find that out. */
+export function leaveRing({ rings }: State, job: Job): void {
+  if (!job.inRing) return;
+  job.inRing = false;
+  for (const ring of rings) {
+    const at = ring.jobs.indexOf(job);
+    if (at >= 0) ring.jobs.splice(at, 1);
+  }
+}
+
 /** Somebody wants it: a job that rested since the journal was opened goes on. */
 export function attach(state: State, job: Job): void {
   if (!job.isResting) return;

@@ -45,7 +45,7 @@ function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless:
     let best: Worker | undefined;
     let bestLoad = Number.POSITIVE_INFINITY;
     for (const worker of workers) {
-      if (!canRun(worker, job, stage)) continue;
+      if (!canRun(worker, stage)) continue;
       const load = worker.heldTasks === 0 ? 0 : (worker.heldMs + worker.heldTasks * 1e-3) / worker.slots;
       if (load < bestLoad && wants(state, worker, stage) > 0) {
         best = worker;
@@ -53,8 +53,7 @@ function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless:
       }
     }
     if (!best) {
-      const key = `${job.id}/${stage.index}`;
-      if (!workers.some((worker) => worker.refused.has(key))) hopeless.add(kindOf(stage));
+      if (!workers.some((worker) => worker.refused.has(stage))) hopeless.add(kindOf(stage));
       continue;
     }
     // Near the end every worker should get some: at most half of an even share at a time.

@@ -11,7 +11,7 @@
  */
 import type { Columns } from './columns.ts';
 import type { Changes, JobOutcome } from './facts.ts';
-import { rollFactsMinDefault } from './limits.ts';
+import { type Bounds, boundsDefault, type SomeBounds } from './limits.ts';
 import type { ErrorRecord, MemoryReading, Ranges, WorkerCode } from './messages.ts';
 import type { ReadyQueue } from './ranges.ts';
 import type { JobSpec, StageSpec } from './spec.ts';
@@ -35,9 +35,11 @@ export interface State {
   /** Leading: takeover is complete. Before that facts are only folded. */
   leading: boolean;
   readonly registry: Registry;
-  /** The registry rolls when it holds so many facts, and twice as many as are still true. */
-  readonly rollFactsMin: number;
+  readonly bounds: Readonly<Bounds>;
+  /** In order of their opening. */
   jobs: Map<string, Job>;
+  /** So many were opened, as far as this state knows. */
+  opened: number;
   keys: Map<string, string>;
   /** What clients chose to name a submission → its job. */
   submissions: Map<string, string>;
@@ -46,9 +48,10 @@ export interface State {
   pausedQueues: Set<string>;
   /** Of each queue that was ever paused. */
   queueChanges: Map<string, Changes>;
-  /** By index; a worker keeps its index for ever. */
+  /** In order of joining. Those that have left go with what they may have worked for: see gone.ts. */
   workers: Worker[];
   workersByName: Map<string, Worker>;
+  workersByIndex: Map<number, Worker>;
   assignments: Map<number, Assignment>;
   /** `term:serial` of assignments of earlier terms that this leader adopted → their handle here. */
   adopted: Map<string, number>;
@@ -114,6 +117,8 @@ export interface Ring {
 
 export interface Job {
   id: string;
+  /** So many were opened before it. */
+  ordinal: number;
   stream: string;
   nextSeq: number;
   spec: JobSpec;
@@ -231,7 +236,6 @@ export interface Story {
   crashes: number;
   code: string | undefined;
   lastError: ErrorRecord | undefined;
-  lastWorker: number;
   history: { attempt: number; wallMs: number; worker: string; how: string; error: ErrorRecord }[];
   /** When the attempt that follows the last failure may start. */
   notBeforeWallMs?: number;
@@ -263,6 +267,8 @@ export interface Worker {
   memory: MemoryReading | undefined;
   /** Why it left. */
   why: string | undefined;
+  /** When it left, so many jobs had been opened: others it never knew. */
+  openedBefore: number;
   lastHeardMs: number;
   lastBeat: number;
   lastSerialSeen: number;
@@ -279,8 +285,8 @@ export interface Worker {
   /** Tasks held, and their estimated milliseconds. */
   heldTasks: number;
   heldMs: number;
-  /** (job, stage) that it refused for want of the code. */
-  refused: Set<string>;
+  /** Stages that it refused for want of the code. */
+  refused: WeakSet<Stage>;
   /** Started before this term by it: resolved when it reports or its lease ends. */
   inherited: { job: Job; stage: Stage; ranges: Ranges }[];
 }
@@ -335,8 +341,7 @@ export interface StateOptions {
   registryStream: string;
   isOneMachine: boolean;
   about?: About;
-  /** Infinity where nothing is folded again. */
-  rollFactsMin?: number;
+  bounds?: SomeBounds;
 }
 
 export function createState(options: StateOptions): State {
@@ -357,8 +362,9 @@ export function createState(options: StateOptions): State {
       isNamed: true,
       previous: undefined,
     },
-    rollFactsMin: options.rollFactsMin ?? rollFactsMinDefault,
+    bounds: { ...boundsDefault, ...options.bounds },
     jobs: new Map(),
+    opened: 0,
     keys: new Map(),
     submissions: new Map(),
     bundles: new Map(),
@@ -366,6 +372,7 @@ export function createState(options: StateOptions): State {
     queueChanges: new Map(),
     workers: [],
     workersByName: new Map(),
+    workersByIndex: new Map(),
     assignments: new Map(),
     adopted: new Map(),
     nextSerial: 1,

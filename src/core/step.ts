@@ -11,6 +11,7 @@
 import { onClient, onSessionClosed } from './clients.ts';
 import { TaskState } from './columns.ts';
 import { dropJob } from './drop.ts';
+import { forgetWorkers } from './gone.ts';
 import type { Input } from './inputs.ts';
 import { tickGapMs } from './limits.ts';
 import { RangeList } from './ranges.ts';
@@ -39,7 +40,10 @@ export function step(state: State, input: Input, turn: Turn): void {
 /** Once per turn, after its inputs: leases, due timers, ends of jobs, new assignments, acknowledgements, deliveries. */
 export function endTurn(state: State, turn: Turn): void {
   if (!state.leading) return;
-  if (turn.tick !== 'none') judgeLeases(state, turn, turn.tick === 'after a gap');
+  if (turn.tick !== 'none') {
+    judgeLeases(state, turn, turn.tick === 'after a gap');
+    forgetWorkers(state, turn);
+  }
   for (let wake = state.timers.takeDue(turn.nowMs); wake; wake = state.timers.takeDue(turn.nowMs)) onWake(state, wake, turn);
   settleJobs(state, turn);
   schedule(state, turn);

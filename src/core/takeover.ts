@@ -45,15 +45,15 @@ function rebuild(state: State, job: Job, stage: Stage): void {
     const taskState = columns.state(index);
     const holder = columns.holder(index);
     if (taskState === TaskState.ready) ready.push(index, 1);
-    // Its joining was not stored with the hint, so nothing was ever sent to it.
-    else if (taskState === TaskState.running && !state.workers[holder]) makeReady(state, job, stage, index, 1);
+    // Its joining was not stored with the hint, so nothing was ever sent to it; or it is forgotten, and its loss would be known.
+    else if (taskState === TaskState.running && !state.workersByIndex.has(holder)) makeReady(state, job, stage, index, 1);
     else if (taskState === TaskState.running) {
       const list = inherited.get(holder) ?? new RangeList();
       inherited.set(holder, list);
       list.add(index);
     }
   }
-  for (const [holder, list] of inherited) state.workers[holder]!.inherited.push({ job, stage, ranges: list.take() });
+  for (const [holder, list] of inherited) state.workersByIndex.get(holder)!.inherited.push({ job, stage, ranges: list.take() });
 }
 
 function countRecovered(job: Job): number {

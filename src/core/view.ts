@@ -15,7 +15,7 @@ const defaultMessages: Record<string, string> = {
   SH2006: 'expired: it waited longer than its ttl',
 };
 
-export function failureOf(state: State, job: Job, stage: Stage, index: number): TaskFailure {
+export function failureOf(job: Job, stage: Stage, index: number): TaskFailure {
   const story = job.stories.get(storyKey(stage.index, index));
   const taskState = stage.columns.state(index);
   const code = story?.code ?? (taskState === TaskState.cancelled ? 'SH2005' : taskState === TaskState.expired ? 'SH2006' : 'SH2004');
@@ -24,7 +24,7 @@ export function failureOf(state: State, job: Job, stage: Stage, index: number): 
     index,
     task: stage.spec.definition?.name ?? job.spec.name,
     attempts: story?.history.length ? story.history.at(-1)!.attempt : 0,
-    worker: state.workers[story?.lastWorker ?? 0]?.name ?? '',
+    worker: story?.history.at(-1)?.worker ?? '',
     code,
     error: story?.lastError ?? { name: 'Error', message: defaultMessages[code] ?? 'failed' },
   };
@@ -60,7 +60,7 @@ export function jobView(state: State, job: Job): JobView {
     createdWallMs: job.createdWallMs,
     ...(job.endedWallMs === undefined ? {} : { endedWallMs: job.endedWallMs }),
     ...(job.reason === undefined ? {} : { reason: job.reason }),
-    ...(job.failure === undefined ? {} : { error: failureOf(state, job, job.stages[job.failure.stage]!, job.failure.index) }),
+    ...(job.failure === undefined ? {} : { error: failureOf(job, job.stages[job.failure.stage]!, job.failure.index) }),
     ...(isKnown ? { total } : {}),
     queued: counts[TaskState.waiting]! + counts[TaskState.ready]! + counts[TaskState.delayed]!,
     running: counts[TaskState.running]!,

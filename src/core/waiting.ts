@@ -80,7 +80,7 @@ export function whyNobodyStarts(state: State, job: Job, stage: Stage): Cause | u
     const reason = { what: `the program of "${name}" is not stored: its upload was cut off`, try: 'submit the program again' };
     return { kind: 'stuck', reason };
   }
-  if (state.workers.some((worker) => canRun(worker, job, stage))) return undefined;
+  if (state.workers.some((worker) => canRun(worker, stage))) return undefined;
   return { kind: 'stuck', reason: whyNoWorker(state, job, stage) };
 }
 
@@ -92,7 +92,7 @@ function whyNoWorker(state: State, job: Job, stage: Stage): Reason {
   if (inQueue.length === 0) {
     return { what: `no worker serves the queue "${queue}"`, try: `start one that does: ${startFor(stage)} --queues ${queue}` };
   }
-  const withCode = inQueue.filter((worker) => !worker.refused.has(`${job.id}/${stage.index}`) && hasCode(worker, stage));
+  const withCode = inQueue.filter((worker) => !worker.refused.has(stage) && hasCode(worker, stage));
   return withCode.length === 0 ? noCode(inQueue, job, stage) : noResources(withCode, stage);
 }
 
@@ -148,7 +148,7 @@ function noResources(workers: readonly Worker[], stage: Stage): Reason {
 
 /** Somebody may take it, and has other work now: more urgent jobs, other jobs, or more of the same. */
 function whoGoesFirst(state: State, job: Job, stage: Stage): Cause {
-  const workers = state.workers.filter((worker) => canRun(worker, job, stage));
+  const workers = state.workers.filter((worker) => canRun(worker, stage));
   const urgent = moreUrgent(state, job, workers);
   if (urgent.length > 0) {
     const what = `jobs of higher priority go first: ${namesOf(urgent)}`;
@@ -170,15 +170,15 @@ function moreUrgent(state: State, job: Job, workers: readonly Worker[]): Job[] {
     if (ring.priority <= job.spec.priority) break;
     for (const other of ring.jobs) {
       if (found.length > namesMax || looks++ === looksMax) return found;
-      if (other.stages.some((stage) => couldTake(state, other, stage, workers))) found.push(other);
+      if (other.stages.some((stage) => couldTake(state, stage, workers))) found.push(other);
     }
   }
   return found;
 }
 
-function couldTake(state: State, job: Job, stage: Stage, workers: readonly Worker[]): boolean {
+function couldTake(state: State, stage: Stage, workers: readonly Worker[]): boolean {
   if (stage.counts[TaskState.ready] === 0 || state.pausedQueues.has(stage.spec.queue)) return false;
-  return workers.some((worker) => canRun(worker, job, stage));
+  return workers.some((worker) => canRun(worker, stage));
 }
 
 /** Whose tasks the workers have now. */

@@ -3,6 +3,7 @@
 import { buildAssign } from './assign.ts';
 import { onBundleWanted } from './bundles.ts';
 import { isFinal, TaskState } from './columns.ts';
+import { freeIndex } from './gone.ts';
 import { heldHash } from './held-hash.ts';
 import { ackOwedBytesMax, ackOwedMax, assignGraceMs, beatMs, closeGraceMs, leaseMs } from './limits.ts';
 import type { FromWorker, Ranges } from './messages.ts';
@@ -87,14 +88,16 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
     return;
   }
   if (!isSame) {
+    // It greeted this leader before, and has been forgotten since: its reports are numbered from then.
+    if (message.welcomed === state.term) return turn.send(message.address, { kind: 'fenced', term: state.term });
     if (worker && worker.status !== 'left') loseWorker(state, worker, 'started anew', turn);
-    const index = worker?.index ?? state.workers.length;
+    const index = worker?.index ?? freeIndex(state);
     turn.registryFact(state, { fact: 'worker-joined', worker: message.worker, incarnation: message.incarnation, index });
     worker = state.workersByName.get(message.worker)!;
     worker.heardNumber = 0;
     worker.ackedNumber = 0;
     worker.early.clear();
-    worker.refused.clear();
+    worker.refused = new WeakSet();
     worker.lastBeat = 0;
   }
   const known = worker!;
@@ -246,7 +249,7 @@ export function onConnectionClosed(state: State, address: string, turn: Turn): v
 
 /** The grace after a closed connection is over. */
 export function onLeaseWake(state: State, wake: Extract<Wake, { wake: 'lease' }>, turn: Turn): void {
-  const worker = state.workers[wake.worker];
+  const worker = state.workersByIndex.get(wake.worker);
   if (!worker || worker.incarnation !== wake.incarnation || worker.status === 'left') return;
   if (turn.nowMs - worker.lastHeardMs < leaseMs) return;
   loseWorker(state, worker, `its connection closed and it did not come back within ${closeGraceMs} ms`, turn);

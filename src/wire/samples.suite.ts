@@ -90,6 +90,7 @@ export const messageSamples: { [K in Message['kind']]: Extract<Message, { kind: 
     pid: 4711,
     version: '0.1.0',
     code: { kind: 'named', names: ['square'], bundles: true },
+    welcomed: 3,
   },
   beat: {
     ...fromWorker,
@@ -211,6 +212,7 @@ export const factSamples: { [K in Fact['fact']]: Extract<Fact, { fact: K }> } = 
   'job-dropped': { fact: 'job-dropped', job: 'j1' },
   'worker-joined': { fact: 'worker-joined', worker: 'w1', incarnation: '01JD2K', index: 0, past: ['01JD2J'] },
   'worker-left': { fact: 'worker-left', worker: 'w1', incarnation: '01JD2K', why: 'lease' },
+  'worker-forgotten': { fact: 'worker-forgotten', index: 0 },
   'queue-set': {
     fact: 'queue-set',
     queue: 'default',

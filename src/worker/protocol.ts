@@ -352,11 +352,9 @@ export class WorkerProtocol {
     const { worker, labels, resources, queues, host, pid, version, code } = this.options;
     const incarnation = this.incarnation!;
     const slots = this.state === 'working' ? this.options.slots : 0;
-    this.effects.push({
-      effect: 'send',
-      address: helloAddress,
-      message: { kind: 'hello', worker, incarnation, address: this.ownAddress, slots, labels, resources, queues, host, pid, version, code },
-    });
+    const { ownAddress: address, leader, term } = this;
+    const who = { worker, incarnation, address, slots, labels, resources, queues, host, pid, version, code };
+    this.effects.push({ effect: 'send', address: helloAddress, message: { kind: 'hello', ...who, ...(leader && { welcomed: term }) } });
     this.nextHelloMs = nowMs + this.helloMs * (0.5 + this.random() / 2);
     this.helloMs = Math.min(helloMsMax, this.helloMs * 2);
   }

@@ -13,7 +13,7 @@ export function defineWorkers(group: Command): void {
   group
     .command('list')
     .summary('workers and what they have')
-    .addOption(new Option('--all', 'those that left as well'))
+    .addOption(new Option('--all', 'those that left as well: each for an hour, or while a job is kept that it may have worked for'))
     .action((flags: AdminFlags & { all?: boolean }) => withCluster(flags, (admin) => list(admin, flags.all === true)));
   group
     .command('get')
