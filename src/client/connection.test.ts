@@ -87,6 +87,24 @@ describe('on a line that breaks and comes back', () => {
     expect(reset()).toEqual([]);
   });
 
+  it('a change has a name of its own, and keeps it when it is said again (A03)', () => {
+    const { line, connection, reset } = breaking();
+    const changes = [
+      { kind: 'cancel', job: 'a', reason: '' },
+      { kind: 'replay', job: 'a', expectedVersion: 3 },
+      { kind: 'purge', job: 'a' },
+      { kind: 'setQueue', queue: 'a', paused: true },
+    ] as const;
+    for (const change of changes) void connection.request({ ...change });
+    const names = line.sent.map((sent) => ('change' in sent ? sent.change : undefined));
+    expect(new Set(names.filter((name) => /^[0-9a-z]{26}$/.test(name ?? ''))).size).toBe(4);
+    expect(line.sent[1]).toMatchObject(changes[1]);
+    expect(reset()).toEqual(line.sent.slice(0, 4));
+    const lasting = session();
+    void new Connection(lasting).request({ ...changes[0] });
+    expect(lasting.sent).toEqual([{ ...changes[0], request: 1 }]);
+  });
+
   it('a deletion that was done the first time is done', async () => {
     const { line, connection, reset } = breaking();
     const deleted = connection.request({ kind: 'deleteJob', job: 'a' });
