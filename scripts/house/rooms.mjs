@@ -68,7 +68,7 @@ const packageHomes = {
   '@nats-io/transport-node': ['src/brokers/nats'],
   '@platformatic/kafka': ['src/brokers/kafka'],
   '@redis/client': ['src/lib/redis.ts', 'src/elections/redis'],
-  amqplib: ['src/brokers/rabbitmq.ts'],
+  amqplib: ['src/brokers/rabbitmq'],
   'cassandra-driver': ['src/journals/cassandra'],
   commander: ['src/cli/'],
   esbuild: ['src/cli/'],

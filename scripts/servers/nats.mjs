@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { exchange } from './exchange.mjs';
-import { startServer } from './server.mjs';
+import { freePorts, startServer } from './server.mjs';
 import { find, pathOf } from './where.mjs';
 
 export const where = () => find('nats', 'nats-server');
@@ -15,13 +15,15 @@ export const where = () => find('nats', 'nats-server');
  * @property {{ cert: string, key: string }} [tls] files; its port is encrypted with them
  * @property {string} [config] more of its configuration file, such as `max_payload: 65536`
  * @property {readonly string[]} [args]
+ * @property {readonly number[]} [ports] instead of a free one
  */
 
 /** @param {NatsOptions} [options] */
-export function startNats({ jetStream = true, login, tls, config = '', args = [] } = {}) {
+export function startNats({ jetStream = true, login, tls, config = '', args = [], ports } = {}) {
   const command = pathOf(where);
   return startServer({
     name: 'nats',
+    ...(ports && { ports }),
     url: ({ ports }) => {
       const who = login ? `${encodeURIComponent(login.user)}:${encodeURIComponent(login.password)}@` : '';
       return `nats://${who}127.0.0.1:${ports[0]}`;
@@ -46,4 +48,24 @@ export function startNats({ jetStream = true, login, tls, config = '', args = []
       if (jetStream && !greeting.includes('"jetstream":true')) throw new Error('JetStream is not up yet');
     },
   });
+}
+
+/**
+ * Servers that share JetStream: each is told where all of them are.
+ * @param {number} count
+ * @returns {Promise<readonly import('./server.mjs').Server[]>}
+ */
+export async function startNatsCluster(count) {
+  const ports = await freePorts(2 * count);
+  const routes = ports.slice(count).map((port) => `nats://127.0.0.1:${port}`);
+  const starts = Array.from({ length: count }, (_, index) => {
+    const cluster = `cluster { name: shoal, listen: "127.0.0.1:${ports[count + index]}", routes: ${JSON.stringify(routes)} }`;
+    return startNats({ config: `server_name: n${index}\n${cluster}`, ports: [/** @type {number} */ (ports[index])] });
+  });
+  const outcomes = await Promise.allSettled(starts);
+  const servers = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (!failed) return servers;
+  await Promise.all(servers.map((server) => server.stop()));
+  throw failed.reason;
 }

@@ -20,12 +20,15 @@ until epmd -port "$2" -names >/dev/null 2>&1; do sleep 0.02; done
 exec "$1"
 `;
 
+const cookie = 'shoal-tests';
+
 /**
  * @typedef {object} RabbitmqOptions
+ * @property {{ epmdPort: number, first?: string }} [companions] an epmd that outlives this node, and whom it joins
  * @property {string} [config] more lines of its configuration file
  * @property {{ cert: string, key: string }} [tls] files; `tlsPort` is encrypted with them
  *
- * @typedef {import('./server.mjs').Server & { managementUrl: string, tlsPort: number, addVhost: (name: string) => Promise<string>, control: (...words: string[]) => Promise<void> }} Rabbitmq
+ * @typedef {import('./server.mjs').Server & { managementUrl: string, tlsPort: number, node: string, addVhost: (name: string) => Promise<string>, control: (...words: string[]) => Promise<void> }} Rabbitmq
  *   `addVhost` gives the URL of a new virtual host; `managementUrl` is its HTTP API, guest and guest; `control` is rabbitmqctl
  */
 
@@ -33,7 +36,7 @@ exec "$1"
  * @param {RabbitmqOptions} [options]
  * @returns {Promise<Rabbitmq>}
  */
-export async function startRabbitmq({ config = '', tls } = {}) {
+export async function startRabbitmq({ config = '', tls, companions } = {}) {
   const command = pathOf(where);
   /** @type {readonly number[]} */
   let ports = [];
@@ -49,7 +52,15 @@ export async function startRabbitmq({ config = '', tls } = {}) {
       mkdirSync(join(folder, 'config'), { recursive: true });
       writeFileSync(join(folder, 'enabled'), '[rabbitmq_management].\n');
       const files = tls ? [`ssl_options.certfile = ${tls.cert}`, `ssl_options.keyfile = ${tls.key}`] : [];
+      const joining = companions?.first
+        ? [
+            'cluster_formation.peer_discovery_backend = rabbit_peer_discovery_classic_config',
+            `cluster_formation.classic_config.nodes.1 = ${companions.first}`,
+          ]
+        : [];
+      if (companions) writeFileSync(join(folder, '.erlang.cookie'), cookie, { mode: 0o400 });
       const lines = [
+        ...joining,
         ...(tls ? [`listeners.ssl.1 = 127.0.0.1:${encrypted}`, ...files] : []),
         ...['management.tcp.ip = 127.0.0.1', `management.tcp.port = ${management}`],
         ...['disk_free_limit.absolute = 50MB', 'log.console = true', 'log.console.level = info', 'log.file = false', config],
@@ -58,10 +69,9 @@ export async function startRabbitmq({ config = '', tls } = {}) {
       mkdirSync(join(data, 'mnesia'));
     },
     launch: ({ folder, data, ports: [amqp, epmd, distribution] }) => ({
-      command: '/bin/sh',
-      args: ['-c', script, 'rabbitmq', command, `${epmd}`],
+      ...(companions ? { command, args: [] } : { command: '/bin/sh', args: ['-c', script, 'rabbitmq', command, `${epmd}`] }),
       env: {
-        ERL_EPMD_PORT: `${epmd}`,
+        ERL_EPMD_PORT: `${companions?.epmdPort ?? epmd}`,
         ERL_EPMD_ADDRESS: '127.0.0.1',
         HOME: folder,
         RABBITMQ_NODENAME: `shoal${amqp}@localhost`,
@@ -90,6 +100,7 @@ export async function startRabbitmq({ config = '', tls } = {}) {
   });
   const [amqp, epmd, , management, encrypted] = ports;
   return Object.assign(server, {
+    node: `shoal${amqp}@localhost`,
     tlsPort: /** @type {number} */ (encrypted),
     managementUrl: `http://guest:guest@127.0.0.1:${management}/api`,
     /** @param {string} name */
@@ -102,7 +113,7 @@ export async function startRabbitmq({ config = '', tls } = {}) {
     /** @param {string[]} words */
     async control(...words) {
       await promisify(execFile)(join(dirname(command), 'rabbitmqctl'), ['-n', `shoal${amqp}@localhost`, ...words], {
-        env: { ...process.env, HOME: server.folder, ERL_EPMD_PORT: `${epmd}` },
+        env: { ...process.env, HOME: server.folder, ERL_EPMD_PORT: `${companions?.epmdPort ?? epmd}` },
       });
     },
   });
@@ -119,4 +130,35 @@ function manage(port, method, path) {
     headers: { authorization: `Basic ${btoa('guest:guest')}`, 'content-type': 'application/json' },
     signal: AbortSignal.timeout(5_000),
   });
+}
+
+/**
+ * Nodes of one cluster, started one after the other, as each joins the first.
+ * @param {number} count
+ * @returns {Promise<{ nodes: readonly Rabbitmq[], stop: () => Promise<void> }>}
+ */
+export async function startRabbitmqCluster(count) {
+  const epmd = await startServer({
+    name: 'epmd',
+    url: ({ ports }) => `epmd://127.0.0.1:${ports[0]}`,
+    launch: ({ ports }) => ({ command: 'epmd', args: ['-port', `${ports[0]}`, '-address', '127.0.0.1'] }),
+    // NAMES_REQ
+    answers: async ({ ports }) => void (await exchange(/** @type {number} */ (ports[0]), '\0\x01n', (answer) => answer.length >= 4)),
+  });
+  /** @type {Rabbitmq[]} */
+  const nodes = [];
+  const stop = async () => {
+    await Promise.all(nodes.map((node) => node.stop()));
+    await epmd.stop();
+  };
+  try {
+    while (nodes.length < count) {
+      const [first] = nodes;
+      nodes.push(await startRabbitmq({ companions: { epmdPort: epmd.port, ...(first && { first: first.node }) } }));
+    }
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { nodes, stop };
 }

@@ -29,9 +29,10 @@ const programOf = (name) => pathOf(name === 'valkey' ? whereValkey : where);
  * @property {string} [maxmemoryPolicy] `noeviction` by default
  * @property {string} [password]
  * @property {{ cert: string, key: string }} [tls] files; `tlsPort` is encrypted with them
+ * @property {boolean} [ofCluster] a node of Redis Cluster, whose masters take each other for gone after two seconds
  * @property {readonly string[]} [args]
  *
- * @typedef {import('./server.mjs').Server & { tlsPort: number }} Redis
+ * @typedef {import('./server.mjs').Server & { tlsPort: number, clusterPort: number }} Redis
  */
 
 /** @param {RedisOptions} [options] */
@@ -46,14 +47,22 @@ export const startValkey = (options) => startAs('valkey', options);
  * @returns {Promise<Redis>}
  */
 async function startAs(name, options = {}) {
-  const { appendonly = false, appendfsync = 'always', maxmemoryPolicy = 'noeviction', password, tls, args = [] } = options;
+  const {
+    appendonly = false,
+    appendfsync = 'always',
+    maxmemoryPolicy = 'noeviction',
+    password,
+    tls,
+    ofCluster = false,
+    args = [],
+  } = options;
   const command = programOf(name);
-  let tlsPort = 0;
+  let [tlsPort, clusterPort] = [0, 0];
   const server = await startServer({
     name,
-    portCount: 2,
+    portCount: 3,
     url: ({ ports }) => {
-      tlsPort = ports[1] ?? 0;
+      [, tlsPort = 0, clusterPort = 0] = ports;
       return `redis://${password ? `:${encodeURIComponent(password)}@` : ''}127.0.0.1:${ports[0]}`;
     },
     launch: ({ data, ports }) => ({
@@ -63,6 +72,7 @@ async function startAs(name, options = {}) {
         ...['--appendonly', appendonly ? 'yes' : 'no', '--appendfsync', appendfsync, '--maxmemory-policy', maxmemoryPolicy],
         ...(password ? ['--requirepass', password] : []),
         ...(tls ? ['--tls-port', `${ports[1]}`, '--tls-cert-file', tls.cert, '--tls-key-file', tls.key, '--tls-auth-clients', 'no'] : []),
+        ...(ofCluster ? ['--cluster-enabled', 'yes', '--cluster-port', `${ports[2]}`, '--cluster-node-timeout', '2000'] : []),
         ...args,
       ],
     }),
@@ -71,7 +81,7 @@ async function startAs(name, options = {}) {
       await exchange(/** @type {number} */ (ports[0]), `${login}PING\r\n`, (answer) => answer.includes('+PONG'));
     },
   });
-  return Object.assign(server, { tlsPort });
+  return Object.assign(server, { tlsPort, clusterPort });
 }
 
 /**

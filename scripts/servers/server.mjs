@@ -28,6 +28,7 @@ import { familyOf, isGone, isHalted, signalAll } from './processes.mjs';
  * @typedef {object} Kind what a server's own file says of it
  * @property {string} name
  * @property {number} [portCount] 1 by default; the first is the one in the URL
+ * @property {readonly number[]} [ports] instead of free ones, where companions have to know them beforehand
  * @property {(place: Place) => string} url
  * @property {(place: Place) => void | Promise<void>} [prepare] before the first start, and before one without the old data
  * @property {(place: Place) => Launch} launch
@@ -65,7 +66,7 @@ export async function startServer(kind) {
   const folder = mkdtempSync(join(tmpdir(), `shoal-${kind.name}-`));
   // A server that gives up root (PostgreSQL) must reach what is its own.
   chmodSync(folder, 0o755);
-  const place = { folder, data: join(folder, 'data'), ports: await freePorts(kind.portCount ?? 1) };
+  const place = { folder, data: join(folder, 'data'), ports: kind.ports ?? (await freePorts(kind.portCount ?? 1)) };
   const logFile = join(folder, 'log');
   /** @type {import('node:child_process').ChildProcess | undefined} */
   let child;
@@ -200,7 +201,7 @@ export async function startServer(kind) {
 }
 
 /** @param {number} count */
-async function freePorts(count) {
+export async function freePorts(count) {
   /** @type {number[]} */
   const ports = [];
   while (ports.length < count) {

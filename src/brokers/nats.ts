@@ -31,7 +31,7 @@ export const openNats: OpenCarrier = async (options) => {
   const connection = await dial(client, options);
   try {
     const manager = await jetStream.jetstreamManager(connection, { checkAPI: false, timeout: requestMs });
-    await makeStream(jetStream, manager, options.cluster);
+    await makeStream(jetStream, manager, options.cluster, connection.info?.cluster !== undefined);
     const carrier = new NatsCarrier(options, client, jetStream, connection, manager);
     return carrier;
   } catch (error) {

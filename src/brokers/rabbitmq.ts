@@ -7,8 +7,9 @@
  * 1. Everything goes through the default exchange to queues named `shoal.<cluster>.<inbox>`.
  * 2. `hello` and `coordinator.<term>` are quorum queues, made by whoever needs them first, publishers included. What nobody
  *    took for `untakenMs` is gone, and so is the queue of a term that nobody listened to for as long.
- * 3. `worker.…` and `probe.…` are classic queues, made by their listener, gone `absentMs` after it; what lies in them does not
- *    survive the server.
+ * 3. `worker.…` and `probe.…` are made by their listener, and gone `absentMs` after it. They are classic queues that are not
+ *    durable, and so gone with their node: one that is durable can't be made elsewhere while that is away. RabbitMQ 4 phases
+ *    those out, and gets quorum queues instead.
  * 4. A full queue refuses (`reject-publish`): the publisher hears of it. The server's other choice drops in silence.
  * 5. The newest listener of an inbox is served first: one whose connection broke unnoticed would take its share of messages
  *    until its heartbeats are missed.
@@ -16,18 +17,16 @@
  *    handler at once, whatever tasks do (N08).
  */
 import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib';
-import { ShoalError } from '../lib/errors.ts';
 import type { Finding } from '../lib/finding.ts';
 import { peer } from '../lib/peer.ts';
 import type { Carrier, CarrierOptions, OpenCarrier, Subscription } from './carrier.ts';
+import { isLasting, queueOptions } from './rabbitmq/queues.ts';
+import { alarmFinding, isOlderThan, versionFinding } from './rabbitmq/settings.ts';
+import { refusal, withoutUser } from './rabbitmq/words.ts';
 
 /** Messages of this size and number are in a listener's memory at most. */
 const payloadBytesMax = 512 * 1024;
 const prefetchCount = 64;
-const lastingQueueBytesMax = 256 * 1024 * 1024;
-const passingQueueBytesMax = 256 * 1024 * 1024;
-const absentMs = 5 * 60_000;
-const untakenMs = 60 * 60_000;
 const heartbeatSeconds = 10;
 const openMs = 8_000;
 /** For the words that end a connection; then its socket is cut. */
@@ -35,7 +34,6 @@ const goodbyeMs = 300;
 const alarmAnswerMs = 1_000;
 /** An election takes a second, and the server gives up a queue's servers after five. */
 const leaderMs = 3_000;
-const oldestVersion = [3, 10] as const;
 
 export const openRabbitmq: OpenCarrier = async (options) => {
   const { connect } = await peer('the RabbitMQ broker', 'amqplib', () => import('amqplib'));
@@ -57,6 +55,8 @@ class RabbitmqCarrier implements Carrier {
   private readonly options: CarrierOptions;
   private readonly hearing: ChannelModel;
   private readonly sending: ChannelModel;
+  /** It takes queues that are neither durable nor one connection's own. */
+  private readonly isOld: boolean;
   private publisher: ConfirmChannel | undefined;
   /** Lasting inboxes that are known to exist. */
   private readonly made = new Map<string, Promise<unknown>>();
@@ -68,6 +68,7 @@ class RabbitmqCarrier implements Carrier {
     this.options = options;
     this.hearing = hearing;
     this.sending = sending;
+    this.isOld = isOlderThan(sending, [4, 0]);
     for (const connection of [hearing, sending]) {
       connection.on('error', (error) => this.lose(withoutUser(error.message)));
       connection.on('close', (error?: Error) => this.lose(withoutUser(error?.message ?? 'the connection was closed')));
@@ -173,7 +174,7 @@ class RabbitmqCarrier implements Carrier {
   }
 
   private make(channel: Channel, inbox: string): Promise<unknown> {
-    return channel.assertQueue(this.queueName(inbox), { durable: true, arguments: queueArguments(inbox) });
+    return channel.assertQueue(this.queueName(inbox), queueOptions(inbox, this.isOld));
   }
 
   /**
@@ -270,19 +271,6 @@ class Listening implements Subscription {
 
 /** Channels whose end is wanted. */
 const leaving = new WeakSet<Channel>();
-
-function isLasting(inbox: string): boolean {
-  return inbox === 'hello' || inbox.startsWith('coordinator.');
-}
-
-function queueArguments(inbox: string): Record<string, string | number> {
-  const bounded = { 'x-overflow': 'reject-publish' };
-  if (!isLasting(inbox)) {
-    return { ...bounded, 'x-queue-type': 'classic', 'x-max-length-bytes': passingQueueBytesMax, 'x-expires': absentMs };
-  }
-  const lasting = { ...bounded, 'x-queue-type': 'quorum', 'x-max-length-bytes': lastingQueueBytesMax, 'x-message-ttl': untakenMs };
-  return inbox === 'hello' ? lasting : { ...lasting, 'x-expires': untakenMs };
-}
 
 /** Rejects with the first refusal once all have been answered for, so that nothing is under way any more. */
 function confirmed(count: number, act: (told: (error: unknown) => void) => void): Promise<void> {
@@ -387,63 +375,4 @@ async function isSettledWithin(awaited: Promise<unknown>, ms: number): Promise<b
   const isSettled = await Promise.race([settled, after]);
   clearTimeout(timer);
   return isSettled;
-}
-
-function refusal(error: unknown): Error {
-  if (error instanceof ShoalError) return error;
-  const text = withoutUser(error instanceof Error ? error.message || String(error) : String(error));
-  if (/Handshake terminated.*ACCESS_REFUSED/s.test(text)) {
-    return new ShoalError('SH3110', 'RabbitMQ does not let this user in', {
-      hint: 'the address is amqp://USER:PASSWORD@HOST/VHOST, each part percent-encoded; guest comes from localhost only',
-    });
-  }
-  // The library keeps the server's reason to itself.
-  if (/NOT_ALLOWED|Expected ConnectionOpenOk/.test(text)) {
-    return new ShoalError('SH3111', 'RabbitMQ does not open this virtual host', {
-      why: text,
-      hint: 'rabbitmqctl add_vhost VHOST; rabbitmqctl set_permissions -p VHOST USER …; the address ends in /VHOST',
-    });
-  }
-  if (/ACCESS_REFUSED/.test(text)) {
-    return new ShoalError('SH3112', 'the RabbitMQ user lacks a right', {
-      why: text,
-      hint: 'docs/how-to/broker-rabbitmq.md lists the rights',
-    });
-  }
-  if (/PRECONDITION_FAILED.*inequivalent/s.test(text)) {
-    return new ShoalError('SH3113', 'a queue of this cluster exists with other properties', {
-      why: text,
-      hint: 'delete that queue, or give the cluster another name; nothing in it is precious',
-    });
-  }
-  return error instanceof Error ? error : new Error(text);
-}
-
-/** The server's own words name the user. */
-function withoutUser(text: string): string {
-  return text.replace(/ (for|by) user '[^']*'/g, '');
-}
-
-function versionFinding(connection: ChannelModel): Finding {
-  const { product, version } = connection.connection.serverProperties;
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const setting = `${product} ${version}`;
-  const isOld = major < oldestVersion[0] || (major === oldestVersion[0] && minor < oldestVersion[1]);
-  if (!isOld) return { level: 'good', setting, meaning: 'quorum queues that expire are there' };
-  return {
-    level: 'refuse',
-    setting,
-    meaning: `older than ${oldestVersion.join('.')}, where quorum queues lack what is needed`,
-    fix: 'use RabbitMQ 3.10 or later',
-  };
-}
-
-function alarmFinding(alarm: string | undefined): Finding {
-  if (alarm === undefined) return { level: 'good', setting: 'alarms none', meaning: 'messages are taken' };
-  return {
-    level: 'warning',
-    setting: `alarm ${alarm}`,
-    meaning: 'the server takes no messages until it has room again; work stands still meanwhile and goes on then',
-    fix: 'free disk or memory; vm_memory_high_watermark and disk_free_limit say when the alarm is raised',
-  };
 }

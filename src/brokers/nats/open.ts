@@ -9,6 +9,9 @@ import { refusal, streamName, subjectsOf } from './names.ts';
 export type Client = typeof import('@nats-io/transport-node');
 export type JetStream = typeof import('@nats-io/jetstream');
 
+/** Where servers form a cluster: one of them may be away. */
+const replicaCount = 3;
+const noSuitablePeers = 10_005;
 const streamBytesMax = 256 * 1024 * 1024;
 export const untakenMs = 60 * 60_000;
 const openMs = 8_000;
@@ -17,7 +20,7 @@ const jetStreamMs = 3_000;
 const jetStreamRetryMs = 100;
 
 /** The stream of what waits; one that its owner made is left as it is, if it can serve. */
-export async function makeStream(jetStream: JetStream, manager: JetStreamManager, cluster: string): Promise<void> {
+export async function makeStream(jetStream: JetStream, manager: JetStreamManager, cluster: string, isOfSeveral: boolean): Promise<void> {
   const { RetentionPolicy, StorageType, DiscardPolicy, JetStreamApiError, JetStreamApiCodes } = jetStream;
   const name = streamName(cluster);
   const subjects = ['hello', 'coordinator.*'].map((last) => `${subjectsOf(cluster)}.${last}`);
@@ -39,7 +42,7 @@ export async function makeStream(jetStream: JetStream, manager: JetStreamManager
       await new Promise((resolve) => setTimeout(resolve, jetStreamRetryMs));
     }
   }
-  await manager.streams.add({
+  const wanted = {
     name,
     subjects,
     retention: RetentionPolicy.Workqueue,
@@ -47,7 +50,14 @@ export async function makeStream(jetStream: JetStream, manager: JetStreamManager
     discard: DiscardPolicy.New,
     max_bytes: streamBytesMax,
     max_age: untakenMs * 1e6,
-  });
+  };
+  try {
+    await manager.streams.add({ ...wanted, num_replicas: isOfSeveral ? replicaCount : 1 });
+  } catch (error) {
+    if (!isOfSeveral || !(error instanceof JetStreamApiError && error.code === noSuitablePeers)) throw error;
+    // Fewer servers, or fewer with JetStream: `shoal doctor` says what that means.
+    await manager.streams.add({ ...wanted, num_replicas: 1 });
+  }
 }
 
 /** The first of the hosts that answers, since the library keeps its socket to one that doesn't. */
