@@ -219,3 +219,12 @@ export class RawClient {
     return this.heard((told) => 'request' in told && told.request === message.request);
   }
 }
+
+/** Numbers from 0 to 1, the same for the same seed. */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}

@@ -15,6 +15,7 @@ import {
   RawClient,
   raw,
   type Served,
+  seeded,
   serve,
   tokenOf,
   tokensOfAllRoles,
@@ -387,11 +388,3 @@ describe('stopping', () => {
     deaf.socket.terminate();
   });
 });
-
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}

@@ -2,7 +2,7 @@
  * A worker's protocol under test: time is a number, effects are collected as lines of text, and every line must
  * be looked at (`expectNothing` ends a test). Slots are played by the test.
  */
-import { expect } from 'vitest';
+import { afterEach, expect } from 'vitest';
 import type { AssignMessage, FromWorker, Ranges, ToWorker } from '../core/messages.ts';
 import { countOf, indicesOf } from '../core/ranges.ts';
 import type { Work } from './executors/executor.ts';
@@ -42,7 +42,7 @@ export function resultsOf(ranges: ArrayLike<number>, durationUs = 1000) {
   };
 }
 
-export class ProtocolDouble {
+class ProtocolDouble {
   readonly protocol: WorkerProtocol;
   nowMs = 0;
   readonly works = new Map<number, { slot: number; work: Work }>();
@@ -176,3 +176,17 @@ function said(message: FromWorker): string {
 function bytesOf(bytes: Uint8Array): string {
   return bytes.length > 99 ? `${bytes.length} bytes` : [...bytes].join(' ');
 }
+
+let doubles: ProtocolDouble[] = [];
+export function worker(...options: ConstructorParameters<typeof ProtocolDouble>): ProtocolDouble {
+  const double = new ProtocolDouble(...options);
+  doubles.push(double);
+  return double;
+}
+/** Everything that came out was looked at. */
+afterEach(() => {
+  for (const double of doubles) double.expect();
+  doubles = [];
+});
+
+export const welcome = (term: number) => ({ kind: 'welcome' as const, term, address: `coordinator.${term}`, leaseMs: 5000, beatMs: 1000 });

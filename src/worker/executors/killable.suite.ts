@@ -1,166 +1,168 @@
 /** What only executors do that can end their slot by force: whatever a task does to its thread costs that attempt, never a neighbour. */
 import { existsSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { untilGone } from './executor.suite.ts';
 import { type Make, range, SlotDouble } from './slot-double.suite.ts';
+import { untilGone } from './stopping.suite.ts';
 
 export function killableSuite(kind: string, make: Make): void {
-  let slot: SlotDouble;
-  beforeEach(() => {
-    slot = new SlotDouble(make);
-  });
-  afterEach(() => slot.close());
-
-  /** The slot is as good as new. */
-  const works = async () => expect([...(await slot.whole('double', [4])).values.values()]).toEqual([8]);
-
-  describe(`${kind} executor: what a task does to its thread`, () => {
-    test('a task that spins is ended at its time-out, its neighbours go back uncharged (W07)', async () => {
-      const next = slot.run('spin', [1, 'spin', 3, 4], { timeoutMs: 100 });
-      const after = slot.run('double', [1]);
-      await slot.until(() => next.told.isFinished && after.told.isFinished);
-      expect(next.told.failed.get(1)).toMatchObject({ verdict: 'retry', error: { code: 'SH2002', name: 'TimeoutError' } });
-      expect([...next.told.failed.keys()]).toEqual([1]);
-      expect(next.told.crashed.size).toBe(0);
-      expect([...next.told.released.keys()]).toEqual(expect.arrayContaining([2, 3]));
-      expect(slot.replaced).toEqual(['a task of spin holds its thread and does not answer']);
-      await works();
+  describe(`${kind} executor`, () => {
+    let slot: SlotDouble;
+    beforeEach(() => {
+      slot = new SlotDouble(make);
     });
+    afterEach(() => slot.close());
 
-    test('one that spins among others that wait (W07, W09)', async () => {
-      const told = await slot.whole('spin', [1, 'spin', 3], { timeoutMs: 100, concurrency: 3 });
-      expect([...told.failed.keys()]).toEqual([1]);
-      expect(told.crashed.size).toBe(0);
-      await works();
-    });
+    /** The slot is as good as new. */
+    const works = async () => expect([...(await slot.whole('double', [4])).values.values()]).toEqual([8]);
 
-    test('a task that spins is ended after the grace when it is aborted', async () => {
-      await slot.close();
-      slot = new SlotDouble(make, { graceMs: 100 });
-      const { work, told } = slot.run('spin and tell', ['spin', 'ok']);
-      await slot.until(() => slot.notes.length === 1);
-      slot.executor.abort(work, range(0, 1), 'not needed');
-      await slot.until(() => told.isFinished);
-      expect(told.released.get(0)).toBe('aborted');
-      expect(told.crashed.size + told.failed.size).toBe(0);
-      await works();
-    });
-
-    test.each([
-      ['exit', 'exit', 0],
-      ['exit', 'exit by import', 7],
-      ['exit in a while', 'exit', 3],
-    ])('%s, %s: exit code %i is never a success (W14)', async (name, input, code) => {
-      const told = await slot.whole(name, ['a', 'b', input, 'd']);
-      expect(told.summary).toEqual({
-        values: [
-          [0, 'a'],
-          [1, 'b'],
-        ],
-        failed: [],
-        crashed: [[2, 'exit']],
-        released: [[3, expect.stringContaining('exit')]],
+    describe('what a task does to its thread', () => {
+      test('a task that spins is ended at its time-out, its neighbours go back uncharged (W07)', async () => {
+        const next = slot.run('spin', [1, 'spin', 3, 4], { timeoutMs: 100 });
+        const after = slot.run('double', [1]);
+        await slot.until(() => next.told.isFinished && after.told.isFinished);
+        expect(next.told.failed.get(1)).toMatchObject({ verdict: 'retry', error: { code: 'SH2002', name: 'TimeoutError' } });
+        expect([...next.told.failed.keys()]).toEqual([1]);
+        expect(next.told.crashed.size).toBe(0);
+        expect([...next.told.released.keys()]).toEqual(expect.arrayContaining([2, 3]));
+        expect(slot.replaced).toEqual(['a task of spin holds its thread and does not answer']);
+        await works();
       });
-      expect(told.crashed.get(2)?.error.message).toBe(`the task called process.exit(${code})`);
-      expect(slot.replaced).toHaveLength(1);
-      await works();
+
+      test('one that spins among others that wait (W07, W09)', async () => {
+        const told = await slot.whole('spin', [1, 'spin', 3], { timeoutMs: 100, concurrency: 3 });
+        expect([...told.failed.keys()]).toEqual([1]);
+        expect(told.crashed.size).toBe(0);
+        await works();
+      });
+
+      test('a task that spins is ended after the grace when it is aborted', async () => {
+        await slot.close();
+        slot = new SlotDouble(make, { graceMs: 100 });
+        const { work, told } = slot.run('spin and tell', ['spin', 'ok']);
+        await slot.until(() => slot.notes.length === 1);
+        slot.executor.abort(work, range(0, 1), 'not needed');
+        await slot.until(() => told.isFinished);
+        expect(told.released.get(0)).toBe('aborted');
+        expect(told.crashed.size + told.failed.size).toBe(0);
+        await works();
+      });
+
+      test.each([
+        ['exit', 'exit', 0],
+        ['exit', 'exit by import', 7],
+        ['exit in a while', 'exit', 3],
+      ])('%s, %s: exit code %i is never a success (W14)', async (name, input, code) => {
+        const told = await slot.whole(name, ['a', 'b', input, 'd']);
+        expect(told.summary).toEqual({
+          values: [
+            [0, 'a'],
+            [1, 'b'],
+          ],
+          failed: [],
+          crashed: [[2, 'exit']],
+          released: [[3, expect.stringContaining('exit')]],
+        });
+        expect(told.crashed.get(2)?.error.message).toBe(`the task called process.exit(${code})`);
+        expect(slot.replaced).toHaveLength(1);
+        await works();
+      });
+
+      test('who of several lanes called process.exit is known (W14)', async () => {
+        const told = await slot.whole('exit in a while', ['exit', ...Array.from({ length: 5 }, () => 'ok')], { concurrency: 6 });
+        expect([...told.crashed.keys()]).toEqual([0]);
+      });
+
+      test('a full heap costs the task that filled it (W06)', async () => {
+        await slot.close();
+        slot = new SlotDouble(make, { heapMiB: 48 });
+        const told = await slot.whole('heap', ['fill', 'ok']);
+        expect(told.crashed.get(0)).toMatchObject({ how: 'out-of-memory', error: { code: 'SH2003' } });
+        expect(told.crashed.get(0)?.error.message).toContain('48 MiB');
+        expect([...told.released.keys()]).toEqual([1]);
+        await works();
+      });
+
+      test.each(['unhandled', 'uncaught'])('an error that is %s is charged to the task whose code it came from', async (name) => {
+        const told = await slot.whole(name, ['ok', 'x', 'ok']);
+        expect(told.crashed.get(1)).toMatchObject({ how: 'unhandled' });
+        expect(told.crashed.get(1)?.error.message).toMatch(/nobody caught me|thrown from a timer/);
+        expect([...told.crashed.keys()]).toEqual([1]);
+        expect(told.failed.size).toBe(0);
+        await works();
+      });
+
+      test.each(['unhandled', 'uncaught'])('an error that is %s among lanes is charged to one', async (name) => {
+        const told = await slot.whole(name, ['x', 'ok', 'ok'], { concurrency: 3 });
+        expect([...told.crashed.keys()]).toEqual([0]);
+        await works();
+      });
+
+      test('what a settled task left behind is charged to nobody, and the thread goes (W15)', async () => {
+        const told = await slot.whole('stray', ['leave', 'neighbour', 'ok']);
+        expect(told.summary).toMatchObject({ values: [[0, 'leave']], crashed: [], failed: [] });
+        expect([...told.released.keys()]).toEqual([1, 2]);
+        expect(slot.replaced).toHaveLength(1);
+        expect(slot.replaced[0]).toContain('too late to matter');
+        await works();
+      });
+
+      test('a rejection left by a synchronous task does not undo its result (W15)', async () => {
+        const told = await slot.whole('leaves a rejection', [1]);
+        expect([...told.values]).toEqual([[0, 1]]);
+        await slot.until(() => slot.replaced.length === 1);
+        await works();
+      });
+
+      test('a module that ends its thread while it is loaded refuses the work', async () => {
+        const module = new URL('./fixtures/exits-on-load.mjs', import.meta.url).href;
+        const told = await slot.whole('x', [1, 2], { definition: { name: 'x', module } });
+        expect(told.refused).toMatchObject({ code: 'SH5001' });
+        expect(told.refused?.message).toContain('loading the module of the task "x" ended its thread');
+        await works();
+      });
+
+      test('commands and directories of a thread that had to be ended go with it', async () => {
+        const command = [process.execPath, '-e', 'console.log(process.pid); setInterval(() => {}, 1000)'];
+        await slot.whole('exec and spin', [command], { timeoutMs: 1500 });
+        await slot.whole('scratch', ['spin'], { timeoutMs: 300 });
+        await slot.until(() => slot.notes.length === 2);
+        await slot.close();
+        await untilGone(Number(slot.notes[0]?.note));
+        expect(existsSync(slot.notes[1]!.note!)).toBe(false);
+      });
+
+      test('a closed executor has ended a task that spins', async () => {
+        slot.run('spin and tell', ['spin']);
+        await slot.until(() => slot.notes.length === 1);
+        await slot.close();
+      });
     });
 
-    test('who of several lanes called process.exit is known (W14)', async () => {
-      const told = await slot.whole('exit in a while', ['exit', ...Array.from({ length: 5 }, () => 'ok')], { concurrency: 6 });
-      expect([...told.crashed.keys()]).toEqual([0]);
-    });
+    describe('console', () => {
+      // No waiting for lines here: who printed and ended has been heard, or the end of a job would cut them off.
+      test('lines go to the job log with their task and level, ahead of the result', async () => {
+        await slot.whole('chatty', ['you'], { ranges: range(5, 1) });
+        expect(slot.logs.map(({ index, level, message }) => [index, level, message])).toEqual([
+          [5, 'info', 'hello you'],
+          [5, 'error', 'oh { no: 1 }'],
+          [5, 'warn', 'careful left=3 where=here'],
+        ]);
+      });
 
-    test('a full heap costs the task that filled it (W06)', async () => {
-      await slot.close();
-      slot = new SlotDouble(make, { heapMiB: 48 });
-      const told = await slot.whole('heap', ['fill', 'ok']);
-      expect(told.crashed.get(0)).toMatchObject({ how: 'out-of-memory', error: { code: 'SH2003' } });
-      expect(told.crashed.get(0)?.error.message).toContain('48 MiB');
-      expect([...told.released.keys()]).toEqual([1]);
-      await works();
-    });
+      test('lanes are told apart', async () => {
+        await slot.whole('chatty later', [0, 1, 2, 3, 4, 5], { concurrency: 6 });
+        expect(slot.logs).toHaveLength(6);
+        for (const { index, message } of slot.logs) expect(message).toBe(`line of ${index}`);
+      });
 
-    test.each(['unhandled', 'uncaught'])('an error that is %s is charged to the task whose code it came from', async (name) => {
-      const told = await slot.whole(name, ['ok', 'x', 'ok']);
-      expect(told.crashed.get(1)).toMatchObject({ how: 'unhandled' });
-      expect(told.crashed.get(1)?.error.message).toMatch(/nobody caught me|thrown from a timer/);
-      expect([...told.crashed.keys()]).toEqual([1]);
-      expect(told.failed.size).toBe(0);
-      await works();
-    });
-
-    test.each(['unhandled', 'uncaught'])('an error that is %s among lanes is charged to one', async (name) => {
-      const told = await slot.whole(name, ['x', 'ok', 'ok'], { concurrency: 3 });
-      expect([...told.crashed.keys()]).toEqual([0]);
-      await works();
-    });
-
-    test('what a settled task left behind is charged to nobody, and the thread goes (W15)', async () => {
-      const told = await slot.whole('stray', ['leave', 'neighbour', 'ok']);
-      expect(told.summary).toMatchObject({ values: [[0, 'leave']], crashed: [], failed: [] });
-      expect([...told.released.keys()]).toEqual([1, 2]);
-      expect(slot.replaced).toHaveLength(1);
-      expect(slot.replaced[0]).toContain('too late to matter');
-      await works();
-    });
-
-    test('a rejection left by a synchronous task does not undo its result (W15)', async () => {
-      const told = await slot.whole('leaves a rejection', [1]);
-      expect([...told.values]).toEqual([[0, 1]]);
-      await slot.until(() => slot.replaced.length === 1);
-      await works();
-    });
-
-    test('a module that ends its thread while it is loaded refuses the work', async () => {
-      const module = new URL('./fixtures/exits-on-load.mjs', import.meta.url).href;
-      const told = await slot.whole('x', [1, 2], { definition: { name: 'x', module } });
-      expect(told.refused).toMatchObject({ code: 'SH5001' });
-      expect(told.refused?.message).toContain('loading the module of the task "x" ended its thread');
-      await works();
-    });
-
-    test('commands and directories of a thread that had to be ended go with it', async () => {
-      const command = [process.execPath, '-e', 'console.log(process.pid); setInterval(() => {}, 1000)'];
-      await slot.whole('exec and spin', [command], { timeoutMs: 1500 });
-      await slot.whole('scratch', ['spin'], { timeoutMs: 300 });
-      await slot.until(() => slot.notes.length === 2);
-      await slot.close();
-      await untilGone(Number(slot.notes[0]?.note));
-      expect(existsSync(slot.notes[1]!.note!)).toBe(false);
-    });
-
-    test('a closed executor has ended a task that spins', async () => {
-      slot.run('spin and tell', ['spin']);
-      await slot.until(() => slot.notes.length === 1);
-      await slot.close();
-    });
-  });
-
-  describe(`${kind} executor: console`, () => {
-    // No waiting for lines here: who printed and ended has been heard, or the end of a job would cut them off.
-    test('lines go to the job log with their task and level, ahead of the result', async () => {
-      await slot.whole('chatty', ['you'], { ranges: range(5, 1) });
-      expect(slot.logs.map(({ index, level, message }) => [index, level, message])).toEqual([
-        [5, 'info', 'hello you'],
-        [5, 'error', 'oh { no: 1 }'],
-        [5, 'warn', 'careful left=3 where=here'],
-      ]);
-    });
-
-    test('lanes are told apart', async () => {
-      await slot.whole('chatty later', [0, 1, 2, 3, 4, 5], { concurrency: 6 });
-      expect(slot.logs).toHaveLength(6);
-      for (const { index, message } of slot.logs) expect(message).toBe(`line of ${index}`);
-    });
-
-    test('100 MB of lines are cut, and the result is not affected (W13)', async () => {
-      const told = await slot.whole('floods', [100]);
-      expect([...told.values.values()]).toEqual(['done']);
-      await slot.until(() => slot.logs.at(-1)?.level === 'warn');
-      expect(slot.logs.at(-1)?.message).toContain('truncated');
-      const bytes = slot.logs.reduce((sum, { message }) => sum + message.length, 0);
-      expect(bytes).toBeLessThan(1.1 * 1024 * 1024);
+      test('100 MB of lines are cut, and the result is not affected (W13)', async () => {
+        const told = await slot.whole('floods', [100]);
+        expect([...told.values.values()]).toEqual(['done']);
+        await slot.until(() => slot.logs.at(-1)?.level === 'warn');
+        expect(slot.logs.at(-1)?.message).toContain('truncated');
+        const bytes = slot.logs.reduce((sum, { message }) => sum + message.length, 0);
+        expect(bytes).toBeLessThan(1.1 * 1024 * 1024);
+      });
     });
   });
 }

@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { executorSuite, untilGone } from './executor.suite.ts';
+import { executorSuite } from './executor.suite.ts';
 import { killableSuite } from './killable.suite.ts';
 import { processExecutor } from './process.ts';
 import { SlotDouble } from './slot-double.suite.ts';
+import { untilGone } from './stopping.suite.ts';
 
 executorSuite('process', processExecutor);
 killableSuite('process', processExecutor);
