@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Client } from 'cassandra-driver';
 import { servers } from '../scripts/servers/servers.mjs';
 import { interleave, medianOf, ratioOf, runNode } from './rounds.mjs';
 
@@ -13,7 +14,12 @@ const program = fileURLToPath(new URL('programs/million.ts', import.meta.url));
 /** @returns {Promise<import('./bench.mjs').Outcome>} */
 export async function journals({ rounds = 3, count = 500_000 } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'shoal-bench-'));
-  const started = await Promise.all([servers.postgres.start(), servers.redis.start({ appendonly: true, appendfsync: 'always' })]);
+  const isCassandra = 'path' in servers.cassandra.where();
+  const [postgres, redis, cassandra] = await Promise.all([
+    servers.postgres.start(),
+    servers.redis.start({ appendonly: true, appendfsync: 'always' }),
+    isCassandra ? startCassandra() : undefined,
+  ]);
   let runs = 0;
   try {
     /** @param {() => string} where a new one each time: nothing is there to be found */
@@ -22,12 +28,14 @@ export async function journals({ rounds = 3, count = 500_000 } = {}) {
       const { output } = await runNode([cli, 'run', '--json', '--journal', where(), program, String(count)]);
       return /** @type {Record<string, number>} */ (JSON.parse(output));
     };
-    const [postgres, redis] = started.map(({ url }) => trial(() => `${url}?cluster=bench-${runs}`));
+    /** @param {string} url */
+    const on = (url) => trial(() => `${url}?cluster=bench-${runs}`);
     const seen = await interleave(
       {
         file: trial(() => `file:${join(folder, String(runs))}`),
-        postgres: /** @type {NonNullable<typeof postgres>} */ (postgres),
-        redis: /** @type {NonNullable<typeof redis>} */ (redis),
+        postgres: on(postgres.url),
+        redis: on(redis.url),
+        ...(cassandra && { cassandra: on(`${cassandra.url}/shoal`) }),
       },
       rounds,
     );
@@ -42,10 +50,18 @@ export async function journals({ rounds = 3, count = 500_000 } = {}) {
         { claim: 'of the rate over file:, over PostgreSQL', value: ratioOf(seen.postgres, seen.file, 'rate'), atLeast: 0.5 },
         { claim: 'of the rate over file:, over Redis', value: ratioOf(seen.redis, seen.file, 'rate'), atLeast: 0.5 },
       ],
-      notes: { count, fsync: 'each commit' },
+      notes: { count, fsync: 'each commit', ...(!cassandra && { cassandra: 'not installed' }) },
     };
   } finally {
-    for (const server of started) await server.stop();
+    for (const server of [postgres, redis, cassandra]) await server?.stop();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function startCassandra() {
+  const server = await servers.cassandra.start();
+  const client = new Client({ contactPoints: [`127.0.0.1:${server.port}`], localDataCenter: 'datacenter1' });
+  await client.execute("CREATE KEYSPACE shoal WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+  await client.shutdown();
+  return server;
 }

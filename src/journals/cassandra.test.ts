@@ -100,6 +100,23 @@ withServer('cassandra', 'The Cassandra journal', (real) => {
     await expect(opened(`${url}-of-work`)).rejects.toMatchObject({ code: 'SH1305' });
   });
 
+  it('has all its lines cut again and again, and leaves none behind when it closes', async () => {
+    const { url, port } = await server();
+    const line = await TcpProxy.to(port);
+    const lineUrl = new URL(url);
+    lineUrl.port = String(line.port);
+    const journal = await opened(lineUrl.href, { cluster: 'cut', deadlineMs: 30_000 });
+    for (let seq = 0; seq < 8; seq++) {
+      await journal.append([entry('a', seq)]);
+      line.cut();
+    }
+    expect(await seqs(journal, 'a')).toHaveLength(8);
+    await journal.close();
+    // Sockets end a moment later, all of them.
+    while (line.openCount > 0) await new Promise(setImmediate);
+    await line.close();
+  });
+
   it('says what to do about a keyspace that is not there', async () => {
     const { url } = await server();
     const hint = `CREATE KEYSPACE "Other" WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 3}`;

@@ -1,6 +1,7 @@
 /** Jobs that live in databases, by the command line: coordinators are killed, jobs go on from what the database has. */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Client } from 'cassandra-driver';
 import type { Task } from 'shoal';
 import { afterEach, expect, test } from 'vitest';
 import { withServer } from '../real-servers.ts';
@@ -92,4 +93,14 @@ withServer('redis', 'Jobs', ({ start }) => {
 
 withServer('mongodb', 'Jobs', ({ shared }) => {
   outlivesRuns(async () => `${(await shared()).url}/jobs`);
+});
+
+withServer('cassandra', 'Jobs', ({ shared }) => {
+  outlivesRuns(async () => {
+    const { url, port } = await shared();
+    const client = new Client({ contactPoints: [`127.0.0.1:${port}`], localDataCenter: 'datacenter1' });
+    await client.execute("CREATE KEYSPACE shoal WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+    await client.shutdown();
+    return `${url}/shoal`;
+  });
 });

@@ -28,6 +28,11 @@ export class TcpProxy {
     return `http://127.0.0.1:${this.port}`;
   }
 
+  /** Connections that go through it right now. */
+  get openCount(): number {
+    return this.pairs.size;
+  }
+
   /** Ends every connection; new ones are welcome. */
   cut(): void {
     for (const [near, far] of this.pairs) {
