@@ -15,15 +15,19 @@ export function collectAll(connection: Connection, job: string, codecs: Codecs, 
   return new Promise((resolve, reject) => {
     const values: unknown[] = [];
     let placed = 0;
+    let used = 0;
     let problem: unknown;
     const reader = connection.read(
       job,
       {
         deliver(message) {
           try {
-            const { statuses } = message;
             if (problem === undefined) placed += place(message, codecs, values);
-            if (!message.done) connection.readCredit(reader, statuses.length);
+            used += message.statuses.length;
+            // In good portions: each costs the coordinator a turn.
+            if (message.done || used < credit / 16) return;
+            connection.readCredit(reader, used);
+            used = 0;
           } catch (error) {
             problem = error;
           }
