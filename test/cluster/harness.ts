@@ -247,8 +247,9 @@ export class TestCluster {
 
   /** Resolves when so many workers are live. */
   async ready(count: number): Promise<Cluster> {
+    // On a machine that has other things to do both take longer than anybody waits by default.
+    await this.nextLeader();
     const client = await this.connect();
-    // On a machine that has other things to do.
     await client.waitForWorkers(count, { timeout: '2m' });
     return client;
   }

@@ -30,8 +30,9 @@ export const tenChanges: Fault = {
       cluster.coordinators[leader]!.kill(change % 2 === 0 ? 'SIGKILL' : 'SIGTERM');
       work.next();
       await cluster.coordinators[leader]!.ended;
-      restarts.push(cluster.startCoordinator(leader));
+      // Before it is back: it might lead again.
       await cluster.nextLeader(leader);
+      restarts.push(cluster.startCoordinator(leader));
     }
     await Promise.all(restarts);
     expect(await work.results).toEqual(work.expected);
