@@ -4,6 +4,7 @@ import { connect } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test } from 'vitest';
 import { doctor, tls } from '../../test/brokers/over-tls.ts';
 import { type Started, withServer } from '../../test/real-servers.ts';
+import { openCarried } from './carried/carried.ts';
 import { carrierSuite } from './carrier.suite.ts';
 import type { Carrier, CarrierOptions } from './carrier.ts';
 import { openNats } from './nats.ts';
@@ -206,6 +207,35 @@ withServer('nats', 'NATS', (nats) => {
     const found = await (await open(server, { cluster: drops })).inspect();
     expect(found.filter(({ level }) => level === 'refuse')).toMatchObject([{ setting: `SHOAL_${drops} discard old` }]);
     expect(found.find(({ setting }) => setting === 'no authorization')).toMatchObject({ level: 'warning' });
+  });
+
+  test.each([
+    ['drops what is older', { max_msgs_per_subject: 2 }, 'max_msgs_per_subject 2'],
+    ['does not say that it took anything', { no_ack: true }, 'no_ack'],
+  ])('a stream that %s is refused', async (_what, config, setting) => {
+    const server = await nats.shared();
+    const cluster = freshCluster();
+    await makeStream(server, cluster, config);
+    await expect(openCarried({ open: openNats, url: new URL(server.url), cluster })).rejects.toMatchObject({
+      code: 'SH3104',
+      message: expect.stringContaining(`SHOAL_${cluster} ${setting}`),
+    });
+  });
+
+  test('a stream that takes less in one message is given less (N09)', async () => {
+    const server = await nats.shared();
+    const cluster = freshCluster();
+    await makeStream(server, cluster, { max_msg_size: 2_000 });
+    const broker = await openCarried({ open: openNats, url: new URL(server.url), cluster });
+    const large = Buffer.alloc(50_000, 7);
+    let hear: (message: Uint8Array) => void = () => {};
+    const got = new Promise<Uint8Array>((resolve) => {
+      hear = resolve;
+    });
+    await broker.listen('hello', ([message]) => hear(message!));
+    await broker.send('hello', [large]);
+    expect(Buffer.compare(await got, large)).toBe(0);
+    await broker.close();
   });
 
   test('no JetStream is said so', async () => {

@@ -31,14 +31,23 @@ export const openNats: OpenCarrier = async (options) => {
   const connection = await dial(client, options);
   try {
     const manager = await jetStream.jetstreamManager(connection, { checkAPI: false, timeout: requestMs });
-    await makeStream(jetStream, manager, options.cluster, connection.info?.cluster !== undefined);
-    const carrier = new NatsCarrier(options, client, jetStream, connection, manager);
-    return carrier;
+    const streamMax = await makeStream(jetStream, manager, options.cluster, connection.info?.cluster !== undefined);
+    return new NatsCarrier({ options, client, jetStream, connection, manager, streamMax });
   } catch (error) {
     await connection.close();
     throw refusal(error);
   }
 };
+
+interface Parts {
+  options: CarrierOptions;
+  client: Client;
+  jetStream: JetStream;
+  connection: NatsConnection;
+  manager: JetStreamManager;
+  /** How large a message of the stream may be. */
+  streamMax: number;
+}
 
 class NatsCarrier implements Carrier {
   readonly payloadBytesMax: number;
@@ -52,13 +61,13 @@ class NatsCarrier implements Carrier {
   private readonly waiting = new Set<(error: Error) => void>();
   private isOver = false;
 
-  constructor(options: CarrierOptions, client: Client, jetStream: JetStream, connection: NatsConnection, manager: JetStreamManager) {
+  constructor({ options, client, jetStream, connection, manager, streamMax }: Parts) {
     this.options = options;
     this.client = client;
     this.jetStream = jetStream;
     this.connection = connection;
     this.manager = manager;
-    this.payloadBytesMax = Math.min(connection.info?.max_payload ?? payloadBytesWanted, payloadBytesWanted);
+    this.payloadBytesMax = Math.min(connection.info?.max_payload ?? payloadBytesWanted, streamMax, payloadBytesWanted);
     void connection.closed().then((error) => this.lose(error instanceof Error ? error.message : 'the connection was closed'));
     void this.watch();
   }

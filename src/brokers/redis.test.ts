@@ -73,6 +73,17 @@ function streamsOf(name: RedisName): void {
       },
     });
 
+    test('a wrong password, or none, is said so, in words that do not tell it', async () => {
+      const { url } = await redis.start({ password: 'opensesame' });
+      for (const password of ['not-this-one', '']) {
+        const wrong = new URL(url);
+        wrong.password = password;
+        const error = await openCarried({ open: openRedis, url: wrong, cluster: 'c', patient: true }).catch((cause: unknown) => cause);
+        expect(error).toMatchObject({ code: 'SH3105', hint: expect.stringContaining('redis://:PASSWORD@HOST') });
+        expect(`${(error as Error).stack} ${JSON.stringify(error)}`).not.toContain('not-this-one');
+      }
+    });
+
     test('a server that evicts is refused, with what to do about it (S08)', async () => {
       const { url } = await redis.start({ maxmemoryPolicy: 'allkeys-lru' });
       await expect(openCarried({ open: openRedis, url: new URL(url), cluster: 'c', patient: true })).rejects.toMatchObject({

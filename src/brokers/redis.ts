@@ -10,6 +10,7 @@
  * 5. What the server forgets (FLUSHALL) is made again by readers as soon as they hear of it.
  */
 
+import { ShoalError } from '../lib/errors.ts';
 import { type Connect, connectTo, type RedisConnection } from '../lib/redis.ts';
 import type { Carrier, CarrierOptions, Finding, Subscription } from './carrier.ts';
 import { openReader, type Reader } from './redis/reader.ts';
@@ -42,7 +43,9 @@ export async function openRedis(options: CarrierOptions): Promise<Carrier> {
   const { connection: publisher, connect }: { connection: RedisConnection; connect: Connect } = await connectTo(
     { ...options, forWhat: 'the Redis broker' },
     lost,
-  );
+  ).catch((error: unknown) => {
+    throw refusal(error);
+  });
   const renew = (): void => {
     for (const { key, keepMs: ms } of readers.values()) {
       if (ms !== undefined) publisher.command(['PEXPIRE', key, String(ms)]).catch(() => undefined);
@@ -85,4 +88,13 @@ export async function openRedis(options: CarrierOptions): Promise<Carrier> {
       closeAll();
     },
   };
+}
+
+function refusal(error: unknown): unknown {
+  const { message } = error as Error;
+  if (!/^(WRONGPASS|NOAUTH)/.test(message)) return error;
+  return new ShoalError('SH3105', 'Redis does not let this user in', {
+    why: message,
+    hint: 'the address is redis://USER:PASSWORD@HOST:PORT, each part percent-encoded; without a user redis://:PASSWORD@HOST',
+  });
 }

@@ -280,7 +280,10 @@ class Carried implements CarriedBroker {
       return await act();
     } catch (error) {
       if (error instanceof ShoalError) throw error;
-      throw new ShoalError('SH3103', `cannot reach the broker at ${this.where}`, { why: this.textOf(error), hint: 'shoal doctor' });
+      throw new ShoalError('SH3103', `cannot reach the broker at ${this.where}`, {
+        why: this.textOf(error),
+        hint: 'shoal doctor --broker URL',
+      });
     }
   }
 

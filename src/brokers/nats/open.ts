@@ -19,8 +19,8 @@ const openMs = 8_000;
 const jetStreamMs = 3_000;
 const jetStreamRetryMs = 100;
 
-/** The stream of what waits; one that its owner made is left as it is, if it can serve. */
-export async function makeStream(jetStream: JetStream, manager: JetStreamManager, cluster: string, isOfSeveral: boolean): Promise<void> {
+/** The stream of what waits; one that its owner made is left as it is, if it can serve. Resolves with how large its messages may be. */
+export async function makeStream(jetStream: JetStream, manager: JetStreamManager, cluster: string, isOfSeveral: boolean): Promise<number> {
   const { RetentionPolicy, StorageType, DiscardPolicy, JetStreamApiError, JetStreamApiCodes } = jetStream;
   const name = streamName(cluster);
   const subjects = ['hello', 'coordinator.*'].map((last) => `${subjectsOf(cluster)}.${last}`);
@@ -29,7 +29,7 @@ export async function makeStream(jetStream: JetStream, manager: JetStreamManager
     try {
       const { config } = await manager.streams.info(name);
       const serves = config.retention === RetentionPolicy.Workqueue && subjects.every((subject) => config.subjects.includes(subject));
-      if (serves) return;
+      if (serves) return config.max_msg_size > 0 ? config.max_msg_size : Number.POSITIVE_INFINITY;
       throw new ShoalError('SH3118', `the stream ${name} can't serve`, {
         why: `it has retention ${config.retention} and the subjects ${config.subjects.join(', ')}`,
         hint: `nats stream rm ${name}: it is made anew; or give the cluster another name`,
@@ -58,6 +58,7 @@ export async function makeStream(jetStream: JetStream, manager: JetStreamManager
     // Fewer servers, or fewer with JetStream: `shoal doctor` says what that means.
     await manager.streams.add({ ...wanted, num_replicas: 1 });
   }
+  return Number.POSITIVE_INFINITY;
 }
 
 /** The first of the hosts that answers, since the library keeps its socket to one that doesn't. */

@@ -44,6 +44,18 @@ function streamFindings({ cluster }: ServerInfo, config: StreamConfig): Finding[
       fix: `nats stream edit ${name} --discard new`,
     });
   } else found.push({ level: 'good', setting: `${name} max_bytes ${bytesMax}, discard new`, meaning: 'a full stream refuses' });
+  if (config.max_msgs_per_subject > 0) {
+    found.push({
+      level: 'refuse',
+      setting: `${name} max_msgs_per_subject ${config.max_msgs_per_subject}`,
+      meaning: 'beyond it the oldest messages are dropped in silence, whatever discard says',
+      fix: `nats stream edit ${name} --max-msgs-per-subject=-1`,
+    });
+  }
+  if (config.no_ack) {
+    const meaning = 'the stream takes messages without a word, and whoever sends waits for one in vain';
+    found.push({ level: 'refuse', setting: `${name} no_ack`, meaning, fix: `nats stream edit ${name} --ack` });
+  }
   if (cluster !== undefined && replicaCount < 3) {
     found.push({
       level: 'warning',
