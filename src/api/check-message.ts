@@ -41,7 +41,7 @@ const checks: { [K in FromClient['kind']]: Check } = {
   query: fields({ kind, request, job }),
   wait: fields({ kind, request, job }),
   find: fields({ kind, request, key: text(1_024) }),
-  deadLetters: fields({ kind, request, job: maybe(job), limit: maybe(limit) }),
+  deadLetters: fields({ kind, request, job: maybe(job), limit: maybe(limit), after: maybe(text(128)) }),
   purge: fields({ kind, ...change, job, stage: maybe(stage), index: maybe(index) }),
   setQueue: fields({ kind, ...change, queue: id, paused: bool }),
   deleteJob: fields({ kind, ...change, job }),

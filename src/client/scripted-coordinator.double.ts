@@ -180,7 +180,7 @@ export class ScriptedCoordinator {
         return this.#tell({ kind: 'printed', reader: message.reader, lines, done: true });
       }
       case 'deadLetters':
-        return this.#tell({ kind: 'reply', request: message.request, value: [] });
+        return this.#tell({ kind: 'reply', request: message.request, value: { letters: [] } });
       default:
         throw new Error(`the client never sends ${message.kind}`);
     }

@@ -2,7 +2,8 @@
  * Outcomes of all tasks, with their inputs. A task that was skipped because of another's failure never reaches a reader;
  * its outcome is told here, so that each input has one.
  */
-import type { DeadLetter, JobView, TaskFailure } from '../core/messages.ts';
+import type { LetterPage } from '../core/answers.ts';
+import type { JobView, TaskFailure } from '../core/messages.ts';
 import type { Codecs, DeliveryCursor } from './delivery.ts';
 import { ResultStream } from './result-stream.ts';
 import type { OpenJob } from './submission.ts';
@@ -79,8 +80,13 @@ function missingInputs({ inputs, retained, isComplete }: SettledOptions, told: U
 
 /** In a chain a task is skipped because of the one before it: that one's failure is the reason. */
 async function upstreamFailures({ connection, id }: OpenJob): Promise<Map<number, TaskFailure>> {
-  const letters = await connection.request<DeadLetter[]>({ kind: 'deadLetters', job: id });
-  return new Map(letters.map((letter) => [letter.index, letter]));
+  const failures = new Map<number, TaskFailure>();
+  for (let after: string | undefined; ; ) {
+    const page = await connection.request<LetterPage>({ kind: 'deadLetters', job: id, ...(after !== undefined && { after }) });
+    for (const { history: _history, ...failure } of page.letters) failures.set(failure.index, failure);
+    after = page.next;
+    if (after === undefined) return failures;
+  }
 }
 
 function skipped(view: JobView, index: number, task: string): TaskFailure {

@@ -51,6 +51,11 @@ export interface TaskPage {
   next?: string;
 }
 
+export interface LetterPage {
+  letters: DeadLetter[];
+  next?: string;
+}
+
 export interface WorkerInfo {
   worker: string;
   incarnation: string;

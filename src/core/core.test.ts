@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { LetterPage } from './answers.ts';
 import { Driver, jobSpec, stage } from './drive.suite.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
@@ -88,7 +89,7 @@ describe('failures', () => {
     d.pass(2000);
     d.fail(d.take(), 0, 'retry', 'for good');
     expect(d.view(job)).toMatchObject({ state: 'failed', failed: 1, error: { attempts: 3, error: { message: 'for good' } } });
-    expect(d.ask<unknown[]>({ kind: 'deadLetters', job })).toHaveLength(1);
+    expect(d.ask<LetterPage>({ kind: 'deadLetters', job }).letters).toHaveLength(1);
   });
 
   it('are not tried again when the verdict is dead', () => {

@@ -49,6 +49,8 @@ export const bundleIdleMs = 3_600_000;
 
 /** Bytes in one delivery to a reader. */
 export const deliverBytesMax = 4 * 1024 * 1024;
+/** Stories of dead letters in one page. */
+export const letterPageBytesMax = 4 * 1024 * 1024;
 /** Tasks in one delivery to a reader. */
 export const deliverTasksMax = 16_384;
 /** A job that is kept until its result was read goes at the latest after this. */

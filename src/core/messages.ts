@@ -293,8 +293,8 @@ export type FromClient =
   | { kind: 'wait'; request: number; job: string }
   /** Reply: { job } of a key; refused SH1404 if there is none. */
   | { kind: 'find'; request: number; key: string }
-  /** Reply: DeadLetter[], of one job or of all, at most `limit`. */
-  | { kind: 'deadLetters'; request: number; job?: string; limit?: number }
+  /** Reply: LetterPage, of one job or of all, oldest job first; `after` as the page before gave it. */
+  | { kind: 'deadLetters'; request: number; job?: string; limit?: number; after?: string }
   /** Forgets dead letters for good: they are neither listed nor replayed any more. Reply: PurgeReply. */
   | (ChangeRequest & { kind: 'purge'; job: string; stage?: number; index?: number })
   /** Reply: QueueReply. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { ClusterView, Explanation, JobPage, QueueInfo, TaskPage, TaskView, WorkerInfo } from './answers.ts';
+import type { ClusterView, Explanation, JobPage, LetterPage, QueueInfo, TaskPage, TaskView, WorkerInfo } from './answers.ts';
 import { Driver, jobSpec, stage } from './drive.suite.ts';
+import { letterPageBytesMax } from './limits.ts';
 import { listJobs } from './listing.ts';
 import type { DeadLetter } from './messages.ts';
 
@@ -331,14 +332,16 @@ describe('dead letters', () => {
     const jobs = [0, 1].map(() => d.submit(jobSpec([stage(undefined, { failuresMax: { count: 9 } })]), texts(2)));
     for (const assigned of d.assigned.splice(0))
       for (let i = 0; i < assigned.lengths.length; i++) d.fail(assigned, assigned.ranges[0]! + i, 'dead', 'no');
-    const all = (): DeadLetter[] => d.ask({ kind: 'deadLetters' });
+    const all = (): DeadLetter[] => d.ask<LetterPage>({ kind: 'deadLetters' }).letters;
     expect(all().map(({ job, index }) => [job, index])).toEqual([
       [jobs[0], 0],
       [jobs[0], 1],
       [jobs[1], 0],
       [jobs[1], 1],
     ]);
-    expect(d.ask<DeadLetter[]>({ kind: 'deadLetters', limit: 3 })).toHaveLength(3);
+    const { letters, next } = d.ask<LetterPage>({ kind: 'deadLetters', limit: 3 });
+    expect(letters).toEqual(all().slice(0, 3));
+    expect(d.ask<LetterPage>({ kind: 'deadLetters', limit: 3, after: next })).toEqual({ letters: all().slice(3) });
     expect(d.ask({ kind: 'purge', job: jobs[0], stage: 0, index: 1 })).toMatchObject({ purged: 1 });
     expect(d.ask({ kind: 'purge', job: jobs[0], stage: 0, index: 1 })).toMatchObject({ purged: 0 });
     d.takeOver();
@@ -365,6 +368,31 @@ describe('dead letters', () => {
     expect(d.ask({ kind: 'replay', job: kept, stage: 0, index: 2 })).toMatchObject({ replayed: 0 });
     expect(d.ask({ kind: 'purge', job: kept })).toMatchObject({ purged: 2 });
     expect(d.ask<ClusterView>({ kind: 'status' }).problems).toEqual([]);
-    expect(d.ask({ kind: 'deadLetters' })).toEqual([]);
+    expect(d.ask({ kind: 'deadLetters' })).toEqual({ letters: [] });
+  });
+
+  it('come a page at a time, and a page is small where their stories are long', () => {
+    const d = cluster();
+    d.hello('w1', { slots: 8 });
+    const jobs = [0, 1].map(() => d.submit(jobSpec([stage(undefined, { failuresMax: { count: 99 } })]), texts(5)));
+    const long = 'x'.repeat(letterPageBytesMax / 3);
+    for (const assigned of d.assigned.splice(0))
+      for (let i = 0; i < assigned.lengths.length; i++) d.fail(assigned, assigned.ranges[0]! + i, 'dead', long);
+    const pages: string[][] = [];
+    for (let after: string | undefined; ; ) {
+      const page: LetterPage = d.ask({ kind: 'deadLetters', ...(after !== undefined && { after }) });
+      pages.push(page.letters.map(({ job, stage: at, index }) => `${job}/${at}/${index}`));
+      after = page.next;
+      if (after === undefined) break;
+    }
+    expect(pages.map((page) => page.length)).toEqual([3, 3, 3, 1]);
+    expect(pages.flat()).toEqual(jobs.flatMap((job) => [0, 1, 2, 3, 4].map((index) => `${job}/0/${index}`)));
+    // What a page ended with may be gone when the next is asked for.
+    d.ask({ kind: 'purge', job: jobs[0], stage: 0, index: 2 });
+    d.client({ kind: 'deleteJob', request: 0, job: jobs[0]! });
+    expect(d.ask<LetterPage>({ kind: 'deadLetters', limit: 1, after: pages[0]!.at(-1) }).letters).toMatchObject([
+      { job: jobs[1], index: 0 },
+    ]);
+    expect(() => d.ask({ kind: 'deadLetters', after: 'nonsense' })).toThrow('there is no task nonsense');
   });
 });

@@ -3,7 +3,7 @@
  */
 import { unknownJob } from './drop.ts';
 import { explainJob, explainTask } from './explain.ts';
-import { listDeadLetters } from './letters.ts';
+import { letterPlaceOf, listDeadLetters } from './letters.ts';
 import { listJobs, listQueues, listTasks, listWorkers, placeOf, wholeTask } from './listing.ts';
 import type { FromClient, Refusal } from './messages.ts';
 import type { Job, Stage, State } from './state.ts';
@@ -53,11 +53,9 @@ function answerOf(state: State, message: OperatorMessage, turn: Turn): Answer {
       return { value: clusterView(state) };
     case 'explain':
       return explain(state, message, turn);
-    case 'deadLetters': {
-      const limit = bounded(message.limit ?? answerMax);
-      if (message.job === undefined) return { value: listDeadLetters(state.jobs.values(), limit) };
-      return withJob(state, message.job, (job) => ({ value: listDeadLetters([job], limit) }));
-    }
+    case 'deadLetters':
+      if (message.job === undefined) return lettersPage(state.jobs.values(), message);
+      return withJob(state, message.job, (job) => lettersPage([job], message));
   }
 }
 
@@ -70,6 +68,15 @@ function tasksPage(state: State, job: Job, message: Extract<OperatorMessage, { k
   const place = after === undefined ? undefined : placeOf(after);
   if (after !== undefined && !place) return { error: unknownTask(job, after) };
   return { value: listTasks(state, job, { limit: bounded(limit), ...(states && { states }) }, place) };
+}
+
+function lettersPage(jobs: Iterable<Job>, { after, limit = answerMax }: Extract<OperatorMessage, { kind: 'deadLetters' }>): Answer {
+  const place = after === undefined ? undefined : letterPlaceOf(after);
+  if (after !== undefined && !place) {
+    const why = 'a page says where the next one begins: JOB/STAGE/INDEX';
+    return { error: { code: 'SH1409', message: `there is no task ${after}`, why, hint: 'shoal dlq list' } };
+  }
+  return { value: listDeadLetters(jobs, bounded(limit), place) };
 }
 
 function explain(state: State, { job: id, stage, index }: Extract<OperatorMessage, { kind: 'explain' }>, turn: Turn): Answer {

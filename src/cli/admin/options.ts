@@ -27,7 +27,7 @@ function version(text: string): number {
   throw new InvalidArgumentError('It is a whole number, as list and get show it.');
 }
 
-export function limitOption(): Option {
+function limitOption(): Option {
   return new Option('--limit <count>', 'at most so many').default(50).argParser(count);
 }
 

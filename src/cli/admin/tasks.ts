@@ -1,11 +1,11 @@
 /** `shoal tasks …` and `shoal dlq …` */
 import type { Command } from 'commander';
-import type { PurgeReply, TaskPage, TaskStateName, TaskView } from '../../core/answers.ts';
+import type { LetterPage, PurgeReply, TaskPage, TaskStateName, TaskView } from '../../core/answers.ts';
 import type { DeadLetter, ReplayReply, TaskFailure } from '../../core/messages.ts';
 import { userFrames } from '../../lib/error-text.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { type Admin, type AdminFlags, findJob, findSubject, findTask, type TaskName, taskNameOf, withCluster } from './cluster.ts';
-import { type ChangeFlags, expectationOf, ifMatchOption, limitOption, type PageFlags, pageOptions, stateOption } from './options.ts';
+import { type ChangeFlags, expectationOf, ifMatchOption, type PageFlags, pageOptions, stateOption } from './options.ts';
 import { ago, type Column, span } from './output.ts';
 
 const states: readonly TaskStateName[] = ['waiting', 'ready', 'running', 'delayed', 'done', 'dead', 'skipped', 'cancelled', 'expired'];
@@ -25,14 +25,9 @@ export function defineDeadLetters(group: Command): void {
   group
     .summary('dead letters: tasks whose tries are used up')
     .description('A dead letter is kept with its story until somebody replays or purges it, or its job is forgotten.');
-  group
-    .command('list')
-    .summary('dead letters of a job, or of all')
-    .argument('[job]')
-    .addOption(limitOption())
-    .action((name: string | undefined, flags: AdminFlags & { limit: number }) =>
-      withCluster(flags, (admin) => letters(admin, name, flags.limit)),
-    );
+  const listing = group.command('list').summary('dead letters of a job, or of all').argument('[job]');
+  for (const option of pageOptions()) listing.addOption(option);
+  listing.action((name: string | undefined, flags: AdminFlags & PageFlags) => withCluster(flags, (admin) => letters(admin, name, flags)));
   defineOnTask(group.command('get').summary('one dead letter, with the story of its attempts'), '<task>', letter);
   const replaying = group.command('replay').summary('give a dead letter, or all of a job, new tries');
   defineOnTask(replaying.addOption(ifMatchOption('job')), '<job|task>', replay);
@@ -119,13 +114,14 @@ const letterColumns: readonly Column<DeadLetter>[] = [
   { title: 'error', of: ({ error }) => error.message },
 ];
 
-async function letters(admin: Admin, name: string | undefined, limit: number): Promise<void> {
+async function letters(admin: Admin, name: string | undefined, { limit, after }: PageFlags): Promise<void> {
   const { connection, output } = admin;
   const job = name === undefined ? undefined : (await findJob(admin, name)).job;
-  const found = await connection.request<DeadLetter[]>({ kind: 'deadLetters', limit, ...(job !== undefined && { job }) });
-  output.give({ letters: found }, () => {
-    output.table(found, letterColumns, 'there are no dead letters');
-    if (found.length === limit) output.note('there may be more: --limit N');
+  const which = { ...(job !== undefined && { job }), ...(after !== undefined && { after }) };
+  const page = await connection.request<LetterPage>({ kind: 'deadLetters', limit, ...which });
+  output.give(page, () => {
+    output.table(page.letters, letterColumns, 'there are no dead letters');
+    if (page.next !== undefined) output.note(`there are more: --limit N, or --after ${page.next}`);
   });
 }
 
