@@ -10,16 +10,23 @@ export class RosterModel {
   private readonly workers = new Map<number, { worker: string; incarnation: string; isIn: boolean }>();
   /** Incarnations, and the term in which each joined last. */
   private readonly terms = new Map<string, number>();
+  /** Incarnations, each with the last term whose leader it has answered to. */
+  private readonly greeted = new Map<string, number>();
 
   joined({ worker, incarnation, index }: Of<'worker-joined'>, term: number): void {
     const known = this.workers.get(index);
     check(known === undefined || known.worker === worker, 'I2', () => `${worker} gets the index ${index}, which is ${known?.worker}’s`);
-    // Its reports to one leader are numbered from 1, once.
+    // Its reports to one leader are numbered from 1, once. Who never heard that it was welcome has made none.
     const life = `${worker}/${incarnation}`;
-    check(this.terms.get(life) !== term, 'I2', () => `${life} joins again in term ${term}`);
+    const isGreeted = this.greeted.get(life) === term;
+    check(!isGreeted || this.terms.get(life) !== term, 'I2', () => `${life} joins again in term ${term}`);
     if (this.terms.has(life)) reached('a worker that was forgotten is new to the next leader');
     this.terms.set(life, term);
     this.workers.set(index, { worker, incarnation, isIn: true });
+  }
+
+  spoke(worker: string, incarnation: string, term: number): void {
+    this.greeted.set(`${worker}/${incarnation}`, term);
   }
 
   left({ worker, incarnation }: Of<'worker-left'>): void {

@@ -221,9 +221,11 @@ export class Watch {
 
   /** What a worker says to coordinator.<term>. */
   onReported(worker: string, address: string, message: FromWorker): void {
+    const term = Number(address.split('.')[1]);
+    this.model.roster.spoke(worker, message.incarnation, term);
     if (!('number' in message) || message.kind === 'beat') return;
     this.lookIfLate(message);
-    this.reports.set(`${worker}.${message.incarnation}/${Number(address.split('.')[1])}/${message.number}`, message);
+    this.reports.set(`${worker}.${message.incarnation}/${term}/${message.number}`, message);
   }
 
   private lookIfLate(message: NumberedMessage): void {
