@@ -158,6 +158,28 @@ withServer('rabbitmq', 'RabbitMQ', (real) => {
     expect(heard).toEqual(Array.from({ length: taken }, (_, index) => String(index)));
   });
 
+  test('a limit of the server below ours is known from the first message that is refused for it (N09)', async () => {
+    const at = await place();
+    const limit = (size: number): Promise<unknown> =>
+      at.server.control('eval', `application:set_env(rabbit, max_message_size, ${size}), persistent_term:put(max_message_size, ${size}).`);
+    await limit(65_536);
+    try {
+      const why = new Promise<string>((onLost) => {
+        void open(at.url, { onLost }).then((carrier) => carrier.publish('hello', [new Uint8Array(70_000)]).catch(() => {}));
+      });
+      expect(await why).toContain('65536');
+      const carrier = await open(at.url);
+      expect(carrier.payloadBytesMax).toBe(65_536);
+      const heard = new Promise<number>((resolve) => {
+        void carrier.subscribe('hello', async ([payload]) => resolve(payload!.length));
+      });
+      await carrier.publish('hello', [new Uint8Array(65_536)]);
+      expect(await heard).toBe(65_536);
+    } finally {
+      await limit(134_217_728);
+    }
+  });
+
   test('a server that ran short takes nothing until it has room, and what was taken is still delivered (N14)', {
     timeout: 60_000,
   }, async () => {

@@ -22,7 +22,7 @@ import { peer } from '../lib/peer.ts';
 import type { Carrier, CarrierOptions, OpenCarrier, Subscription } from './carrier.ts';
 import { isLasting, queueOptions } from './rabbitmq/queues.ts';
 import { alarmFinding, isOlderThan, versionFinding } from './rabbitmq/settings.ts';
-import { refusal, withoutUser } from './rabbitmq/words.ts';
+import { refusal, sizeLimitIn, withoutUser } from './rabbitmq/words.ts';
 
 /** Messages of this size and number are in a listener's memory at most. */
 const payloadBytesMax = 512 * 1024;
@@ -50,8 +50,11 @@ export const openRabbitmq: OpenCarrier = async (options) => {
   return carrier;
 };
 
+/** Servers that take less than we would send, as they said when they closed a channel for it (`max_message_size`). */
+const smallerLimits = new Map<string, number>();
+
 class RabbitmqCarrier implements Carrier {
-  readonly payloadBytesMax = payloadBytesMax;
+  readonly payloadBytesMax: number;
   private readonly options: CarrierOptions;
   private readonly hearing: ChannelModel;
   private readonly sending: ChannelModel;
@@ -66,6 +69,7 @@ class RabbitmqCarrier implements Carrier {
 
   constructor(options: CarrierOptions, hearing: ChannelModel, sending: ChannelModel) {
     this.options = options;
+    this.payloadBytesMax = smallerLimits.get(options.url.host) ?? payloadBytesMax;
     this.hearing = hearing;
     this.sending = sending;
     this.isOld = isOlderThan(sending, [4, 0]);
@@ -150,6 +154,9 @@ class RabbitmqCarrier implements Carrier {
     let why = 'a channel was closed';
     channel.on('error', (error) => {
       why = withoutUser(error.message);
+      const limit = sizeLimitIn(why);
+      // Kept to from the next connection on, over which all that was not taken is said again in smaller parts (N09).
+      if (limit !== undefined) smallerLimits.set(this.options.url.host, limit);
     });
     channel.on('close', () => {
       // Where the whole connection is lost, its own reason comes next.

@@ -35,3 +35,9 @@ export function refusal(error: unknown): Error {
 export function withoutUser(text: string): string {
   return text.replace(/ (for|by) user '[^']*'/g, '');
 }
+
+/** Bytes that a message may have, where one was refused for having more. */
+export function sizeLimitIn(text: string): number | undefined {
+  const limit = /message size \d+ is larger than (?:the )?(?:configured )?max(?:imum)? size (\d+)/.exec(text)?.[1];
+  return limit === undefined ? undefined : Number(limit);
+}
