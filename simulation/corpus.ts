@@ -23,5 +23,8 @@ export const corpus: readonly { seed: number; showed: string }[] = [
   { seed: 358, showed: 'a clock set back by an hour made retries wait for an hour, K01 (workers.test.ts)' },
   { seed: 1561, showed: 'a draining worker whose hello was lost was given the same task for ever, W10 (protocol.test.ts)' },
   { seed: 502_008_643, showed: 'the simulator itself let a pause within a pause turn the order of a line around (world.ts)' },
-  { seed: 600_002_523, showed: 'the simulator forbade a worker that was never greeted to join again once it was forgotten (roster-model.ts)' },
+  {
+    seed: 600_002_523,
+    showed: 'the simulator forbade a worker that was never greeted to join again once it was forgotten (roster-model.ts)',
+  },
 ];
