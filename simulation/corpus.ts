@@ -27,4 +27,10 @@ export const corpus: readonly { seed: number; showed: string }[] = [
     seed: 600_002_523,
     showed: 'the simulator forbade a worker that was never greeted to join again once it was forgotten (roster-model.ts)',
   },
+  {
+    seed: 701_024_298,
+    showed: 'a leader that stopped while its registry rolled stored the roll without what it rolls into, S11 (roll.test.ts)',
+  },
+  { seed: 702_022_736, showed: 'the simulator wanted a program that was dropped in the very turn that confirmed it (watch.ts)' },
+  { seed: 702_031_790, showed: 'the simulator gave a graph that multiplies its tasks too little time (schedule.ts)' },
 ];

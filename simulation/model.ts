@@ -31,7 +31,8 @@ export class Model {
   onWorkerLeft: (fact: Extract<RegistryFact, { fact: 'worker-left' }>, entry: StoredEntry) => void = () => undefined;
   /** Uploaded programs: the stream that has each, and where the registry says so. */
   readonly programs = new Map<string, { stream: string; position: number; firstPosition: number }>();
-  /** Streams of programs that are stored. */
+  /** Where the registry says last that a program is gone; streams of programs that are stored. */
+  readonly programsGone = new Map<string, number>();
   readonly programStreams = new Map<string, number>();
   readonly roster = new RosterModel();
   term = 0;
@@ -112,8 +113,8 @@ export class Model {
           check(!needsIt, 'I2', () => `the program ${fact.hash} is dropped, and ${job.id} needs it`);
         }
         this.programs.delete(fact.hash);
-        reached('a program goes with its last job');
-        return;
+        this.programsGone.set(fact.hash, position);
+        return reached('a program goes with its last job');
       }
       default:
     }

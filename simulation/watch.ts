@@ -57,6 +57,8 @@ export class Watch {
   private readonly takenBack = new Map<string, number>();
   private readonly starts = new Map<string, number>();
   private readonly reports = new Map<string, FromWorker>();
+  /** Programs, and how long the journal was when one was last sent. */
+  private readonly uploads = new Map<string, number>();
   private readonly runs = new Map<string, number>();
   private runCount = 0;
   readonly cancelled = new Set<string>();
@@ -332,7 +334,9 @@ export class Watch {
     const program = this.model.programs.get(hash);
     const position = program && this.model.programStreams.get(program.stream);
     const isDurable = position !== undefined && this.isDurable(program!.position) && this.isDurable(position);
-    check(isDurable, 'I3', () => `the program ${hash} is confirmed and not durable`);
+    // It may go with its last job in the very turn that tells one who asked before.
+    const isGone = (this.model.programsGone.get(hash) ?? -1) >= this.uploads.get(hash)!;
+    check(isDurable || isGone, 'I3', () => `the program ${hash} is confirmed and not durable`);
     reached('a program is uploaded');
   }
 
@@ -342,6 +346,7 @@ export class Watch {
       const { job, stage, from } = message;
       if ((this.model.jobs.get(job)?.stages[stage]?.added ?? 0) > from) reached('inputs come again');
     }
+    if (message.kind === 'putBundle') this.uploads.set(message.hash, this.disk.log.length);
     if (!isChange(message) || message.change === undefined || message.expectedVersion === undefined) return;
     this.expected.set(message.change, message.expectedVersion);
   }

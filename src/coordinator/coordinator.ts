@@ -197,7 +197,8 @@ export class Coordinator {
     await this.deafen();
     await this.appender.settled;
     try {
-      if (this.carried.size > 0) await this.appender.append(entriesOf(this.carried.values(), this.state));
+      const beginning = beginningOf(this.roll, this.state.writer);
+      if (this.carried.size > 0) await this.appender.append(entriesOf(this.carried.values(), this.state), undefined, beginning);
       this.effects.carryOut(this.afterCommit.splice(0));
       this.effects.reclaim();
     } catch {

@@ -4,7 +4,7 @@ import { memoryBroker } from '../brokers/memory.ts';
 import { jobSpec, stage } from '../core/drive.suite.ts';
 import type { FromClient, ToClient } from '../core/messages.ts';
 import { noElection } from '../elections/none.ts';
-import type { Entry, Journal } from '../journals/journal.ts';
+import { type Entry, type Journal, OutcomeUnknownError } from '../journals/journal.ts';
 import { memoryJournal } from '../journals/memory.ts';
 import { realOutside } from '../lib/outside.ts';
 import { Coordinator } from './coordinator.ts';
@@ -167,4 +167,24 @@ it('one that was replaced while it rolled changes nothing (C05, C06)', async () 
   const next = await leader(store.open());
   const last = client(next);
   for (const job of jobs) expect(await last({ kind: 'query', request: 1, job })).toMatchObject({ kind: 'reply' });
+});
+
+it('one that stops while nobody knows whether a beginning is stored stores it again (S11; found by the simulator, seed 701024298)', async () => {
+  const store = new Store();
+  const journal = store.open();
+  let stopping: Promise<void> | undefined;
+  const coordinator = await leader({
+    ...journal,
+    append: async (entries) => {
+      if (stopping || !entries[0]!.stream.startsWith('registry.')) return journal.append(entries);
+      stopping = coordinator.stop();
+      throw new OutcomeUnknownError('no answer');
+    },
+  });
+  const jobs = new Set<string>();
+  await work(client(coordinator), jobs, 30);
+  await stopping;
+  expect(store.rolled).toBe(1);
+  const asking = client(await leader(store.open()));
+  for (const job of jobs) expect(await asking({ kind: 'query', request: 1, job })).toMatchObject({ kind: 'reply' });
 });
