@@ -161,7 +161,7 @@ export const mutants = [
     file: 'src/core/workers.ts',
     find: 'if (!worker || worker.incarnation !== message.incarnation || (worker.status',
     replace: 'if (!worker || (worker.status',
-    budget: 3_000,
+    budget: 15_000,
   },
   {
     id: 'lost-workers-believed',
@@ -361,7 +361,7 @@ export const mutants = [
     file: 'src/worker/protocol.ts',
     find: "      this.hello(nowMs);\n      this.reports.release(held, held.takePending(held.ranges), 'draining', nowMs);",
     replace: "      this.reports.release(held, held.takePending(held.ranges), 'draining', nowMs);",
-    budget: 3_000,
+    budget: 15_000,
   },
   {
     id: 'fenced-keeps-all',
