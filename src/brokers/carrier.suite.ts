@@ -126,9 +126,14 @@ export function carrierSuite(name: string, { open, start, timeoutMs = 60_000 }: 
         const secret = new Secret('a secret of the suite');
         const [coordinator, other] = [await dial(cluster, { secret }), await dial(cluster, { secret })];
         const big = randomBytes(20 * 1024 * 1024 + 1);
-        const got = (broker: Broker, address: string): Promise<Uint8Array> =>
-          new Promise((resolve) => void broker.listen(address, ([message]) => resolve(message!)));
-        const [atHello, atWorker] = [got(coordinator, 'hello'), got(other, worker)];
+        // In a list: a promise alone would be waited for.
+        const hears = async (broker: Broker, address: string): Promise<[Promise<Uint8Array>]> => {
+          let hear: (message: Uint8Array) => void = () => undefined;
+          const got = new Promise<Uint8Array>((resolve) => (hear = resolve));
+          await broker.listen(address, ([message]) => hear(message!));
+          return [got];
+        };
+        const [[atHello], [atWorker]] = [await hears(coordinator, 'hello'), await hears(other, worker)];
         await coordinator.listen('coordinator.1', () => undefined);
         await other.listen('worker.w2.i1', () => undefined);
         await Promise.all([other.send('hello', [big]), coordinator.send(worker, [big.subarray(0, 100), big.subarray(100)])]);

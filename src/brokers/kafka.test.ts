@@ -200,7 +200,9 @@ withServer('kafka', 'Kafka topics', (kafka) => {
       await makeTopics(cluster, { 'max.message.bytes': '5000' });
       const [coordinator, worker] = [await dial(cluster), await dial(cluster)];
       const large = randomBytes(200_000);
-      const got = new Promise<Uint8Array>((resolve) => void worker.listen('worker.w1.i1', ([message]) => resolve(message!)));
+      let hear: (message: Uint8Array) => void = () => undefined;
+      const got = new Promise<Uint8Array>((resolve) => (hear = resolve));
+      await worker.listen('worker.w1.i1', ([message]) => hear(message!));
       await worker.listen('worker.w1.i2', () => undefined);
       await coordinator.send('worker.w1.i1', [large]);
       expect(Buffer.compare(await got, large)).toBe(0);
