@@ -21,7 +21,7 @@ export const mutants = [
   },
   {
     id: 'rolls-into-nothing',
-    rule: 'rule 12, S11: what the registry goes on in begins with all that is true, before the old stream says so',
+    rule: 'rule 12, H17, S11: what the registry goes on in begins with all that is true, before the old stream says so',
     file: 'src/coordinator/coordinator.ts',
     find: 'if (entries.length > 0) await this.appender.append(entries, onFull, beginning);',
     replace: 'if (entries.length > 0) await this.appender.append(entries, onFull);',
