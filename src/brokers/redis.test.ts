@@ -185,14 +185,11 @@ function streamsOf(name: RedisName): void {
       });
 
       test('each cluster’s keys are on one node of Redis Cluster, and found from any of them', async () => {
-        const nodes = [
-          await redis.start({ args: ['--cluster-enabled', 'yes'] }),
-          await redis.start({ args: ['--cluster-enabled', 'yes'] }),
-        ];
+        const nodes = [await redis.start({ ofCluster: true }), await redis.start({ ofCluster: true })];
         const [one, two] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
         await ask(one.port, 'CLUSTER ADDSLOTSRANGE 0 8191');
         await ask(two.port, 'CLUSTER ADDSLOTSRANGE 8192 16383');
-        await ask(two.port, `CLUSTER MEET 127.0.0.1 ${one.port}`);
+        await ask(two.port, `CLUSTER MEET 127.0.0.1 ${one.port} ${one.clusterPort}`);
         for (const { port } of nodes) {
           await vi.waitFor(
             async () => expect(await ask(port, 'CLUSTER INFO')).toMatch(/cluster_state:ok.*cluster_slots_ok:16384/s),
