@@ -21,6 +21,7 @@ import { Assembly } from './assembly.ts';
 import { Connection } from './connection.ts';
 import { Listening, type OneListener } from './listening.ts';
 import { openPayload, overheadBytes, type Refused, refusalPayload, sealPayload, senderBytes, signerOf } from './payload.ts';
+import { pulseDefaults } from './pulse.ts';
 import { Refusals } from './refusals.ts';
 import { Seen } from './seen.ts';
 import { SendRoom } from './send-room.ts';
@@ -197,7 +198,7 @@ class Carried implements CarriedBroker {
   // ---- the connection ----
 
   private async connect(): Promise<void> {
-    const { open, url, otherHosts, cluster, probeEveryMs = 1_000, silentMs = 3_500 } = this.options;
+    const { open, url, otherHosts, cluster, probeEveryMs, silentMs } = { ...pulseDefaults, ...this.options };
     let connection: Connection | undefined;
     let lostBefore: string | undefined;
     const onLost = (why: string): void => {

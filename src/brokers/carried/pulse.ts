@@ -3,6 +3,9 @@
  * back in time (N01). Where traffic moves both ways meanwhile, the probe is only waiting its turn behind it.
  *
  * A process that stood still itself (SIGSTOP, a long computation) gives the carrier its time anew.
+ *
+ * Silence that begins just after a probe went round is the latest to be noticed: the next probe, `silentMs`, and a tick for each
+ * of both are 4.75 s, of the 5 s that are promised.
  */
 export interface PulseOptions {
   probeEveryMs: number;
@@ -11,7 +14,9 @@ export interface PulseOptions {
   onSilent: () => void;
 }
 
-const ticksPerProbe = 2;
+export const pulseDefaults = { probeEveryMs: 1_000, silentMs: 3_250 } as const;
+
+const ticksPerProbe = 4;
 
 export class Pulse {
   private readonly options: PulseOptions;

@@ -11,7 +11,9 @@ export async function examineBroker({ broker, ...flags }: BrokerFlags & { broker
     if (!place) return [];
     const settings = (await inspectServer(place)).map((finding) => settingFinding('broker', finding));
     const isFit = settings.every(({ status }) => status !== 'fail');
-    return [...settings, ...(isFit ? [await round(place)] : []), secrecy(place.secret)];
+    // What a setting does to it is told beside that setting.
+    const went = isFit ? [await round(place).catch((error: unknown) => failed('broker', error))] : [];
+    return [...settings, ...went, secrecy(place.secret)];
   } catch (error) {
     return [failed('broker', error)];
   }
