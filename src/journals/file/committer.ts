@@ -15,11 +15,10 @@
  *  C4 After any other failed write or sync nothing is ever written again: what a failed fdatasync left on
  *     disk can't be known, and trying it again would confirm what may be lost (S04).
  */
-import type { FileHandle } from 'node:fs/promises';
 import type { ShoalError } from '../../lib/errors.ts';
 import { entryRefusedError } from '../checks.ts';
 import { ConflictError, JournalFullError, OutcomeUnknownError } from '../journal.ts';
-import { type Disk, isFull } from './disk.ts';
+import { type Disk, type DiskFile, isFull } from './disk.ts';
 import { encodeHeader, RECORD_DROP, RECORD_ENTRY, RECORD_REMOVED, SEGMENT_BYTES_MAX } from './format.ts';
 import type { Ledger } from './ledger.ts';
 import { copiedBytes, type EncodedSizes, RecordBuffer, type RecordFields, sizesOf } from './record-buffer.ts';
@@ -216,9 +215,9 @@ export class Committer {
       await this.#refuseFull(batch, error);
       return;
     }
-    const startedMs = performance.now();
+    const startedMs = disk.nowMs();
     await disk.sync(openHandle(this.#active), isQuick);
-    const tookMs = performance.now() - startedMs;
+    const tookMs = disk.nowMs() - startedMs;
     this.#syncMs = Math.max(tookMs, 0.9 * this.#syncMs + 0.1 * tookMs);
     if (this.#isSuperseded()) return this.#lose(batch);
     this.#confirm(batch);
@@ -251,7 +250,7 @@ export class Committer {
     }
   }
 
-  async #cutBack(file: FileHandle, bytes: number): Promise<void> {
+  async #cutBack(file: DiskFile, bytes: number): Promise<void> {
     const { disk } = this.#options;
     this.#zerosEnd = 0;
     try {
@@ -332,7 +331,8 @@ export class Committer {
   }
 
   #isSuperseded(): boolean {
-    return segmentNumbers(this.#options.directory).at(-1) !== this.#active.number;
+    const { disk, directory } = this.#options;
+    return segmentNumbers(disk, directory).at(-1) !== this.#active.number;
   }
 
   #lose(batch: Batch): void {
@@ -375,7 +375,7 @@ function keyOf({ kind, seq, stream }: RecordFields): string {
   return kind === RECORD_DROP ? `drop ${stream}` : `${kind} ${seq} ${stream}`;
 }
 
-function openHandle(segment: Segment): FileHandle {
+function openHandle(segment: Segment): DiskFile {
   if (segment.handle === undefined) throw new Error(`segment ${segment.number} is not open for writing`);
   return segment.handle;
 }

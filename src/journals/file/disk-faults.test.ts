@@ -144,6 +144,19 @@ for (const act of ['sync', 'write'] as const) {
   });
 }
 
+it('S02: a disk that stays full although the reserve was given away refuses to open with words, not with a bare ENOSPC', async () => {
+  const path = await directory();
+  await (await open(path)).close();
+  const before = await readdir(path);
+  const full = watchedDisk((act) => {
+    if (act === 'write') throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+  });
+  await expect(open(path, {}, full)).rejects.toMatchObject({ code: 'SH4003', why: expect.stringContaining(path) as string });
+  expect(before).toContain('reserve');
+  expect(await readdir(path)).toEqual(before.filter((name) => name !== 'reserve'));
+  expect(await seqs(await open(path), 'a')).toEqual([]);
+});
+
 it('leaves no litter when it can not open', async () => {
   const path = await directory();
   const { disk, fail } = failing('write');

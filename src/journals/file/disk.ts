@@ -1,29 +1,50 @@
 /**
- * The few acts by which the file journal changes the disk, each named, so that tests can stand between:
- * look at the directory before each act (a crash there), or let one fail as a dying disk would.
+ * What the file journal does to its segments on disk, each act named, so that others can stand between: a test that looks at
+ * the directory before each act (a crash there), or lets one fail as a dying disk would, and the simulator, whose disk
+ * is not there at all.
  */
-import { fdatasyncSync, writevSync } from 'node:fs';
+import { fdatasyncSync, readdirSync, writevSync } from 'node:fs';
 import { constants, type FileHandle, open, unlink } from 'node:fs/promises';
 
+/** An open file, for as much as is read of it. */
+export interface DiskFile {
+  /** Up to `length` bytes from `position` on; none at the file's end. */
+  read(into: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
+  stat(): Promise<{ size: number }>;
+  close(): Promise<void>;
+}
+
 export interface Disk {
+  /** The names in a directory. */
+  list(directory: string): readonly string[];
   /** Creates a file that must not exist; EEXIST if it does. */
-  create(path: string): Promise<FileHandle>;
+  create(path: string): Promise<DiskFile>;
+  /** ENOENT if there is none. `r+`: to be made durable as well, for which some systems want it open for writing. */
+  open(path: string, mode: 'r' | 'r+'): Promise<DiskFile>;
   /** Writes all of `chunks` at `position`, or throws. `now`: on this thread, before it returns. */
-  write(file: FileHandle, chunks: readonly Uint8Array[], position: number, now?: boolean): Promise<void> | void;
-  sync(file: FileHandle, now?: boolean): Promise<void> | void;
-  truncate(file: FileHandle, bytes: number): Promise<void>;
+  write(file: DiskFile, chunks: readonly Uint8Array[], position: number, now?: boolean): Promise<void> | void;
+  sync(file: DiskFile, now?: boolean): Promise<void> | void;
+  truncate(file: DiskFile, bytes: number): Promise<void>;
   unlink(path: string): Promise<void>;
   /** Makes the names in a directory durable. */
   syncDirectory(path: string): Promise<void>;
+  /** By a clock that only goes forward: how long the disk takes. */
+  nowMs(): number;
 }
 
+/** Of the files that `nodeDisk` has opened. */
+const handleOf = (file: DiskFile): FileHandle => file as FileHandle;
+
 export const nodeDisk: Disk = {
+  list: readdirSync,
   create: (path) => open(path, 'wx+', 0o600),
-  write: (file, chunks, position, now = false) => (now ? writeAllNow : writeAll)(file, chunks, position),
-  sync: (file, now = false) => (now ? fdatasyncSync(file.fd) : file.datasync()),
-  truncate: (file, bytes) => file.truncate(bytes),
+  open: (path, mode) => open(path, mode),
+  write: (file, chunks, position, now = false) => (now ? writeAllNow : writeAll)(handleOf(file), chunks, position),
+  sync: (file, now = false) => (now ? fdatasyncSync(handleOf(file).fd) : handleOf(file).datasync()),
+  truncate: (file, bytes) => handleOf(file).truncate(bytes),
   unlink,
   syncDirectory,
+  nowMs: () => performance.now(),
 };
 
 async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], position: number): Promise<void> {

@@ -52,10 +52,31 @@ export async function openFileJournal(path: string, options: FileJournalOptions 
     throw entryRefusedError(`a segment has 1 to ${SEGMENT_BYTES_MAX / 2} bytes, not ${segmentBytes}`);
   }
   await makeDirectory(directory, disk);
-  const lock = await lockDirectory(directory, { takeOver: options.takeOver ?? false });
+  return openFiles({
+    directory,
+    disk,
+    lock: await lockDirectory(directory, { takeOver: options.takeOver ?? false }),
+    newSalt: () => randomBytes(4).readUInt32LE(),
+    segmentBytes,
+    maxEntryBytes: options.maxEntryBytes ?? ENTRY_BYTES_DEFAULT,
+  });
+}
+
+export interface OpenFiles {
+  directory: string;
+  disk: Disk;
+  /** Released when the journal is closed, or can't be opened. */
+  lock: Lock;
+  /** 32 random bits, for each segment its own. */
+  newSalt: () => number;
+  segmentBytes: number;
+  maxEntryBytes: number;
+}
+
+/** The journal of a directory that is there and locked, as far as a lock goes: here it touches nothing but `disk`. */
+export async function openFiles({ directory, disk, lock, newSalt, segmentBytes, maxEntryBytes }: OpenFiles): Promise<FileJournal> {
   try {
     const reserve = new Reserve(directory, disk);
-    const newSalt = (): number => randomBytes(4).readUInt32LE();
     const { ledger, active } = await openSegments({ directory, disk, reserve, newSalt });
     const committer: Committer = new Committer({
       directory,
@@ -67,10 +88,10 @@ export async function openFileJournal(path: string, options: FileJournalOptions 
       newSalt,
       onGarbage: () => reclaimer.wake(),
     });
-    const reclaimer = new Reclaimer({ ledger, committer, reserve, segmentBytes });
+    const reclaimer = new Reclaimer({ disk, ledger, committer, reserve, segmentBytes });
     await reserve.restore();
     reclaimer.wake();
-    return new OpenJournal(directory, options.maxEntryBytes ?? ENTRY_BYTES_DEFAULT, { ledger, committer, reclaimer, lock });
+    return new OpenJournal(directory, maxEntryBytes, { ledger, committer, reclaimer, lock });
   } catch (error) {
     await lock.release();
     throw error;

@@ -5,10 +5,10 @@
  * Checksums: names and heads are checked at each read, bodies when a whole entry is read; slices rely on the check of
  * every byte when the journal was opened.
  */
-import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { missingSliceError } from '../checks.ts';
 import { type BodySlice, type Entry, JournalCorruptError } from '../journal.ts';
+import type { DiskFile } from './disk.ts';
 import { decodeFrame, emptyFrame, FRAME_BYTES } from './format.ts';
 import type { Ledger } from './ledger.ts';
 import type { Segment } from './segments.ts';
@@ -78,7 +78,7 @@ class SpanPlan {
 
 const NO_BYTES = Buffer.alloc(0);
 
-async function readSpan(file: FileHandle, span: Span): Promise<void> {
+async function readSpan(file: DiskFile, span: Span): Promise<void> {
   const bytes = Buffer.allocUnsafeSlow(span.to - span.from);
   let filled = 0;
   while (filled < bytes.length) {

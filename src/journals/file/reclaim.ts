@@ -6,10 +6,10 @@
  * that says that the segment counts no more, and that is durable before the file goes. Recovery takes a copy for the
  * entry itself (same stream, seq and writer).
  */
-import { open } from 'node:fs/promises';
 import { JournalCorruptError } from '../journal.ts';
 import { streamHash } from './closed.ts';
 import type { CommitItem, Committer } from './committer.ts';
+import type { Disk } from './disk.ts';
 import { RECORD_CLOSED, RECORD_DROP, RECORD_ENTRY, RECORD_REMOVED } from './format.ts';
 import type { Ledger } from './ledger.ts';
 import type { Reserve } from './reserve.ts';
@@ -26,6 +26,7 @@ const SMALL_SHARE_MAX = 1 / 16;
 const COPY_BYTES_MAX = 1024 * 1024;
 
 export interface ReclaimerOptions {
+  disk: Disk;
   ledger: Ledger;
   committer: Committer;
   reserve: Reserve;
@@ -134,7 +135,7 @@ export class Reclaimer {
   }
 
   async #scan(segment: Segment, visit: (record: ScannedRecord) => void): Promise<void> {
-    const file = await open(segment.path, 'r');
+    const file = await this.#options.disk.open(segment.path, 'r');
     try {
       const { end } = await scanRecords(file, { from: segment.headerBytes, to: segment.bytes, salt: segment.salt }, visit);
       if (end !== segment.bytes) throw new JournalCorruptError(`${segment.path} is damaged at offset ${end}`);

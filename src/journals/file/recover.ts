@@ -6,11 +6,10 @@
  * segment's header then seals what was read: a torn tail, and whatever an earlier writer may still add, lie behind the seal
  * and count no more.
  */
-import { type FileHandle, open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ShoalError } from '../../lib/errors.ts';
 import { JournalCorruptError, JournalFullError } from '../journal.ts';
-import { type Disk, errorCode, isFull } from './disk.ts';
+import { type Disk, type DiskFile, errorCode, isFull } from './disk.ts';
 import {
   decodeHeader,
   encodeHeader,
@@ -42,7 +41,7 @@ export interface OpenContext {
 export async function openSegments(context: OpenContext): Promise<Opened> {
   const ledger = new Ledger(new Segments(context.directory, context.disk));
   const mine = await createNext(context);
-  const older = segmentNumbers(context.directory).filter((number) => number < mine.number);
+  const older = segmentNumbers(context.disk, context.directory).filter((number) => number < mine.number);
   const header = await recover(context, ledger, older, mine.number)
     .then(() => writeHeader(context, ledger, mine))
     .catch(async (error: unknown) => {
@@ -72,7 +71,7 @@ export async function openSegments(context: OpenContext): Promise<Opened> {
 }
 
 function isSuperseded(context: OpenContext, number: number): boolean {
-  return segmentNumbers(context.directory).at(-1) !== number;
+  return segmentNumbers(context.disk, context.directory).at(-1) !== number;
 }
 
 function takenError({ directory }: OpenContext): ShoalError {
@@ -81,9 +80,9 @@ function takenError({ directory }: OpenContext): ShoalError {
   });
 }
 
-async function createNext(context: OpenContext): Promise<{ number: number; handle: FileHandle }> {
+async function createNext(context: OpenContext): Promise<{ number: number; handle: DiskFile }> {
   for (;;) {
-    const number = (segmentNumbers(context.directory).at(-1) ?? 0) + 1;
+    const number = (segmentNumbers(context.disk, context.directory).at(-1) ?? 0) + 1;
     const handle = await createSegmentFile(context.disk, context.directory, number);
     // Else another opener was faster: it reads, and we supersede it.
     if (handle !== undefined) return { number, handle };
@@ -94,19 +93,21 @@ async function createNext(context: OpenContext): Promise<{ number: number; handl
 async function writeHeader(
   context: OpenContext,
   ledger: Ledger,
-  { number, handle }: { number: number; handle: FileHandle },
+  { number, handle }: { number: number; handle: DiskFile },
 ): Promise<{ number: number; salt: number; headerBytes: number; bytes: number }> {
   const { disk, directory, reserve } = context;
   const salt = context.newSalt();
   const header = encodeHeader({ number, salt, seals: ledger.segments.seals() });
-  try {
-    await disk.write(handle, [header], 0);
-  } catch (error) {
-    if (!isFull(error)) throw error;
-    if (!(await reserve.release())) throw new JournalFullError(`no space left to open the journal in ${directory}`, error);
-    await disk.write(handle, [header], 0);
+  for (;;) {
+    try {
+      await disk.write(handle, [header], 0);
+      return { number, salt, headerBytes: header.length, bytes: header.length };
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      // Even what the reserve gave may be gone already, to somebody else who writes on this disk.
+      if (!(await reserve.release())) throw new JournalFullError(`no space left to open the journal in ${directory}`, error);
+    }
   }
-  return { number, salt, headerBytes: header.length, bytes: header.length };
 }
 
 /** Applies all records that count, oldest first. Afterwards the segments are those that still do. */
@@ -116,7 +117,7 @@ async function recover(context: OpenContext, ledger: Ledger, numbers: readonly n
   const missing = new Set<number>();
   for (const seal of last.seals) {
     const path = ledger.segments.pathOf(seal.number);
-    const isThere = await withFileIfThere(path, async (file) => readSealed(ledger, file, path, seal).then(() => true));
+    const isThere = await withFileIfThere(context, path, async (file) => readSealed(ledger, file, path, seal).then(() => true));
     if (isThere !== true) missing.add(seal.number);
   }
   // A writer from whom we take the journal may still remove what it had written off: the last segment says so.
@@ -139,7 +140,7 @@ async function findLast(context: OpenContext, numbers: readonly number[]): Promi
   for (const number of numbers.toReversed()) {
     const path = join(context.directory, segmentFileName(number));
     // A file may have gone since: its opener had no room for the header, or a later opener has no use for it.
-    const header = await withFileIfThere(path, async (file) => {
+    const header = await withFileIfThere(context, path, async (file) => {
       return (await readHeader(file, path, number)) ?? refuseUnlessUnbegun(file, path, number);
     });
     if (header !== undefined) return header;
@@ -147,7 +148,7 @@ async function findLast(context: OpenContext, numbers: readonly number[]): Promi
   return undefined;
 }
 
-async function readHeader(file: FileHandle, path: string, number: number): Promise<SegmentHeader | undefined> {
+async function readHeader(file: DiskFile, path: string, number: number): Promise<SegmentHeader | undefined> {
   const start = await readStart(file, HEADER_BYTES);
   if (!isHeaderStart(start, path)) return undefined;
   const { size } = await file.stat();
@@ -158,7 +159,7 @@ async function readHeader(file: FileHandle, path: string, number: number): Promi
   return header;
 }
 
-async function readStart(file: FileHandle, bytes: number): Promise<Buffer> {
+async function readStart(file: DiskFile, bytes: number): Promise<Buffer> {
   const buffer = Buffer.alloc(bytes);
   const { bytesRead } = await file.read(buffer, 0, bytes, 0);
   return buffer.subarray(0, bytesRead);
@@ -168,7 +169,7 @@ async function readStart(file: FileHandle, bytes: number): Promise<Buffer> {
  * A header is durable before the first record is written behind it: records behind a broken one mean damage. Unless the
  * header came after we looked for it: another opener, who has not seen yet that we came after it, was writing just then (S13).
  */
-async function refuseUnlessUnbegun(file: FileHandle, path: string, number: number): Promise<SegmentHeader | undefined> {
+async function refuseUnlessUnbegun(file: DiskFile, path: string, number: number): Promise<SegmentHeader | undefined> {
   const at = await findRecordWithoutHeader(file);
   if (at !== undefined) {
     const late = await readHeader(file, path, number);
@@ -187,7 +188,7 @@ async function refuseUnlessUnbegun(file: FileHandle, path: string, number: numbe
   return undefined;
 }
 
-async function readSealed(ledger: Ledger, file: FileHandle, path: string, seal: { number: number; bytes: number }): Promise<void> {
+async function readSealed(ledger: Ledger, file: DiskFile, path: string, seal: { number: number; bytes: number }): Promise<void> {
   const header = await readHeader(file, path, seal.number);
   if (header === undefined) throw new JournalCorruptError(`${path} is damaged at offset 0: its header is broken`, RESTORE);
   ledger.segments.add({ number: seal.number, salt: header.salt, headerBytes: header.bytes, bytes: seal.bytes });
@@ -203,7 +204,7 @@ async function readLast(context: OpenContext, ledger: Ledger, header: SegmentHea
   const path = join(context.directory, segmentFileName(number));
   const removed = new Set<number>();
   const segment = ledger.segments.add({ number, salt, headerBytes: header.bytes, bytes: header.bytes });
-  const isRead = await withFileIfThere(path, async (file) => {
+  const isRead = await withFileIfThere(context, path, async (file) => {
     const { end, damage } = await scan(ledger, file, path, header, SEGMENT_BYTES_MAX, (seq) => removed.add(seq));
     const why = damage && (await whyNotTorn(file, damage, salt));
     if (why !== undefined) {
@@ -221,7 +222,7 @@ async function readLast(context: OpenContext, ledger: Ledger, header: SegmentHea
 
 function scan(
   ledger: Ledger,
-  file: FileHandle,
+  file: DiskFile,
   path: string,
   header: SegmentHeader,
   to: number,
@@ -235,9 +236,9 @@ function scan(
   });
 }
 
-async function withFileIfThere<T>(path: string, act: (file: FileHandle) => Promise<T>): Promise<T | undefined> {
+async function withFileIfThere<T>({ disk }: OpenContext, path: string, act: (file: DiskFile) => Promise<T>): Promise<T | undefined> {
   // For writing too: some systems make only such files durable.
-  const file = await open(path, 'r+').catch((error: unknown) => {
+  const file = await disk.open(path, 'r+').catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return undefined;
     throw error;
   });

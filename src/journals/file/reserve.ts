@@ -2,7 +2,6 @@
  * A little room put by on disk. A full disk is made free by dropping streams, and a drop is itself a record: when even
  * that finds no room, this file goes to make some.
  */
-import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Disk, errorCode, isFull } from './disk.ts';
 
@@ -31,7 +30,7 @@ export class Reserve {
       }
     } catch (error) {
       if (isFull(error)) {
-        await unlink(this.#path).catch(() => undefined);
+        await this.#disk.unlink(this.#path).catch(() => undefined);
         return;
       }
       if (errorCode(error) !== 'EEXIST') throw error;
@@ -43,7 +42,7 @@ export class Reserve {
   async release(): Promise<boolean> {
     this.#isHeld = false;
     try {
-      await unlink(this.#path);
+      await this.#disk.unlink(this.#path);
       return true;
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return false;

@@ -11,8 +11,8 @@
  * So any flipped bit of a whole record is refused, the final one's too, with one exception that no checksum can tell:
  * in the records of the last write, when the damaged record also holds such a part of zeros.
  */
-import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
+import type { DiskFile } from './disk.ts';
 import { decodeFrame, emptyFrame, FRAME_BYTES, type Frame, RECORD_ENTRY, RECORD_REMOVED } from './format.ts';
 
 /** Reading begins with little, for most segments of a small journal are small. */
@@ -45,7 +45,7 @@ export interface ScanEnd {
 
 /** Visits the records in [from, to). `to` may lie beyond the file's end. */
 export async function scanRecords(
-  file: FileHandle,
+  file: DiskFile,
   bounds: { from: number; to: number; salt: number },
   visit: (record: ScannedRecord) => void,
 ): Promise<ScanEnd> {
@@ -90,10 +90,10 @@ class Window {
   #end = 0;
   /** The file offset of `start`. */
   at: number;
-  readonly #file: FileHandle;
+  readonly #file: DiskFile;
   readonly #to: number;
 
-  constructor(file: FileHandle, from: number, to: number) {
+  constructor(file: DiskFile, from: number, to: number) {
     this.#file = file;
     this.at = from;
     this.#to = to;
@@ -149,7 +149,7 @@ class NameReader {
 }
 
 /** undefined: a torn write, to be cut at `damage.at`. Otherwise why it can't be one. */
-export async function whyNotTorn(file: FileHandle, damage: Damage, salt: number): Promise<string | undefined> {
+export async function whyNotTorn(file: DiskFile, damage: Damage, salt: number): Promise<string | undefined> {
   const rest = await readRest(file, damage.at);
   const writtenBytes = lengthWithoutZeros(rest);
   // Nothing was written here, or nothing of it arrived.
@@ -178,7 +178,7 @@ function wholeFrameBytes(rest: Buffer, at: number, salt: number): number | undef
 }
 
 /** Where a record can be made out behind a header that can't: then the salt is unknown, and the other checks must do. */
-export async function findRecordWithoutHeader(file: FileHandle): Promise<number | undefined> {
+export async function findRecordWithoutHeader(file: DiskFile): Promise<number | undefined> {
   const rest = await readRest(file, 0);
   const frame = emptyFrame();
   for (let at = 0; at + FRAME_BYTES <= rest.length; at += 1) {
@@ -225,7 +225,7 @@ function hasMissingSector(rest: Buffer, from: number, length: number): boolean {
   return false;
 }
 
-async function readRest(file: FileHandle, from: number): Promise<Buffer> {
+async function readRest(file: DiskFile, from: number): Promise<Buffer> {
   const { size } = await file.stat();
   const rest = Buffer.alloc(Math.max(0, size - from));
   let filled = 0;

@@ -5,10 +5,8 @@
  *  G1 Numbers only grow; the highest is written to, all others are only read.
  *  G2 A file is removed only when no reader uses it: readers hold a segment from `use` to the end of their read.
  */
-import { readdirSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Disk, errorCode } from './disk.ts';
+import { type Disk, type DiskFile, errorCode } from './disk.ts';
 import { type Seal, segmentFileName, segmentNumberOf } from './format.ts';
 
 /** Readers' handles that stay open; a journal of many gigabytes must not use up the process's files. */
@@ -23,8 +21,8 @@ export interface Segment {
   bytes: number;
   /** Bytes of records that still matter. */
   liveBytes: number;
-  handle: FileHandle | undefined;
-  opening: Promise<FileHandle> | undefined;
+  handle: DiskFile | undefined;
+  opening: Promise<DiskFile> | undefined;
   users: number;
   /** Told when the last user leaves. */
   onIdle: (() => void) | undefined;
@@ -40,7 +38,7 @@ export class Segments {
     this.#disk = disk;
   }
 
-  add(segment: { number: number; salt: number; headerBytes: number; bytes: number; handle?: FileHandle }): Segment {
+  add(segment: { number: number; salt: number; headerBytes: number; bytes: number; handle?: DiskFile }): Segment {
     const added: Segment = {
       path: this.pathOf(segment.number),
       handle: undefined,
@@ -82,7 +80,7 @@ export class Segments {
   }
 
   /** Runs `read` with an open handle of the segment, which stays on disk until then. */
-  async use<T>(segment: Segment, read: (file: FileHandle) => Promise<T>): Promise<T> {
+  async use<T>(segment: Segment, read: (file: DiskFile) => Promise<T>): Promise<T> {
     segment.users += 1;
     try {
       return await read(segment.handle ?? (await this.#open(segment)));
@@ -124,8 +122,8 @@ export class Segments {
     this.#byNumber.clear();
   }
 
-  async #open(segment: Segment): Promise<FileHandle> {
-    segment.opening ??= open(segment.path, 'r').finally(() => (segment.opening = undefined));
+  async #open(segment: Segment): Promise<DiskFile> {
+    segment.opening ??= this.#disk.open(segment.path, 'r').finally(() => (segment.opening = undefined));
     const handle = await segment.opening;
     segment.handle = handle;
     await this.#closeIdle(segment);
@@ -148,14 +146,15 @@ export class Segments {
 }
 
 /** The numbers of all segment files, in order. */
-export function segmentNumbers(directory: string): number[] {
-  return readdirSync(directory)
+export function segmentNumbers(disk: Disk, directory: string): number[] {
+  return disk
+    .list(directory)
     .flatMap((name) => segmentNumberOf(name) ?? [])
     .sort((a, b) => a - b);
 }
 
 /** Creates segment `number`, empty; undefined if another opener has it already. */
-export async function createSegmentFile(disk: Disk, directory: string, number: number): Promise<FileHandle | undefined> {
+export async function createSegmentFile(disk: Disk, directory: string, number: number): Promise<DiskFile | undefined> {
   try {
     return await disk.create(join(directory, segmentFileName(number)));
   } catch (error) {

@@ -52,6 +52,7 @@ export async function changeFile(path: string, change: (bytes: Buffer) => Buffer
 /** The real disk, with `before` called ahead of each act that changes it. A throw from it is the act's failure. */
 export function watchedDisk(before: (act: keyof Disk) => Promise<void> | void): Disk {
   return {
+    ...nodeDisk,
     create: async (path) => {
       await before('create');
       return nodeDisk.create(path);
