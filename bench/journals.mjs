@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Client } from 'cassandra-driver';
+import { makeKeyspace } from '../scripts/servers/keyspace.mjs';
 import { servers } from '../scripts/servers/servers.mjs';
 import { interleave, medianOf, ratioOf, runNode } from './rounds.mjs';
 
@@ -60,8 +60,6 @@ export async function journals({ rounds = 3, count = 500_000 } = {}) {
 
 async function startCassandra() {
   const server = await servers.cassandra.start();
-  const client = new Client({ contactPoints: [`127.0.0.1:${server.port}`], localDataCenter: 'datacenter1' });
-  await client.execute("CREATE KEYSPACE shoal WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
-  await client.shutdown();
+  await makeKeyspace(server.port);
   return server;
 }

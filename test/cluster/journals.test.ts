@@ -1,9 +1,9 @@
 /** Jobs that live in databases, by the command line: coordinators are killed, jobs go on from what the database has. */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client } from 'cassandra-driver';
 import type { Task } from 'shoal';
 import { afterEach, expect, test } from 'vitest';
+import { makeKeyspace } from '../../scripts/servers/keyspace.mjs';
 import { withServer } from '../real-servers.ts';
 import * as tasks from './fixtures/tasks.ts';
 import { TestCluster } from './harness.ts';
@@ -98,9 +98,7 @@ withServer('mongodb', 'Jobs', ({ shared }) => {
 withServer('cassandra', 'Jobs', ({ shared }) => {
   outlivesRuns(async () => {
     const { url, port } = await shared();
-    const client = new Client({ contactPoints: [`127.0.0.1:${port}`], localDataCenter: 'datacenter1' });
-    await client.execute("CREATE KEYSPACE shoal WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
-    await client.shutdown();
+    await makeKeyspace(port);
     return `${url}/shoal`;
   });
 });

@@ -1,5 +1,6 @@
 /** Three coordinators, their jobs in one real server and their election in another or the same; whole processes, hurt while a job runs. */
 import { afterAll, beforeAll, it, vi } from 'vitest';
+import { makeKeyspace } from '../../scripts/servers/keyspace.mjs';
 import { TestCluster } from '../cluster/harness.ts';
 import { TcpProxy } from '../cluster/proxy.ts';
 import { type RealServer, withServer } from '../real-servers.ts';
@@ -10,7 +11,7 @@ type Server = Setting['server'] & {
   readonly port: number;
 };
 
-type JournalName = 'postgres' | 'redis';
+type JournalName = 'cassandra' | 'mongodb' | 'postgres' | 'redis';
 type ElectionName = 'etcd' | 'postgres' | 'redis' | 'zookeeper';
 
 /** With servers that keep what they have confirmed. Each coordinator has a line of its own to the journal, and none to the election. */
@@ -49,6 +50,9 @@ export function coordinatorsOver({ journal, election }: { journal: JournalName; 
   }
 }
 
-function startJournal(name: JournalName, real: RealServer<JournalName>): Promise<Server> {
-  return name === 'redis' ? (real as RealServer<'redis'>).start({ appendonly: true, appendfsync: 'always' }) : real.shared();
+async function startJournal(name: JournalName, real: RealServer<JournalName>): Promise<Server> {
+  if (name === 'redis') return (real as RealServer<'redis'>).start({ appendonly: true, appendfsync: 'always' });
+  const server = await real.shared();
+  if (name === 'cassandra') await makeKeyspace(server.port);
+  return server;
 }
