@@ -61,6 +61,7 @@ class RabbitmqCarrier implements Carrier {
   /** It takes queues that are neither durable nor one connection's own. */
   private readonly isOld: boolean;
   private publisher: ConfirmChannel | undefined;
+  private replaced: ConfirmChannel | undefined;
   /** Lasting inboxes that are known to exist. */
   private readonly made = new Map<string, Promise<unknown>>();
   private readonly listening = new Set<Listening>();
@@ -122,12 +123,17 @@ class RabbitmqCarrier implements Carrier {
     if (isLasting(inbox)) await this.makeOnce(inbox);
     const channel = this.publisher;
     if (this.isOver || !channel) throw new Error('the connection is over');
-    await confirmed(payloads.length, (told) => {
-      for (const payload of payloads) {
-        const content = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
-        channel.publish('', this.queueName(inbox), content, { persistent: isLasting(inbox) }, told);
-      }
-    });
+    try {
+      await confirmed(payloads.length, (told) => {
+        for (const payload of payloads) {
+          const content = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+          channel.publish('', this.queueName(inbox), content, { persistent: isLasting(inbox) }, told);
+        }
+      });
+    } catch (error) {
+      void this.replacePublisher(channel);
+      throw error;
+    }
   }
 
   async inspect(): Promise<readonly Finding[]> {
@@ -162,6 +168,24 @@ class RabbitmqCarrier implements Carrier {
       // Where the whole connection is lost, its own reason comes next.
       if (!leaving.has(channel)) queueMicrotask(() => this.lose(why));
     });
+  }
+
+  /**
+   * The server keeps with each channel what that first knew of a quorum queue. One that met it without a leader may be refused all
+   * that it publishes there, for ever: RabbitMQ 3.10 goes on asking the server that led it before. A new channel looks anew.
+   */
+  private async replacePublisher(refused: ConfirmChannel): Promise<void> {
+    if (this.isOver || this.replaced === refused) return;
+    this.replaced = refused;
+    try {
+      this.publisher = await this.sending.createConfirmChannel();
+      this.watch(this.publisher);
+    } catch (error) {
+      return this.lose(withoutUser((error as Error).message));
+    }
+    // Other queues may be about to confirm what it carried to them.
+    await refused.waitForConfirms().catch(() => {});
+    await leave(refused);
   }
 
   private queueName(inbox: string): string {
@@ -239,15 +263,9 @@ class Listening implements Subscription {
   }
 
   /** Waits for no handle. */
-  async leave(): Promise<void> {
+  leave(): Promise<void> {
     this.isClosed = true;
-    if (leaving.has(this.channel)) return;
-    leaving.add(this.channel);
-    try {
-      await isSettledWithin(this.channel.close(), goodbyeMs);
-    } catch {
-      // The channel, or all of the connection, is closed already.
-    }
+    return leave(this.channel);
   }
 
   private giveBack(message: ConsumeMessage): void {
@@ -278,6 +296,16 @@ class Listening implements Subscription {
 
 /** Channels whose end is wanted. */
 const leaving = new WeakSet<Channel>();
+
+async function leave(channel: Channel): Promise<void> {
+  if (leaving.has(channel)) return;
+  leaving.add(channel);
+  try {
+    await isSettledWithin(channel.close(), goodbyeMs);
+  } catch {
+    // The channel, or all of the connection, is closed already.
+  }
+}
 
 /** Rejects with the first refusal once all have been answered for, so that nothing is under way any more. */
 function confirmed(count: number, act: (told: (error: unknown) => void) => void): Promise<void> {
