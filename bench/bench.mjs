@@ -3,7 +3,7 @@
  * Shoal against its peers and against bare threads, on this machine.
  *
  *   npm run bench -- NAME [--rounds N] [--count N]        NAME: noop cpu50 cpu1 latency start journal
- *                                                             cluster roundtrip million recovery brokers journals failover, or all
+ *                                                             cluster roundtrip million recovery brokers journals failover takeover, or all
  *
  * Prints a table and what it means for each claim, and writes the same to bench/results/NAME.json. Exits with 1 if a claim
  * does not hold. README.md beside this file explains the method.
@@ -13,7 +13,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { brokers } from './brokers.mjs';
 import { cluster, million, recovery, roundtrip } from './cluster.mjs';
-import { failover } from './failover.mjs';
+import { failover, takeover } from './failover.mjs';
 import { journals } from './journals.mjs';
 import { cpu1, cpu50, noop } from './throughput.mjs';
 import { journal, latency, start } from './times.mjs';
@@ -23,7 +23,22 @@ import { journal, latency, start } from './times.mjs';
  * @typedef {{ rows: Record<string, string | number>[], claims: Claim[], notes: object }} Outcome
  * @type {Record<string, (options: { rounds?: number, count?: number }) => Promise<Outcome>>}
  */
-const benches = { noop, cpu50, cpu1, latency, start, journal, cluster, roundtrip, million, recovery, brokers, journals, failover };
+const benches = {
+  noop,
+  cpu50,
+  cpu1,
+  latency,
+  start,
+  journal,
+  cluster,
+  roundtrip,
+  million,
+  recovery,
+  brokers,
+  journals,
+  failover,
+  takeover,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -39,15 +39,15 @@ export class BenchCluster {
 
   /**
    * @param {{
-   *   journal: 'memory' | 'file', workers: number, threads?: number, tasks: URL, watchLag?: boolean, broker?: string,
+   *   journal: string, workers: number, threads?: number, tasks: URL, watchLag?: boolean, broker?: string,
    *   coordinators?: number, election?: string,
-   * }} options
+   * }} options `journal`: `memory`, `file` or an address
    */
   static async start({ journal, workers, threads = 1, tasks, watchLag = false, broker = 'ws:', coordinators = 1, election = '' }) {
     const cluster = new BenchCluster();
     cluster.#broker = broker;
     cluster.#election = election;
-    cluster.#journal = journal === 'memory' ? 'memory:' : `file:${join(cluster.folder, 'journal')}`;
+    cluster.#journal = journal === 'memory' ? 'memory:' : journal === 'file' ? `file:${join(cluster.folder, 'journal')}` : journal;
     for (let at = 0; at < coordinators; at++) cluster.#ports.push(await freePort());
     cluster.#tasks = fileURLToPath(tasks);
     cluster.address = cluster.#ports.map((port) => `http://127.0.0.1:${port}`).join(',');
