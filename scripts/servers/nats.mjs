@@ -16,10 +16,11 @@ export const where = () => find('nats', 'nats-server');
  * @property {string} [config] more of its configuration file, such as `max_payload: 65536`
  * @property {readonly string[]} [args]
  * @property {readonly number[]} [ports] instead of a free one
+ * @property {boolean} [isOfSeveral] ready when they have a leader
  */
 
 /** @param {NatsOptions} [options] */
-export function startNats({ jetStream = true, login, tls, config = '', args = [], ports } = {}) {
+export function startNats({ jetStream = true, login, tls, config = '', args = [], ports, isOfSeveral = false } = {}) {
   const command = pathOf(where);
   return startServer({
     name: 'nats',
@@ -40,10 +41,12 @@ export function startNats({ jetStream = true, login, tls, config = '', args = []
     }),
     answers: async ({ ports }) => {
       const who = login && { user: login.user, pass: login.password };
-      const question = `CONNECT ${JSON.stringify({ verbose: false, ...who })}\r\nPING\r\n`;
+      // The leader alone answers the last one.
+      const ask = isOfSeveral ? 'SUB leads 1\r\nPUB $JS.API.INFO leads 0\r\n\r\n' : 'PING\r\n';
+      const question = `CONNECT ${JSON.stringify({ verbose: false, ...who })}\r\n${ask}`;
       // The port opens before JetStream has read its store; the server says so in its greeting, which is never encrypted.
       const greeting = await exchange(/** @type {number} */ (ports[0]), tls ? '' : question, (answer) =>
-        answer.includes(tls ? '\r\n' : 'PONG'),
+        answer.includes(tls ? '\r\n' : isOfSeveral ? 'MSG leads' : 'PONG'),
       );
       if (jetStream && !greeting.includes('"jetstream":true')) throw new Error('JetStream is not up yet');
     },
@@ -60,7 +63,7 @@ export async function startNatsCluster(count) {
   const routes = ports.slice(count).map((port) => `nats://127.0.0.1:${port}`);
   const starts = Array.from({ length: count }, (_, index) => {
     const cluster = `cluster { name: shoal, listen: "127.0.0.1:${ports[count + index]}", routes: ${JSON.stringify(routes)} }`;
-    return startNats({ config: `server_name: n${index}\n${cluster}`, ports: [/** @type {number} */ (ports[index])] });
+    return startNats({ config: `server_name: n${index}\n${cluster}`, ports: [/** @type {number} */ (ports[index])], isOfSeveral: true });
   });
   const outcomes = await Promise.allSettled(starts);
   const servers = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));

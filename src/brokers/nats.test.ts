@@ -222,6 +222,34 @@ withServer('nats', 'NATS', (nats) => {
     });
   });
 
+  test.each([
+    [{ max_bytes: 1_000_000 }, 'max_bytes 1000000'],
+    [{ max_msgs: 100 }, 'max_msgs 100'],
+    [{ max_age: 5e9 }, 'max_age 5 s'],
+    [{ max_msg_size: 2_000 }, 'max_msg_size 2000'],
+  ])('a stream that is too small is one to be warned of: %j', async (config, setting) => {
+    const server = await nats.shared();
+    const cluster = freshCluster();
+    await makeStream(server, cluster, config);
+    const found = await (await open(server, { cluster })).inspect();
+    expect(found.filter(({ level, setting: of }) => level !== 'good' && of !== 'no authorization')).toMatchObject([
+      {
+        level: 'warning',
+        setting: `SHOAL_${cluster} ${setting}`,
+        fix: expect.stringContaining(`nats stream edit SHOAL_${cluster} --max-`),
+      },
+    ]);
+  });
+
+  test('a server that takes only little in one message is one to be warned of', async () => {
+    const server = await nats.start({ config: 'max_payload: 8192' });
+    const carrier = await open(server);
+    const found = await carrier.inspect();
+    await carrier.close();
+    expect(found.find(({ setting }) => setting === 'max_payload 8192')).toMatchObject({ level: 'warning', fix: expect.any(String) });
+    await server.stop();
+  });
+
   test('a stream that takes less in one message is given less (N09)', async () => {
     const server = await nats.shared();
     const cluster = freshCluster();
@@ -241,6 +269,13 @@ withServer('nats', 'NATS', (nats) => {
   test('no JetStream is said so', async () => {
     const server = await nats.start({ jetStream: false });
     await expect(open(server)).rejects.toMatchObject({ code: 'SH3115' });
+    await server.stop();
+  });
+
+  test('servers without a majority are said to be', async () => {
+    const cluster = 'cluster { name: shoal, listen: "127.0.0.1:-1", routes: ["nats://127.0.0.1:1", "nats://127.0.0.1:2"] }';
+    const server = await nats.start({ config: `server_name: n0\n${cluster}` });
+    await expect(open(server)).rejects.toThrow('more than half of its servers');
     await server.stop();
   });
 

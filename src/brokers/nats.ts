@@ -31,7 +31,7 @@ export const openNats: OpenCarrier = async (options) => {
   const connection = await dial(client, options);
   try {
     const manager = await jetStream.jetstreamManager(connection, { checkAPI: false, timeout: requestMs });
-    const streamMax = await makeStream(jetStream, manager, options.cluster, connection.info?.cluster !== undefined);
+    const streamMax = await makeStream(jetStream, connection, options.cluster);
     return new NatsCarrier({ options, client, jetStream, connection, manager, streamMax });
   } catch (error) {
     await connection.close();

@@ -12,35 +12,53 @@ export type JetStream = typeof import('@nats-io/jetstream');
 /** Where servers form a cluster: one of them may be away. */
 const replicaCount = 3;
 const noSuitablePeers = 10_005;
+/** "JetStream system temporarily unavailable" */
+const withoutLeader = 10_008;
 const streamBytesMax = 256 * 1024 * 1024;
 export const untakenMs = 60 * 60_000;
 const openMs = 8_000;
-/** JetStream opens later than the port. */
+/** JetStream opens later than the port, and servers of a cluster have to find a leader; a question that came before is never answered. */
 const jetStreamMs = 3_000;
-const jetStreamRetryMs = 100;
+const leaderMs = 6_500;
+const answerMs = 1_500;
+const retryMs = 100;
 
 /** The stream of what waits; one that its owner made is left as it is, if it can serve. Resolves with how large its messages may be. */
-export async function makeStream(jetStream: JetStream, manager: JetStreamManager, cluster: string, isOfSeveral: boolean): Promise<number> {
+export async function makeStream(jetStream: JetStream, connection: NatsConnection, cluster: string): Promise<number> {
+  const { JetStreamApiError } = jetStream;
+  const manager = await jetStream.jetstreamManager(connection, { checkAPI: false, timeout: answerMs });
+  const startMs = performance.now();
+  for (;;) {
+    try {
+      return await findOrMakeStream(jetStream, manager, cluster, connection.info?.cluster !== undefined);
+    } catch (error) {
+      const passedMs = performance.now() - startMs;
+      // No answer at all: off, or not up yet. An account without it says so.
+      const isSilent = error instanceof Error && error.name === 'JetStreamNotEnabled' && !(error.cause instanceof JetStreamApiError);
+      const isLeaderless =
+        (error instanceof Error && error.name === 'TimeoutError') || (error instanceof JetStreamApiError && error.code === withoutLeader);
+      if (isLeaderless && passedMs > leaderMs)
+        throw new Error('its JetStream does not answer: a cluster needs more than half of its servers');
+      if (!isLeaderless && !(isSilent && passedMs < jetStreamMs)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+    }
+  }
+}
+
+async function findOrMakeStream(jetStream: JetStream, manager: JetStreamManager, cluster: string, isOfSeveral: boolean): Promise<number> {
   const { RetentionPolicy, StorageType, DiscardPolicy, JetStreamApiError, JetStreamApiCodes } = jetStream;
   const name = streamName(cluster);
   const subjects = ['hello', 'coordinator.*'].map((last) => `${subjectsOf(cluster)}.${last}`);
-  const untilMs = performance.now() + jetStreamMs;
-  for (;;) {
-    try {
-      const { config } = await manager.streams.info(name);
-      const serves = config.retention === RetentionPolicy.Workqueue && subjects.every((subject) => config.subjects.includes(subject));
-      if (serves) return config.max_msg_size > 0 ? config.max_msg_size : Number.POSITIVE_INFINITY;
-      throw new ShoalError('SH3118', `the stream ${name} can't serve`, {
-        why: `it has retention ${config.retention} and the subjects ${config.subjects.join(', ')}`,
-        hint: `nats stream rm ${name}: it is made anew; or give the cluster another name`,
-      });
-    } catch (error) {
-      if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound) break;
-      // No answer at all: off, or not up yet. An account without it says so.
-      const isSilent = error instanceof Error && error.name === 'JetStreamNotEnabled' && !(error.cause instanceof JetStreamApiError);
-      if (!isSilent || performance.now() > untilMs) throw error;
-      await new Promise((resolve) => setTimeout(resolve, jetStreamRetryMs));
-    }
+  try {
+    const { config } = await manager.streams.info(name);
+    const serves = config.retention === RetentionPolicy.Workqueue && subjects.every((subject) => config.subjects.includes(subject));
+    if (serves) return config.max_msg_size > 0 ? config.max_msg_size : Number.POSITIVE_INFINITY;
+    throw new ShoalError('SH3118', `the stream ${name} can't serve`, {
+      why: `it has retention ${config.retention} and the subjects ${config.subjects.join(', ')}`,
+      hint: `nats stream rm ${name}: it is made anew; or give the cluster another name`,
+    });
+  } catch (error) {
+    if (!(error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound)) throw error;
   }
   const wanted = {
     name,

@@ -4,6 +4,12 @@ import type { ServerInfo } from '@nats-io/transport-node';
 import type { Finding } from '../../lib/finding.ts';
 
 const oldestVersion = [2, 9] as const;
+/** Less, and most messages go in many parts. */
+const messageBytesMin = 64 * 1024;
+/** Less, and what waits for a coordinator that is away for a moment is refused, or gone. */
+const streamBytesMin = 64 * 1024 * 1024;
+const streamMessagesMin = 10_000;
+const streamAgeMsMin = 60_000;
 
 export function findings(info: ServerInfo, config: StreamConfig): Finding[] {
   return [versionFinding(info), loginFinding(info), payloadFinding(info), ...streamFindings(info, config)];
@@ -30,12 +36,14 @@ function loginFinding({ auth_required: isRequired }: ServerInfo): Finding {
 }
 
 function payloadFinding({ max_payload: bytes }: ServerInfo): Finding {
-  return { level: 'good', setting: `max_payload ${bytes}`, meaning: 'larger messages travel in parts' };
+  const setting = `max_payload ${bytes}`;
+  if (bytes >= messageBytesMin) return { level: 'good', setting, meaning: 'larger messages travel in parts' };
+  return { level: 'warning', setting, meaning: 'messages go in many parts', fix: 'max_payload: 1MB, in its configuration' };
 }
 
 function streamFindings({ cluster }: ServerInfo, config: StreamConfig): Finding[] {
   const { name, num_replicas: replicaCount, discard, max_bytes: bytesMax } = config;
-  const found: Finding[] = [];
+  const found = smallLimits(config);
   if (discard === 'old') {
     found.push({
       level: 'refuse',
@@ -65,4 +73,24 @@ function streamFindings({ cluster }: ServerInfo, config: StreamConfig): Finding[
     });
   }
   return found;
+}
+
+function smallLimits({ name, max_bytes: bytes, max_msgs: messages, max_age: ageNs, max_msg_size: messageBytes }: StreamConfig): Finding[] {
+  const full = 'it is full soon, and takes nothing until the coordinator has read; work stands still meanwhile';
+  const parts = 'messages go in many parts';
+  const old = 'messages are dropped before a coordinator that was away comes back';
+  const limits: [setting: string, value: number, min: number, meaning: string, fix: string][] = [
+    [`max_bytes ${bytes}`, bytes, streamBytesMin, full, '--max-bytes 268435456'],
+    [`max_msgs ${messages}`, messages, streamMessagesMin, full, '--max-msgs=-1'],
+    [`max_msg_size ${messageBytes}`, messageBytes, messageBytesMin, parts, '--max-msg-size=-1'],
+    [`max_age ${ageNs / 1e9} s`, ageNs / 1e6, streamAgeMsMin, old, '--max-age 1h'],
+  ];
+  return limits
+    .filter(([, value, min]) => value > 0 && value < min)
+    .map(([setting, , , meaning, fix]) => ({
+      level: 'warning',
+      setting: `${name} ${setting}`,
+      meaning,
+      fix: `nats stream edit ${name} ${fix}`,
+    }));
 }
