@@ -1,6 +1,6 @@
 /**
  * `etcd://HOST:PORT,…` — a lease and a key bound to it, over the JSON gateway that every etcd serves. A renewal keeps the lease
- * alive and reads the key through consensus: the first alone says nothing of the key.
+ * alive and reads the key through consensus, both at once: the first alone says nothing of the key.
  */
 import { refusedError } from './calls.ts';
 import { type Claim, defaultTtlMs, type ElectionOptions, type LeaseStore } from './lease.ts';
@@ -57,9 +57,8 @@ export async function etcdStore(url: string, options: ElectionOptions): Promise<
         return succeeded ? granted.grantedMs : undefined;
       },
       renew: async (signal) => {
-        if ((await keepAlive(signal, lease)) === 0) return false;
-        const held = (await find(signal)).kvs?.[0];
-        return held?.value === value && held.lease === lease;
+        const [livesMs, { kvs }] = await Promise.all([keepAlive(signal, lease), find(signal)]);
+        return livesMs > 0 && kvs?.[0]?.value === value && kvs[0].lease === lease;
       },
       release: async (signal) => {
         const compare = [{ key, target: 'VALUE', result: 'EQUAL', value }];

@@ -134,8 +134,8 @@ class LeaseElection implements Election {
     try {
       const ttlMs = await this.calls.make((this.ttlMs * 2) / 3, (signal) => claim.take(signal));
       if (ttlMs === undefined) return 'held by another';
-      // Granted, but so late that it is over for us: the next attempt finds it to be ours.
-      return this.outside.nowMs() - startMs < (ttlMs * 2) / 3 ? this.lead(claim, ttlMs, startMs) : 'unknown';
+      // Granted so late that a renewal which takes as long would be too late: the next attempt finds it to be ours.
+      return this.outside.nowMs() - startMs < ttlMs / 3 ? this.lead(claim, ttlMs, startMs) : 'unknown';
     } catch (error) {
       if (isRefused(error)) throw error;
       return 'unknown';
