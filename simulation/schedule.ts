@@ -117,6 +117,7 @@ function judgeEnd(cluster: Cluster): void {
   const leader = cluster.leader();
   if (!leader) throw new Violation('I15', 'nobody leads in the end');
   judgeRest(leader.state);
+  cluster.watch.logs.judgeRest(model.jobs);
   const { assignments, jobs } = leader.state;
   for (const { job, worker } of assignments.values()) throw new Violation('I14', `${job.id} is over and still assigned to ${worker.name}`);
   for (const job of jobs.values())

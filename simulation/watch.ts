@@ -24,6 +24,7 @@ import type { Disk } from './disk.ts';
 import { canStart } from './graph-model.ts';
 import type { JobModel } from './job-model.ts';
 import { Leases } from './leases.ts';
+import { LogModel } from './log-model.ts';
 import { Model } from './model.ts';
 import { reached } from './probes.ts';
 import { each } from './slot.ts';
@@ -49,6 +50,7 @@ const tombstoneMs = 8_000;
 
 export class Watch {
   model: Model;
+  logs = new LogModel();
   private readonly world: World;
   private readonly disk: Disk;
   /** Of each worker's process: the highest term heard, assignments by what they hand out, and starts. */
@@ -82,7 +84,7 @@ export class Watch {
       if (world.onStep) world.log(`${entry.stream}/${entry.seq}  ${factsOf(entry.head)}`);
       this.guard(() => this.store(entry, position));
     };
-    disk.onDropped = (stream) => this.guard(() => this.model.drop(stream));
+    disk.onDropped = (stream) => this.guard(() => this.drop(stream));
     disk.onOtherBytes = ({ stream, seq, writer }) =>
       this.guard(() => check(false, 'I2', () => `${writer} writes other bytes to ${stream}/${seq} than before`));
     disk.onRolledBack = () => this.guard(() => this.refold());
@@ -106,6 +108,12 @@ export class Watch {
     model.wallMs = this.world.trueWallMs;
     model.isTimeKept = this.isTimeKept;
     model.store(entry, position);
+    this.logs.store(entry);
+  }
+
+  private drop(stream: string): void {
+    this.logs.drop(stream, this.model.jobs);
+    this.model.drop(stream);
   }
 
   /** A violation ends the run, wherever in somebody's call it shows. */
@@ -120,9 +128,10 @@ export class Watch {
   /** After the host's death: all from the beginning. What was confirmed is checked again at the end. */
   private refold(): void {
     this.model = this.newModel();
+    this.logs = new LogModel();
     this.disk.log.forEach((entry, position) => {
       if (entry.kind === 'entry') this.store(entry, position);
-      else this.model.drop(entry.stream);
+      else this.drop(entry.stream);
     });
   }
 

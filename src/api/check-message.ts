@@ -35,7 +35,7 @@ const checks: { [K in FromClient['kind']]: Check } = {
   cancel: fields({ kind, ...change, job, reason: text(4_096) }),
   replay: fields({ kind, ...change, job, stage: maybe(stage), index: maybe(index), expectedAttempt: maybe(whole(0, 255)) }),
   read: fields({ kind, reader, job, order: oneOf('input', 'completion'), credit, inputs: bool, from: maybe(index) }),
-  readLogs: fields({ kind, reader, job, follow: bool }),
+  readLogs: fields({ kind, reader, job, follow: bool, from: maybe(fields({ term: whole(0), line: whole(0) })) }),
   readCredit: fields({ kind, reader, credit }),
   unread: fields({ kind, reader }),
   query: fields({ kind, request, job }),

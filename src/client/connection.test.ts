@@ -177,11 +177,13 @@ describe('on a line that breaks and comes back', () => {
       { lines: (lines) => void got.push(...lines.map(({ message }) => message)), end: () => void got.push('end') },
       true,
     );
-    line.onMessage({ kind: 'printed', reader: 1, lines: [printed('1'), printed('2')], done: false });
-    expect(reset()).toEqual([{ kind: 'readLogs', reader: 2, job: 'a', follow: true }]);
-    line.onMessage({ kind: 'printed', reader: 2, lines: [printed('1'), printed('2'), printed('3')], done: false });
-    line.onMessage({ kind: 'printed', reader: 2, lines: [printed('4')], done: true });
-    expect(got).toEqual(['1', '2', '3', '4', 'end']);
+    const place = { term: 1, line: 2 };
+    line.onMessage({ kind: 'printed', reader: 1, lines: [printed('1'), printed('2')], done: false, place });
+    expect(reset()).toEqual([{ kind: 'readLogs', reader: 2, job: 'a', follow: true, from: place }]);
+    line.onMessage({ kind: 'printed', reader: 2, lines: [printed('4')], done: false, dropped: 1, place: { term: 2, line: 1 } });
+    expect(reset()).toMatchObject([{ from: { term: 2, line: 1 } }]);
+    line.onMessage({ kind: 'printed', reader: 3, lines: [], done: true });
+    expect(got).toEqual(['1', '2', '1 line dropped: of what a job prints the newest is kept', '4', 'end']);
   });
 });
 

@@ -172,7 +172,7 @@ export class Connection {
         this.#readers.deliver(message);
         return;
       case 'printed':
-        this.#readers.print(message.reader, message.lines, message.done);
+        this.#readers.print(message);
         return;
       case 'readEnd':
         this.#readers.end(message.reader, message.error && refusalError(message.error));

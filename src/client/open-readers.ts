@@ -2,7 +2,8 @@
  * The readers of one client: who gets which delivery, and where each goes on after the line broke. A reader has one
  * handle for its owner, and another number on each line, so that what an old line still brings is nobody's.
  */
-import type { DeliverMessage, FromClient, LogLine } from '../core/messages.ts';
+import type { LogPlace } from '../core/answers.ts';
+import type { DeliverMessage, FromClient, LogLine, ToClient } from '../core/messages.ts';
 import type { ShoalError } from '../lib/errors.ts';
 
 export interface ReaderSink {
@@ -39,9 +40,8 @@ interface LogReader {
   job: string;
   sink: LogSink;
   follow: boolean;
-  last: LogLine | undefined;
-  /** After a break, what is kept comes once more: up to the last line it is known. */
-  isCatchingUp: boolean;
+  /** Of the last line that it got: where it goes on after a break. */
+  place: LogPlace | undefined;
 }
 
 /** `isDone`: told its end; its owner still says that it has read all. */
@@ -61,7 +61,7 @@ export class OpenReaders {
   }
 
   readLogs(job: string, sink: LogSink, follow: boolean): { handle: number; message: FromClient } {
-    return this.#open({ kind: 'logs', job, sink, follow, last: undefined, isCatchingUp: false });
+    return this.#open({ kind: 'logs', job, sink, follow, place: undefined });
   }
 
   credit(handle: number, credit: number): FromClient | undefined {
@@ -95,13 +95,12 @@ export class OpenReaders {
     reader.sink.end(undefined);
   }
 
-  print(number: number, lines: readonly LogLine[], done: boolean): void {
+  print({ reader: number, lines, done, dropped = 0, place }: Extract<ToClient, { kind: 'printed' }>): void {
     const reader = this.#byNumber.get(number);
     if (reader?.kind !== 'logs') return;
-    const fresh = reader.isCatchingUp ? afterLine(lines, reader.last) : lines;
-    reader.isCatchingUp = false;
-    reader.last = lines.at(-1) ?? reader.last;
-    if (fresh.length > 0) reader.sink.lines(fresh);
+    reader.place = place ?? reader.place;
+    const all = dropped > 0 ? [gapLine(reader.job, dropped, lines[0]?.wallMs), ...lines] : lines;
+    if (all.length > 0) reader.sink.lines(all);
     if (!done) return;
     this.#finish(reader);
     reader.sink.end(undefined);
@@ -128,7 +127,6 @@ export class OpenReaders {
     return readers.map((reader) => {
       reader.number = this.#newNumber();
       this.#byNumber.set(reader.number, reader);
-      if (reader.kind === 'logs') reader.isCatchingUp = reader.last !== undefined;
       return messageOf(reader);
     });
   }
@@ -149,17 +147,16 @@ export class OpenReaders {
 
 function messageOf(reader: Reader): FromClient {
   const { number, job } = reader;
-  if (reader.kind === 'logs') return { kind: 'readLogs', reader: number, job, follow: reader.follow };
+  if (reader.kind === 'logs') {
+    const { follow, place } = reader;
+    return { kind: 'readLogs', reader: number, job, follow, ...(place && { from: place }) };
+  }
   const { order, credit, inputs, delivered, nextIndex } = reader;
   const from = order === 'input' ? nextIndex : delivered;
   return { kind: 'read', reader: number, job, order, credit, inputs, ...(from > 0 && { from }) };
 }
 
-function afterLine(lines: readonly LogLine[], last: LogLine | undefined): readonly LogLine[] {
-  if (!last) return lines;
-  const at = lines.findLastIndex(
-    ({ wallMs, stage, index, attempt, message }) =>
-      wallMs === last.wallMs && stage === last.stage && index === last.index && attempt === last.attempt && message === last.message,
-  );
-  return lines.slice(at + 1);
+function gapLine(job: string, count: number, wallMs = 0): LogLine {
+  const message = `${count} ${count === 1 ? 'line' : 'lines'} dropped: of what a job prints the newest is kept`;
+  return { wallMs, job, stage: 0, index: 0, attempt: 0, task: 'shoal', level: 'warn', message };
 }

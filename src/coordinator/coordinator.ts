@@ -104,7 +104,18 @@ export class Coordinator {
       this.wake();
     });
     this.appender = new Appender(options.journal, this.outside);
-    this.logs = new LogStore((session, message) => this.sessions.get(session)?.onMessage(message));
+    this.logs = new LogStore({
+      journal: options.journal,
+      outside: this.outside,
+      writer,
+      tell: (session, message) => this.sessions.get(session)?.onMessage(message),
+      look: (id) => {
+        const job = this.state.jobs.get(id);
+        return job && { generation: job.logs, isOver: job.outcome !== undefined };
+      },
+      isBusy: () => this.isPumping,
+      onFull: (job, generation) => this.push({ from: 'self', event: 'logFull', job, generation }),
+    });
     this.effects = new Effects({
       broker: options.broker,
       journal: options.journal,
@@ -129,6 +140,7 @@ export class Coordinator {
     this.appender.isReplaceable = this.leadership.ttlMs !== Number.POSITIVE_INFINITY;
     // Before anything that is heard from now on.
     this.inbox.push({ from: 'self', event: 'tookOver', term });
+    this.logs.begin(term);
     const handle = (messages: readonly Uint8Array[]): void | Promise<void> => this.hear(messages);
     // In this order: whose hello is answered may write to the term's address at once.
     this.listeners.push(await broker.listen(`coordinator.${term}`, handle), await broker.listen('hello', handle));
@@ -196,6 +208,7 @@ export class Coordinator {
   private async finish(): Promise<void> {
     await this.deafen();
     await this.appender.settled;
+    await this.logs.end();
     try {
       const beginning = beginningOf(this.roll, this.state.writer);
       if (this.carried.size > 0) await this.appender.append(entriesOf(this.carried.values(), this.state), undefined, beginning);
@@ -237,6 +250,7 @@ export class Coordinator {
     if (this.isStopped) return;
     this.isStopped = true;
     this.effects.end();
+    this.logs.abandon();
     this.quitting = this.deafen();
     const why = stoppedRefusal(error);
     this.options.onWarning?.(why.message);
@@ -261,18 +275,12 @@ export class Coordinator {
       return;
     }
     if (message.kind === 'readLogs') {
-      // While a turn is under way, lines of it may not be told yet: who follows is told at its end that the job is over.
-      const isOver = !this.isPumping && this.isOver(message.job);
-      return this.logs.read(session, message.reader, message.job, message.follow, isOver);
+      return this.logs.read(session, message.reader, message.job, message.follow, message.from);
     }
     if (message.kind === 'unread') this.logs.unread(session, message.reader);
     const needsId = message.kind === 'submit' || message.kind === 'putBundle';
     this.inbox.take({ from: 'client', session, message, newId: needsId ? this.ids.next() : '' });
     this.wake();
-  }
-
-  private isOver(job: string): boolean {
-    return this.state.jobs.get(job)?.outcome !== undefined || !this.state.jobs.has(job);
   }
 
   private onLogs(lines: readonly LogLine[]): void {
@@ -312,6 +320,7 @@ export class Coordinator {
     this.tickCount++;
     // Whoever can't show that it leads takes nothing away (C06).
     if (this.proof?.isFresh(this.outside.nowMs())) this.effects.reclaim();
+    this.logs.prune();
     const { state: carries, refusedCount } = this.options.broker;
     this.push({ from: 'self', event: 'tick', isBrokerDown: carries === 'down', ...(refusedCount !== undefined && { refusedCount }) });
   }
@@ -344,7 +353,7 @@ export class Coordinator {
         if (this.isLost()) return;
         this.effects.carryOut(this.afterCommit.splice(0, this.carried.size === 0 ? this.afterCommit.length : 0));
         this.effects.carryOut(this.holdBack(effects.list));
-        this.logs.settle((job) => this.isOver(job));
+        this.logs.settle();
       }
     } catch (error) {
       this.fail(error);

@@ -78,7 +78,8 @@ export class Effects {
   carryOut(effects: readonly Effect[]): void {
     if (this.isEnded) return;
     for (const effect of effects) {
-      if (this.lane || !this.tryNow(effect)) this.enqueue(effect);
+      // Lines wait for nothing: the end of their job is told without the journal, too.
+      if ((this.lane && effect.effect !== 'logs') || !this.tryNow(effect)) this.enqueue(effect);
     }
   }
 

@@ -124,3 +124,9 @@ export interface Explanation {
   summary: string;
   reasons: Reason[];
 }
+
+/** Of a line that a task printed: the term of the leader that heard it, and its number among those of its job that this leader heard. */
+export interface LogPlace {
+  term: number;
+  line: number;
+}

@@ -82,6 +82,7 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
     readers: new Set(),
     note: undefined,
     dropping: false,
+    logs: 0,
   };
   state.jobs.set(job.id, job);
   state.openJobs++;

@@ -1,5 +1,6 @@
 /** A job goes: its stream first, then its name, then its space. */
 import { bundlesFor, dropUnneeded } from './bundles.ts';
+import { logStreams } from './logs.ts';
 import type { Refusal } from './messages.ts';
 import type { Job, State } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -26,7 +27,7 @@ export function dropJob(state: State, job: Job, turn: Turn): void {
   for (const { session, request } of job.waiters) turn.tell(session, { kind: 'reply', request, value: jobView(state, job) });
   job.waiters = [];
   const bundles = bundlesFor(state, job);
-  turn.registryFact(state, { fact: 'job-dropped', job: job.id });
-  turn.effects.push({ effect: 'dropStream', stream: job.stream });
+  turn.registryFact(state, { fact: 'job-dropped', job: job.id, ...(job.logs > 0 && { logs: job.logs }) });
+  for (const stream of [job.stream, ...logStreams(job.id, job.logs)]) turn.effects.push({ effect: 'dropStream', stream });
   dropUnneeded(state, bundles, turn);
 }

@@ -31,7 +31,8 @@ export type RegistryFact =
   | { fact: 'term'; term: number; writer: string; wallMs: number }
   | { fact: 'lease'; term: number }
   | { fact: 'job-opened'; job: string; digest: string; spec: JobSpec; submission?: string; wallMs: number }
-  | { fact: 'job-dropped'; job: string }
+  /** `logs`: the last generation of what its tasks printed, if they did. */
+  | { fact: 'job-dropped'; job: string; logs?: number }
   /** `index` stands for the worker in tasks-started and tasks-done. */
   | { fact: 'worker-joined'; worker: string; incarnation: string; index: number /** Incarnations before it. */; past?: string[] }
   | { fact: 'worker-left'; worker: string; incarnation: string; why: string }
@@ -105,6 +106,22 @@ export type JobFact =
   | { fact: 'job-changed'; what: JobChange; count: number; change?: string; wallMs: number }
   /** Everything not final becomes skipped (failed), cancelled or expired. */
   | { fact: 'job-ended'; outcome: JobOutcome; reason?: string; wallMs: number }
+  /** What its tasks print is kept from here on in the log stream of this generation, and no longer in that before the last. */
+  | { fact: 'logs-begun'; generation: number }
   | { fact: 'stream-sealed' };
+
+/** The head of an entry in a log stream, whose body is `count` lines. Not folded by anyone. */
+export interface LinesFact {
+  fact: 'lines';
+  /** Of the leader that wrote it; they grow along a stream. */
+  term: number;
+  /** The first line's number among those that this leader heard of the job, from 1. Numbers that are missing were not kept. */
+  first: number;
+  count: number;
+  /** Lines of the leaders before it. */
+  earlier: number;
+  /** Of the stream's lines up to here. */
+  bytes: number;
+}
 
 export type Fact = RegistryFact | JobFact;

@@ -10,6 +10,7 @@ import { addPartial, onRowsArrived, onRowsDone, onRowsUnfulfilled, openTasks, se
 import type { JobFact, RegistryFact } from './facts.ts';
 import { removeWorker } from './gone.ts';
 import { historyEntriesMax, unreadKeepMs } from './limits.ts';
+import { foldLogsBegun, logStreams } from './logs.ts';
 import type { ErrorRecord, Ranges } from './messages.ts';
 import { foldReplayed } from './replay.ts';
 import { freshStream } from './roll.ts';
@@ -51,6 +52,7 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       // A new leader meets this before it has read the job's own stream, or never reads it.
       if (job.outcome === undefined) state.openJobs--;
       state.orphans.add(job.stream);
+      for (const stream of logStreams(fact.job, fact.logs ?? 0)) state.orphans.add(stream);
       if (job.spec.key !== undefined && state.keys.get(job.spec.key) === job.id) state.keys.delete(job.spec.key);
       if (job.submission !== undefined) state.submissions.delete(job.submission);
       for (const bundle of state.bundles.values()) bundle.jobs.delete(job.id);
@@ -104,6 +106,9 @@ export function applyJobFact(state: State, job: Job, fact: JobFact, seq: number,
       return;
     case 'stream-sealed':
       job.dropping = true;
+      return;
+    case 'logs-begun':
+      foldLogsBegun(state, job, fact.generation);
       return;
     case 'inputs-added':
       addInputs(state, job, fact, seq, at);

@@ -15,6 +15,8 @@ export type Input =
   | { from: 'self'; event: 'full'; full: boolean }
   /** The line of whoever listened there is closed. */
   | { from: 'self'; event: 'connectionClosed'; address: string }
+  /** That generation of what the job's tasks print is as long as it may be. */
+  | { from: 'self'; event: 'logFull'; job: string; generation: number }
   /** Their space is free again. */
   | { from: 'self'; event: 'streamsGone'; streams: readonly string[] }
   /** All live streams are folded and carry this term's barrier. */

@@ -51,6 +51,10 @@ export const bundleIdleMs = 3_600_000;
 export const deliverBytesMax = 4 * 1024 * 1024;
 /** Stories of dead letters in one page. */
 export const letterPageBytesMax = 4 * 1024 * 1024;
+/** What a job's tasks print, in one generation of its log, of which the last two are kept. */
+export const logBytesMax = 1024 * 1024;
+/** Of all jobs, what waits to be stored. */
+export const logsUnsavedBytesMax = 64 * 1024 * 1024;
 /** Tasks in one delivery to a reader. */
 export const deliverTasksMax = 16_384;
 /** A job that is kept until its result was read goes at the latest after this. */

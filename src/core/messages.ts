@@ -6,7 +6,7 @@
  * frames (encoded values) that lie in `body` one after another in the order of `ranges`.
  */
 import type { ErrorRecord } from '../lib/error-record.ts';
-import type { TaskStateName } from './answers.ts';
+import type { LogPlace, TaskStateName } from './answers.ts';
 import type { DefinitionRef, JobSpec } from './spec.ts';
 
 export type { ErrorRecord };
@@ -282,8 +282,8 @@ export type FromClient =
    * goes on after a break: in input order the first index wanted, in completion order how many tasks to pass over.
    */
   | { kind: 'read'; reader: number; job: string; order: 'input' | 'completion'; credit: number; inputs: boolean; from?: number }
-  /** What its tasks printed, as `printed` messages: what is kept, and with `follow` all that comes until the job ends. */
-  | { kind: 'readLogs'; reader: number; job: string; follow: boolean }
+  /** What its tasks printed, as `printed` messages: what is kept behind `from`, and with `follow` all that comes until the job ends. */
+  | { kind: 'readLogs'; reader: number; job: string; follow: boolean; from?: LogPlace }
   /** So many tasks more may be on the way. */
   | { kind: 'readCredit'; reader: number; credit: number }
   | { kind: 'unread'; reader: number }
@@ -396,8 +396,8 @@ export type ToClient =
   /** How far a job whose inputs this client feeds has come: feed more while added − final is small. */
   /** `sealed`: no more inputs are taken; it is sealed, or the job is over. */
   | { kind: 'flow'; job: string; stage: number; added: number; final: number; sealed?: boolean }
-  /** Lines for a `readLogs`; `done`: the job has ended and these are the last. */
-  | { kind: 'printed'; reader: number; lines: LogLine[]; done: boolean }
+  /** For a `readLogs`; `dropped`: lines before these that are not kept; `place`: of the last; `done`: the job has ended, no more come. */
+  | { kind: 'printed'; reader: number; lines: LogLine[]; done: boolean; dropped?: number; place?: LogPlace }
   | DeliverMessage
   /** The stream of a reader is broken (job unknown, dropped): no more will come. */
   | { kind: 'readEnd'; reader: number; error?: Refusal };

@@ -156,6 +156,8 @@ export interface Job {
   note: string | undefined;
   /** Its stream is sealed. */
   dropping: boolean;
+  /** The last generation of what its tasks print; 0: they have printed nothing. */
+  logs: number;
 }
 
 export interface Stage {
@@ -334,7 +336,7 @@ export type Wake =
   /** The connection of a worker closed: has it come back? */
   | { wake: 'lease'; worker: number; incarnation: string };
 
-const unknown: About = { version: '', durability: 'none', startedWallMs: 0 };
+const unknown: About = { version: '', durability: 'host', startedWallMs: 0 };
 
 export interface StateOptions {
   writer: string;
@@ -398,6 +400,11 @@ export function storyKey(stage: number, index: number): number {
 
 export function bundleStream(id: string): string {
   return `bundle.${id}`;
+}
+
+/** Where what a job's tasks print is kept: the last generation of it, and the one before. */
+export function logStream(job: string, generation: number): string {
+  return `logs.${job}.${generation}`;
 }
 
 export function jobStream(job: string): string {

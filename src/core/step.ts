@@ -14,6 +14,7 @@ import { dropJob } from './drop.ts';
 import { forgetWorkers } from './gone.ts';
 import type { Input } from './inputs.ts';
 import { tickGapMs } from './limits.ts';
+import { rollLog } from './logs.ts';
 import { RangeList } from './ranges.ts';
 import { rollRegistry } from './roll.ts';
 import { enring, makeReady } from './rows.ts';
@@ -76,6 +77,8 @@ function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Tur
     case 'connectionClosed':
       if (state.leading) onConnectionClosed(state, input.address, turn);
       return;
+    case 'logFull':
+      return rollLog(state, input.job, input.generation, turn);
     case 'streamsGone':
       for (const stream of input.streams) state.orphans.delete(stream);
       return;

@@ -6,6 +6,7 @@ import { isFinal, TaskState } from './columns.ts';
 import { freeIndex } from './gone.ts';
 import { heldHash } from './held-hash.ts';
 import { ackOwedBytesMax, ackOwedMax, assignGraceMs, beatMs, closeGraceMs, leaseMs } from './limits.ts';
+import { onLines } from './logs.ts';
 import type { FromWorker, Ranges } from './messages.ts';
 import { indicesOf, RangeList } from './ranges.ts';
 import { crash, giveBack, onReport } from './reports.ts';
@@ -35,8 +36,7 @@ export function onWorker(state: State, message: FromWorker, turn: Turn): void {
     case 'goodbye':
       return onGoodbye(state, worker, turn);
     case 'logs':
-      turn.effects.push({ effect: 'logs', lines: message.lines });
-      return;
+      return onLines(state, message.lines, turn);
     case 'bundleWanted':
       return onBundleWanted(state, worker, message, turn);
     case 'note': {

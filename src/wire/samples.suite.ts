@@ -1,5 +1,5 @@
 /** One message of each kind and one fact of each name. A new kind does not compile until it has its sample, and then its golden bytes. */
-import type { Fact } from '../core/facts.ts';
+import type { Fact, LinesFact } from '../core/facts.ts';
 import type { JobView, TaskFailure } from '../core/messages.ts';
 import type { JobSpec } from '../core/spec.ts';
 import type { Message } from './frame.ts';
@@ -148,7 +148,7 @@ export const messageSamples: { [K in Message['kind']]: Extract<Message, { kind: 
   cancel: { kind: 'cancel', request: 2, change: '01JD2N', expectedVersion: 4, job: 'j1', reason: 'enough' },
   replay: { kind: 'replay', request: 3, job: 'j1', stage: 0, index: 7, expectedAttempt: 3 },
   read: { kind: 'read', reader: 1, job: 'j1', order: 'input', credit: 4096, inputs: false, from: 12 },
-  readLogs: { kind: 'readLogs', reader: 2, job: 'j1', follow: true },
+  readLogs: { kind: 'readLogs', reader: 2, job: 'j1', follow: true, from: { term: 3, line: 40 } },
   readCredit: { kind: 'readCredit', reader: 1, credit: 256 },
   unread: { kind: 'unread', reader: 1 },
   query: { kind: 'query', request: 4, job: 'j1' },
@@ -176,6 +176,8 @@ export const messageSamples: { [K in Message['kind']]: Extract<Message, { kind: 
     reader: 2,
     lines: [{ wallMs: 1_700_000_000_000, job: 'j1', stage: 0, index: 7, attempt: 1, task: 'square', level: 'info', message: 'hi' }],
     done: false,
+    dropped: 2,
+    place: { term: 3, line: 43 },
   },
   deliver: {
     kind: 'deliver',
@@ -194,7 +196,9 @@ export const messageSamples: { [K in Message['kind']]: Extract<Message, { kind: 
   readEnd: { kind: 'readEnd', reader: 1, error: { code: 'SH1404', message: 'gone', why: 'it was deleted' } },
 };
 
-export const factSamples: { [K in Fact['fact']]: Extract<Fact, { fact: K }> } = {
+type Written = Fact | LinesFact;
+
+export const factSamples: { [K in Written['fact']]: Extract<Written, { fact: K }> } = {
   term: { fact: 'term', term: 3, writer: '01JD2K', wallMs: 1_700_000_000_000 },
   lease: { fact: 'lease', term: 3 },
   'job-opened': { fact: 'job-opened', job: 'j1', digest: 'd1', spec, submission: '01JD2L', wallMs: 1_700_000_000_000 },
@@ -209,7 +213,7 @@ export const factSamples: { [K in Fact['fact']]: Extract<Fact, { fact: K }> } = 
   'bundle-stored': { fact: 'bundle-stored', hash: 'c0ffee' },
   'bundle-dropped': { fact: 'bundle-dropped', hash: 'c0ffee' },
   'letters-purged': { fact: 'letters-purged', stage: 0, ranges: u32(7, 1) },
-  'job-dropped': { fact: 'job-dropped', job: 'j1' },
+  'job-dropped': { fact: 'job-dropped', job: 'j1', logs: 1 },
   'worker-joined': { fact: 'worker-joined', worker: 'w1', incarnation: '01JD2K', index: 0, past: ['01JD2J'] },
   'worker-left': { fact: 'worker-left', worker: 'w1', incarnation: '01JD2K', why: 'lease' },
   'worker-forgotten': { fact: 'worker-forgotten', index: 0 },
@@ -256,5 +260,7 @@ export const factSamples: { [K in Fact['fact']]: Extract<Fact, { fact: K }> } = 
   'tasks-replayed': { fact: 'tasks-replayed', stage: 0, ranges: u32(1, 1) },
   'job-changed': { fact: 'job-changed', what: 'purged', count: 2, change: '01JD2N', wallMs: 1_700_000_000_000 },
   'job-ended': { fact: 'job-ended', outcome: 'failed', reason: 'square[1] failed', wallMs: 1_700_000_000_000 },
+  'logs-begun': { fact: 'logs-begun', generation: 1 },
+  lines: { fact: 'lines', term: 3, first: 41, count: 3, earlier: 12, bytes: 400 },
   'stream-sealed': { fact: 'stream-sealed' },
 };

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { assignMessage, resultsOf, welcome, worker } from './protocol-double.suite.ts';
 
 const error = { name: 'Error', message: 'no' };
+const line = { wallMs: 1, job: 'j1', stage: 0, index: 0, attempt: 1, task: 't', level: 'info', message: 'hi' };
 
 describe('hello and welcome (rules 8, 9)', () => {
   test('says hello until it is welcomed, less and less often, then tells what it holds', () => {
@@ -146,7 +147,7 @@ describe('what slots report', () => {
     w.do(() => reports.onCrashed(1, 1, 'exit', error, w.nowMs));
     w.do(() => reports.onReleased(1, Uint32Array.of(2, 1), 'a neighbour crashed', w.nowMs));
     w.do(() => reports.onPartial(1, resultsOf([3, 1]), w.nowMs));
-    w.do(() => reports.onLogs([])).do(() => reports.onNote(1, 0, 1, 2, undefined));
+    w.do(() => reports.onLogs([line])).do(() => reports.onNote(1, 0, 1, 2, undefined));
     w.expect(
       '→ coordinator.1: 1 failed 1/1 0 retry',
       'slot 0: run #2 0 4-8',
@@ -161,6 +162,20 @@ describe('what slots report', () => {
       .finished(2)
       .expect('→ coordinator.1: 5 refused 1/1 4-8 (no)');
     w.tell({ kind: 'ackResults', term: 1, number: 5 }, { kind: 'report', term: 1 }).expect('→ coordinator.1: held last 1');
+  });
+
+  test('keeps lines until somebody is heard who hears them, and then says them before results (C01)', () => {
+    const w = worker({ slots: 1 })
+      .welcomed()
+      .tell(assignMessage(1, 1, [0, 1]));
+    const { reports } = w.protocol;
+    w.expect('slot 0: run #1 0 0');
+    w.do(() => w.protocol.onBrokerUp(w.nowMs));
+    w.do(() => reports.onLogs([line])).expect();
+    w.do(() => reports.onResults(1, resultsOf([0, 1]), w.nowMs)).expect('→ coordinator.1: 1 results 1/1 0 [0]');
+    w.tell(welcome(2)).expect('→ coordinator.2: held last 0, 1/1 0', '→ coordinator.2: logs', '→ coordinator.2: 1 results 1/1 0 [0]');
+    w.do(() => w.protocol.onBrokerUp(w.nowMs)).do(() => reports.onLogs([line]));
+    w.tell({ kind: 'ackResults', term: 2, number: 1 }).expect('→ coordinator.2: logs');
   });
 
   test('a refusal takes the rest of the assignment along', () => {

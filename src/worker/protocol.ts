@@ -107,6 +107,7 @@ export class WorkerProtocol {
     this.slots = new Slots(options.slots, options.hasAloneSlot);
     const line: Line = {
       canSend: () => this.leader !== undefined,
+      isHeard: () => this.leader !== undefined && !this.isDoubtful,
       send: (message) => this.send(message),
       me: () => this.me(),
     };
@@ -144,7 +145,10 @@ export class WorkerProtocol {
     }
     if (message.term > this.term) this.raiseTerm(message.term, nowMs);
     this.heardMs = nowMs;
-    this.isDoubtful = false;
+    if (this.isDoubtful) {
+      this.isDoubtful = false;
+      this.reports.sayLines();
+    }
     switch (message.kind) {
       case 'welcome':
         return this.onWelcome(message, nowMs);
@@ -188,6 +192,7 @@ export class WorkerProtocol {
     if (isFirst) this.nextBeatMs = nowMs + beatMs;
     // What is held first: a leader that took over adopts it, and then knows whose results these are.
     this.sendHeld();
+    this.reports.sayLines();
     if (isFirst) this.sendDue(nowMs);
   }
 

@@ -11,10 +11,13 @@ import type { HeldAssignment } from './held.ts';
 import { Outbox } from './outbox.ts';
 import type { Slots, WorkRecord } from './slots.ts';
 import { splitRanges } from './split-ranges.ts';
+import { UnsaidLines } from './unsaid-lines.ts';
 
 /** How messages leave: `canSend` only while there is a leader that said where it hears. */
 export interface Line {
   canSend(): boolean;
+  /** Only while it has heard that leader on the present line: what is said once is not told to one that is gone. */
+  isHeard(): boolean;
   send(message: FromWorker): void;
   me(): { worker: string; incarnation: string };
 }
@@ -36,6 +39,7 @@ export const messageHeaderBytes = 4096;
 
 export class Reports {
   readonly outbox = new Outbox();
+  readonly unsaid = new UnsaidLines();
   private readonly line: Line;
   private readonly slots: Slots;
   private readonly messageBytesMax: number;
@@ -130,7 +134,14 @@ export class Reports {
   }
 
   onLogs(lines: LogLine[]): void {
-    if (this.line.canSend()) this.line.send({ kind: 'logs', ...this.line.me(), lines });
+    this.unsaid.add(lines);
+    this.sayLines();
+  }
+
+  /** In this order: whose last result has come may be told that no more lines will. */
+  sayLines(): void {
+    if (!this.line.isHeard()) return;
+    for (const lines of this.unsaid.take()) this.line.send({ kind: 'logs', ...this.line.me(), lines });
   }
 
   onNote(id: number, index: number, done: number, total: number | undefined, note: string | undefined): void {

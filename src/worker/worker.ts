@@ -294,6 +294,7 @@ class WorkerShell {
   }
 
   private send(address: string, message: FromWorker): void {
+    if (message.kind === 'logs' && this.options.broker.state === 'down') return this.protocol.reports.unsaid.add(message.lines);
     // What was not taken is said again: by the outbox, the next beat, the next hello.
     const sent = this.options.broker.send(address, encodeMessage(message)).catch((error: unknown) => this.notSent(message, error));
     if (this.ending || message.kind === 'goodbye') this.lastSends.push(sent);

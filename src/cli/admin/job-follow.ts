@@ -12,7 +12,6 @@ import { jobViews } from '../../client/progress.ts';
 import { nothing, ResultStream } from '../../client/result-stream.ts';
 import { jobError, TaskError } from '../../client/task-error.ts';
 import { codecNamed } from '../../codecs/named.ts';
-import type { ClusterView } from '../../core/answers.ts';
 import type { JobView, LogLine } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { createProgress, type ProgressMode } from '../../lib/progress-bar.ts';
@@ -183,15 +182,8 @@ export async function logs(admin: Admin, name: string, flags: AdminFlags & { fol
     admin.connection.readLogs(job, sink, flags.follow === true);
   });
   detach();
-  if (count === 0) admin.output.note(await whyNoLines(admin, found, flags.follow === true));
-}
-
-/** Lines are kept in the coordinator's memory. */
-async function whyNoLines({ connection }: Admin, { createdWallMs, endedWallMs }: JobView, isFollowed: boolean): Promise<string> {
-  const { startedWallMs } = await connection.request<ClusterView>({ kind: 'status' });
-  const what = isFollowed || endedWallMs !== undefined ? 'its tasks printed nothing' : 'its tasks have printed nothing so far';
-  const isOlder = createdWallMs < startedWallMs;
-  return `there are no lines: ${what}${isOlder ? ', or did so before this coordinator began' : ''}`;
+  const isWhole = flags.follow === true || found.endedWallMs !== undefined;
+  if (count === 0) admin.output.note(`there are no lines: its tasks ${isWhole ? 'printed nothing' : 'have printed nothing so far'}`);
 }
 
 function printJson({ wallMs, ...line }: LogLine): void {
