@@ -1,25 +1,53 @@
 /** Brokers by their addresses. Adapters are loaded when they are asked for, and their client libraries with them. */
 import type { Broker, BrokerPlace } from './brokers/broker.ts';
 import { type CarriedBroker, openCarried } from './brokers/carried/carried.ts';
-import type { CarrierOptions, Finding, OpenCarrier } from './brokers/carrier.ts';
+import { unreachable } from './brokers/carried/words.ts';
+import type { Finding, OpenCarrier } from './brokers/carrier.ts';
 import { dialWsBroker } from './brokers/ws/client.ts';
 import { ShoalError } from './lib/errors.ts';
 import { Secret } from './lib/secret.ts';
+import { parseServerUrl, shownUrl } from './lib/server-url.ts';
+import { speaksTls } from './lib/speaks-tls.ts';
 
 const redis = async (): Promise<OpenCarrier> => (await import('./brokers/redis.ts')).openRedis;
 const nats = async (): Promise<OpenCarrier> => (await import('./brokers/nats.ts')).openNats;
 const rabbitmq = async (): Promise<OpenCarrier> => (await import('./brokers/rabbitmq.ts')).openRabbitmq;
 
-const adapters: Readonly<Record<string, () => Promise<OpenCarrier>>> = {
-  'redis:': redis,
-  'rediss:': redis,
-  'redis+sentinel:': redis,
-  'kafka:': async () => (await import('./brokers/kafka.ts')).openKafka,
-  'nats:': nats,
+interface Adapter {
+  load: () => Promise<OpenCarrier>;
+  /** What its address looks like. */
+  form: string;
+  /** Its settings, if it has any. */
+  query?: readonly string[];
+  /** Where it listens by default, and how an address says that it is to be encrypted; where the server does not say so itself. */
+  tls?: { port: number; isAsked: (url: URL) => boolean; plain: string; encrypted: string };
+}
+
+const redisTls = { port: 6379, isAsked: ({ protocol }: URL) => protocol === 'rediss:', plain: 'redis://', encrypted: 'rediss://' };
+const rabbitmqTls = { port: 5672, isAsked: ({ protocol }: URL) => protocol === 'amqps:', plain: 'amqp://', encrypted: 'amqps://' };
+const kafkaTls = {
+  port: 9092,
+  isAsked: ({ searchParams }: URL) => searchParams.get('tls') === 'true' || searchParams.has('ca'),
+  plain: 'kafka:// without ?tls= and ?ca=',
+  encrypted: 'kafka://…/?tls=true',
+};
+const hosts = '[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]';
+
+const adapters: Readonly<Record<string, Adapter>> = {
+  'redis:': { load: redis, form: `redis://${hosts}[/DATABASE]`, tls: redisTls },
+  'rediss:': { load: redis, form: `rediss://${hosts}[/DATABASE]`, tls: redisTls },
+  'redis+sentinel:': { load: redis, form: `redis+sentinel://${hosts}[/MASTER][?db=DATABASE]`, query: ['db'] },
+  'kafka:': {
+    load: async () => (await import('./brokers/kafka.ts')).openKafka,
+    form: `kafka://${hosts}[/?tls=true&ca=FILE&sasl=…&partitions=…]`,
+    query: ['tls', 'ca', 'sasl', 'partitions'],
+    tls: kafkaTls,
+  },
+  'nats:': { load: nats, form: `nats://${hosts}` },
   // As NATS itself names it.
-  'tls:': nats,
-  'amqp:': rabbitmq,
-  'amqps:': rabbitmq,
+  'tls:': { load: nats, form: `tls://${hosts}` },
+  'amqp:': { load: rabbitmq, form: `amqp://${hosts}[/VHOST]`, tls: rabbitmqTls },
+  'amqps:': { load: rabbitmq, form: `amqps://${hosts}[/VHOST]`, tls: rabbitmqTls },
 };
 
 export interface BrokerOpening {
@@ -39,34 +67,64 @@ export function openBroker(place: BrokerPlace, opening: BrokerOpening = {}): Pro
 type ServerPlace = Extract<BrokerPlace, { kind: 'server' }>;
 
 /** Either end: all are alike to a message system. */
-export async function openServerBroker(place: ServerPlace, opening: BrokerOpening = {}): Promise<CarriedBroker> {
-  const { url, otherHosts, open } = await adapterOf(place.url);
-  const { cluster, secret } = place;
-  return openCarried({ open, url, otherHosts, cluster, ...opening, ...(secret !== undefined && { secret: new Secret(secret) }) });
+export async function openServerBroker({ url: text, cluster, secret }: ServerPlace, opening: BrokerOpening = {}): Promise<CarriedBroker> {
+  const { adapter, ...place } = addressOf(text);
+  const open = await adapter.load();
+  return openCarried({ ...place, open, cluster, ...opening, ...(secret !== undefined && { secret: new Secret(secret) }) }).catch(
+    async (error: unknown) => {
+      throw await aboutTls(error, place.url, adapter);
+    },
+  );
 }
 
 /** What there is to say about a server's settings, whether it could be used or not. */
 export async function inspectServer({ url: text, cluster }: ServerPlace): Promise<readonly Finding[]> {
-  const { url, otherHosts, open } = await adapterOf(text);
-  const options: CarrierOptions = { url, otherHosts, cluster, onLost: () => undefined, onWarning: () => undefined };
-  const carrier = await open(options);
-  return carrier.inspect().finally(() => carrier.close());
+  const { adapter, ...place } = addressOf(text);
+  const open = await adapter.load();
+  try {
+    const carrier = await open({ ...place, cluster, onLost: () => undefined, onWarning: () => undefined });
+    return await carrier.inspect().finally(() => carrier.close());
+  } catch (error) {
+    throw await aboutTls(unreachable(error, place.url, place.otherHosts), place.url, adapter);
+  }
 }
 
-/** `scheme://[user:password@]HOST[:PORT][,HOST[:PORT]…][/path]`; the hosts beyond the first on their own. SH1306. */
-async function adapterOf(text: string): Promise<{ url: URL; otherHosts: string[]; open: OpenCarrier }> {
-  const match = /^([a-z][a-z0-9+]*:)\/\/((?:[^/?#]*@)?)([^/?#]*)(.*)$/.exec(text);
-  const load = adapters[match?.[1] ?? ''];
-  const [first, ...otherHosts] = (match?.[3] ?? '').split(',');
-  const whole = match && `${match[1]}//${match[2]}${first}${match[4]}`;
-  if (!load || !whole || !URL.canParse(whole)) throw unknownBroker(text);
-  return { url: new URL(whole), otherHosts, open: await load() };
+/** SH1306 */
+function addressOf(text: string): { url: URL; otherHosts: string[]; adapter: Adapter } {
+  const [, scheme = ''] = /^([a-z][a-z0-9+]*:)/.exec(text) ?? [];
+  const adapter = adapters[scheme];
+  if (!adapter) {
+    const schemes = Object.keys(adapters).map((each) => `${each}//`);
+    throw new ShoalError('SH1306', `"${shownUrl(text)}" is no broker that shoal knows`, {
+      hint: `use ws: (the coordinator's own port), or a URL that begins with ${schemes.join(', ')}`,
+    });
+  }
+  const parsed = parseServerUrl(text);
+  const fault = 'fault' in parsed ? parsed.fault : faultOf(parsed.url, adapter);
+  if (fault !== undefined || 'fault' in parsed) {
+    throw new ShoalError('SH1306', `the address of the broker "${shownUrl(text)}" makes no sense: ${fault}`, { hint: adapter.form });
+  }
+  return { ...parsed, adapter };
 }
 
-function unknownBroker(text: string): ShoalError {
-  const schemes = Object.keys(adapters).map((scheme) => `${scheme}//`);
-  return new ShoalError('SH1306', `"${text.replace(/\/\/.*@/s, '//***@')}" is no broker that shoal knows`, {
-    hint: `use ws: (the coordinator's own port), or a URL that begins with ${schemes.join(', ')}`,
+function faultOf({ protocol, pathname, searchParams }: URL, { query = [] }: Adapter): string | undefined {
+  for (const name of searchParams.keys()) if (!query.includes(name)) return `it knows no ?${name}=`;
+  const database = protocol === 'redis+sentinel:' ? searchParams.get('db') : pathname.slice(1);
+  if (protocol.startsWith('redis') && database && !/^\d+$/.test(database)) return `"${database}" is no number of a database`;
+  if ((protocol === 'nats:' || protocol === 'tls:') && pathname.length > 1) return 'it ends with the host: NATS has no paths';
+  return undefined;
+}
+
+/** A server that speaks TLS where none is asked for, or the other way round, seldom says so. */
+async function aboutTls(error: unknown, url: URL, { tls }: Adapter): Promise<unknown> {
+  if (!tls || !(error instanceof ShoalError) || error.code !== 'SH3103') return error;
+  const isAsked = tls.isAsked(url);
+  const isSpoken = await speaksTls(url.hostname.replace(/^\[|\]$/g, ''), Number(url.port || tls.port));
+  if (isSpoken === undefined || isSpoken === isAsked) return error;
+  return new ShoalError('SH3103', error.message, {
+    why: isSpoken ? 'whoever listens there speaks TLS' : 'whoever listens there does not speak TLS',
+    hint: `${isSpoken ? tls.encrypted : tls.plain}, or another port`,
+    cause: error,
   });
 }
 
@@ -79,6 +137,7 @@ export function serverPlace(broker: string, cluster = 'shoal', secret?: string):
     throw new ShoalError('SH1308', `"${cluster}" is no name of a cluster`, { hint: 'up to 64 of a-z, 0-9 and -' });
   }
   if (broker === 'ws:') return undefined;
+  addressOf(broker);
   if (secret !== undefined && secret.length < secretCharactersMin) {
     throw new ShoalError('SH1307', 'the cluster secret is too short to be safe', {
       hint: `take ${secretCharactersMin} random characters or more: openssl rand -hex 32`,

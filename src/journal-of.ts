@@ -6,6 +6,7 @@ import { memoryJournal } from './journals/memory.ts';
 import { openEngineJournal } from './journals/on-engine.ts';
 import { ShoalError } from './lib/errors.ts';
 import type { Finding } from './lib/finding.ts';
+import { parseServerUrl, shownUrl } from './lib/server-url.ts';
 
 const postgres = async (): Promise<OpenEngine> => (await import('./journals/postgres.ts')).openPostgresEngine;
 
@@ -74,7 +75,7 @@ export function journalFolder(address: string): string | undefined {
 
 /** For people and logs: without credentials. */
 export function shownJournal(address: string): string {
-  return address.replace(/\/\/.*@/s, '//***@').replace(/([?&]password=)[^&]*/g, '$1***');
+  return shownUrl(address).replace(/([?&]password=)[^&]*/g, '$1***');
 }
 
 interface ServerPlace {
@@ -88,14 +89,17 @@ const clusterName = /^[a-z0-9-]{1,64}$/;
 
 /** `scheme://[user:password@]HOST[:PORT][,HOST[:PORT]…][/path][?…]`; the hosts beyond the first on their own. */
 function serverPlace(address: string, cluster: string): ServerPlace {
-  const match = /^([a-z][a-z0-9+]*:)\/\/((?:[^/?#]*@)?)([^/?#]*)(.*)$/.exec(address);
-  const load = engines[match?.[1] ?? ''];
-  const [first, ...otherHosts] = (match?.[3] ?? '').split(',');
-  const whole = match && `${match[1]}//${match[2]}${first}${match[4]}`;
-  if (!load || !whole || !URL.canParse(whole)) {
+  const load = engines[/^([a-z][a-z0-9+]*:)/.exec(address)?.[1] ?? ''];
+  if (!load) {
     throw new ShoalError('SH1305', `"${shownJournal(address)}" is no journal that shoal knows`, { hint: `use ${journalAddresses}` });
   }
-  const url = new URL(whole);
+  const parsed = parseServerUrl(address);
+  if ('fault' in parsed) {
+    throw new ShoalError('SH1305', `the address of the journal "${shownJournal(address)}" makes no sense: ${parsed.fault}`, {
+      hint: `use ${journalAddresses}`,
+    });
+  }
+  const { url, otherHosts } = parsed;
   const name = url.searchParams.get('cluster') ?? cluster;
   url.searchParams.delete('cluster');
   if (!clusterName.test(name)) {

@@ -38,6 +38,28 @@ describe('the package', () => {
     expect(stderr).toContain('npm install @bufbuild/protobuf');
   });
 
+  it.each([
+    ['--broker', 'redis://127.0.0.1:1', '@redis/client'],
+    ['--broker', 'amqp://127.0.0.1:1', 'amqplib'],
+    ['--broker', 'nats://127.0.0.1:1', '@nats-io/transport-node @nats-io/jetstream'],
+    ['--broker', 'kafka://127.0.0.1:1', 'kafkajs@2.2'],
+    ['--journal', 'redis://127.0.0.1:1', '@redis/client'],
+    ['--journal', 'postgres://127.0.0.1:1/x', 'pg'],
+    ['--journal', 'mongodb://127.0.0.1:1/x', 'mongodb'],
+    ['--journal', 'cassandra://127.0.0.1:1/x', 'cassandra-driver'],
+    ['--election', 'redis://127.0.0.1:1', '@redis/client'],
+    ['--election', 'postgres://127.0.0.1:1/x', 'pg'],
+    ['--election', 'zookeeper://127.0.0.1:1/x', 'node-zookeeper-client'],
+  ])('names the missing peer of %s %s', async (option, url, names) => {
+    const journal = option === '--journal' ? [] : ['--journal', 'memory:'];
+    const args = ['coordinator', '--listen', '127.0.0.1:0', ...journal, option, url];
+    const { status, stdout, stderr } = await run(join(packed.project, 'node_modules/.bin/shoal'), args, packed.project);
+    expect({ status, stdout }, stderr).toEqual({ status: 2, stdout: '' });
+    const [first, second] = stderr.split('\n');
+    expect(first).toMatch(/^error\[SH\d+\] .* needs the package /);
+    expect(second).toBe(`  try    npm install ${names}`);
+  });
+
   it('imports every entry once the peers are there', async () => {
     const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
     const entries = Object.keys(manifest.exports).filter((entry) => entry !== './package.json');

@@ -7,6 +7,7 @@ import {
   AclResourceTypes as resource,
 } from 'kafkajs';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { doctor } from '../../test/brokers/over-tls.ts';
 import { type Started, withServer } from '../../test/real-servers.ts';
 import { Secret } from '../lib/secret.ts';
 import { brokerSuite } from './broker.suite.ts';
@@ -224,12 +225,24 @@ withServer('kafka', 'Kafka topics', (kafka) => {
 
     it('settings that lose or age messages are warned of', async () => {
       const cluster = freshCluster();
-      await makeTopics(cluster, { 'retention.ms': '1000', 'max.message.bytes': '5000', 'message.timestamp.type': 'CreateTime' });
+      const settings = {
+        'retention.ms': '1000',
+        'retention.bytes': '1000000',
+        'max.message.bytes': '5000',
+        'message.timestamp.type': 'CreateTime',
+      };
+      await makeTopics(cluster, settings);
       const lines: string[] = [];
       await dial(cluster, { onWarning: (line) => lines.push(line) });
-      for (const setting of ['retention.ms=1000', 'max.message.bytes=5000', 'message.timestamp.type=CreateTime']) {
-        expect(lines).toContainEqual(expect.stringContaining(`${cluster}.workers: ${setting}`));
+      for (const [setting, value] of Object.entries(settings)) {
+        expect(lines).toContainEqual(expect.stringContaining(`${cluster}.workers: ${setting}=${value}`));
       }
+    });
+
+    it('who speaks TLS to a port without, or none to one with it, is told so', async () => {
+      const port = new URL(server.url).port;
+      expect(await doctor(`kafka://localhost:${port}/?tls=true`, {})).toEqual([expect.stringMatching(/^fail .*does not speak TLS/)]);
+      expect(await doctor(`kafka://localhost:${server.guardedPort}`, {})).toEqual([expect.stringMatching(/^fail .*speaks TLS/)]);
     });
 
     describe('where everybody logs in', () => {
@@ -353,15 +366,12 @@ describe('the address of a Kafka cluster', () => {
     expect(settings.login?.password.reveal()).toBe('p@ss');
   });
 
-  it.each([
-    'kafka:///',
-    'kafka://host/?partition=3',
-    'kafka://host/?partitions=0',
-    'kafka://a:b@host/?sasl=gssapi',
-    'kafka://host/?ca=/nowhere',
-  ])('that is wrong is refused: %s', (url) => {
-    expect(() => settingsOf(new URL(url))).toThrow(expect.objectContaining({ code: 'SH3124' }));
-  });
+  it.each(['kafka:///', 'kafka://host/?partitions=0', 'kafka://a:b@host/?sasl=gssapi', 'kafka://host/?ca=/nowhere'])(
+    'that is wrong is refused: %s',
+    (url) => {
+      expect(() => settingsOf(new URL(url))).toThrow(expect.objectContaining({ code: 'SH3124' }));
+    },
+  );
 });
 
 async function nodeOf(url: string): Promise<KafkaNode> {

@@ -291,6 +291,11 @@ withServer('nats', 'NATS', (nats) => {
     const url = `tls://localhost:${server.port}`;
     expect(await doctor(url, { NODE_EXTRA_CA_CERTS: tls.cert })).toContainEqual(expect.stringMatching(/^ok a message went round/));
     expect(await doctor(url, {})).toContainEqual(expect.stringMatching(/^fail .*self-signed certificate/));
+    // What the server says first is never encrypted.
+    const plain = await nats.shared();
+    expect(await doctor(`tls://localhost:${plain.port}`, {})).toEqual([expect.stringMatching(/^fail .*server does not support 'tls'/)]);
+    const asked = `nats://localhost:${server.port}`;
+    expect(await doctor(asked, { NODE_EXTRA_CA_CERTS: tls.cert })).toContainEqual(expect.stringMatching(/^ok a message went round/));
   });
 
   describe('in an account', () => {

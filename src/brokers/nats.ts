@@ -26,8 +26,9 @@ const requestMs = 8_000;
 const goodbyeMs = 300;
 
 export const openNats: OpenCarrier = async (options) => {
-  const client = await peer('the NATS broker', '@nats-io/transport-node', () => import('@nats-io/transport-node'));
-  const jetStream = await peer('the NATS broker', '@nats-io/jetstream', () => import('@nats-io/jetstream'));
+  const both = '@nats-io/transport-node @nats-io/jetstream';
+  const client = await peer('the NATS broker', '@nats-io/transport-node', () => import('@nats-io/transport-node'), both);
+  const jetStream = await peer('the NATS broker', '@nats-io/jetstream', () => import('@nats-io/jetstream'), both);
   const connection = await dial(client, options);
   try {
     const manager = await jetStream.jetstreamManager(connection, { checkAPI: false, timeout: requestMs });

@@ -248,10 +248,12 @@ withServer('rabbitmq', 'RabbitMQ', (real) => {
   });
 
   test('over amqps://, for who trusts its certificate', async () => {
-    const { tlsPort } = await shared();
+    const { port, tlsPort } = await shared();
     const url = `amqps://localhost:${tlsPort}`;
     expect(await doctor(url, { NODE_EXTRA_CA_CERTS: tls.cert })).toContainEqual(expect.stringMatching(/^ok a message went round/));
     expect(await doctor(url, {})).toContainEqual(expect.stringMatching(/^fail .*self-signed certificate/));
+    expect(await doctor(`amqp://localhost:${tlsPort}`, {})).toEqual([expect.stringMatching(/^fail .*speaks TLS/)]);
+    expect(await doctor(`amqps://localhost:${port}`, {})).toEqual([expect.stringMatching(/^fail .*does not speak TLS/)]);
   });
 
   test('what is refused is said in words that name no credentials', async () => {

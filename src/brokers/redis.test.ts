@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { exchange } from '../../scripts/servers/exchange.mjs';
 import { type RedisName, startSentinel } from '../../scripts/servers/redis.mjs';
@@ -91,6 +92,31 @@ function streamsOf(name: RedisName): void {
         message: expect.stringContaining('maxmemory-policy allkeys-lru'),
         hint: expect.stringContaining('CONFIG SET maxmemory-policy noeviction'),
       });
+    });
+
+    test('a server that takes no messages just now is told why by doctor, and that none went round (N14)', async () => {
+      const { url, port, folder } = await redis.start();
+      const hinders: [command: string, setting: string, words: string, undo: string][] = [
+        ['CONFIG SET maxmemory 500kb', 'warn maxmemory 512000, used_memory', 'OOM', 'CONFIG SET maxmemory 0'],
+        ['CONFIG SET min-replicas-to-write 1', 'warn min-replicas-to-write', 'NOREPLICAS', 'CONFIG SET min-replicas-to-write 0'],
+        ['BGSAVE', 'warn rdb_last_bgsave_status err', 'MISCONF', 'CONFIG SET stop-writes-on-bgsave-error no'],
+      ];
+      await ask(port, 'CONFIG SET save "3600 1"');
+      rmSync(join(folder, 'data'), { recursive: true });
+      for (const [command, setting, words, undo] of hinders) {
+        await ask(port, command);
+        await vi.waitFor(async () => expect(await ask(port, 'XADD some * of it')).toMatch(/^-/), patience);
+        const found = await doctor(url, {});
+        expect(
+          found.some((line) => line.startsWith(setting)),
+          found.join('\n'),
+        ).toBe(true);
+        expect(found.at(-1)).toMatch(new RegExp(`^fail .*${words}`));
+        await ask(port, undo);
+      }
+      expect((await doctor(url, {})).at(-1)).toMatch(/^ok a message went round/);
+      await ask(port, 'CONFIG SET maxmemory 32mb');
+      expect(await doctor(url, {})).toContainEqual(expect.stringMatching(/^warn maxmemory 33554432: it is full soon/));
     });
 
     test('FLUSHALL takes what was under way, and nothing more: whoever listens is heard again (N02)', async () => {
@@ -222,5 +248,11 @@ withServer('redis', 'encrypted streams', (redis) => {
     const url = `rediss://localhost:${tlsPort}`;
     expect(await doctor(url, { NODE_EXTRA_CA_CERTS: tls.cert })).toContainEqual(expect.stringMatching(/^ok a message went round/));
     expect(await doctor(url, {})).toContainEqual(expect.stringMatching(/^fail .*self-signed certificate/));
+  });
+
+  test('who speaks TLS to a port without, or none to one with it, is told so', async () => {
+    const { port, tlsPort } = await redis.start({ tls });
+    expect(await doctor(`rediss://localhost:${port}`, {})).toEqual([expect.stringMatching(/^fail .*does not speak TLS/)]);
+    expect(await doctor(`redis://localhost:${tlsPort}`, {})).toEqual([expect.stringMatching(/^fail .*speaks TLS/)]);
   });
 });

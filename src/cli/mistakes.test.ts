@@ -64,6 +64,34 @@ describe('an address', () => {
   });
 });
 
+describe('the address of a broker', () => {
+  it.each([
+    ['redis://host:notaport', 'the port "notaport" is no number', 'redis://[USER:PASSWORD@]HOST[:PORT]'],
+    ['redis://127.0.0.1/jobs', '"jobs" is no number of a database', 'redis://[USER:PASSWORD@]HOST[:PORT]'],
+    ['redis+sentinel://127.0.0.1/main?database=1', 'it knows no ?database=', '[/MASTER][?db=DATABASE]'],
+    ['amqp:/x', 'there is no //', 'amqp://[USER:PASSWORD@]HOST[:PORT]'],
+    ['amqp://127.0.0.1?heartbeat=3', 'it knows no ?heartbeat=', '[/VHOST]'],
+    ['nats://127.0.0.1/x', 'NATS has no paths', 'nats://[USER:PASSWORD@]HOST[:PORT]'],
+    ['kafka://', 'it names no host', 'kafka://[USER:PASSWORD@]HOST[:PORT]'],
+    ['kafka://127.0.0.1/?tsl=true', 'it knows no ?tsl=', '?tls=true&ca=FILE&sasl=…&partitions=…'],
+    ['redis://me:se/cret@127.0.0.1', 'in a user, a password or a path / is %2F', 'redis://[USER:PASSWORD@]HOST[:PORT]'],
+  ])('%s', async (url, what, hint) => {
+    const own = [
+      ['worker', '--allow-bundles'],
+      ['coordinator', '--listen', '127.0.0.1:0', '--journal', 'memory:'],
+    ];
+    for (const args of own) {
+      const { code, stdout, stderr } = await shoal([...args, '--broker', url]).ended;
+      expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: '' });
+      const [first, second] = stderr.split('\n') as [string, string];
+      expect(first).toContain(what);
+      expect(second).toMatch(/^ {2}try {4}/);
+      expect(second).toContain(hint);
+      expect(stderr).not.toContain('cret');
+    }
+  });
+});
+
 describe('a program', () => {
   it('with two functions of one name gets no result of the wrong one', async () => {
     program(

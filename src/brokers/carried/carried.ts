@@ -25,7 +25,7 @@ import { pulseDefaults } from './pulse.ts';
 import { Refusals } from './refusals.ts';
 import { Seen } from './seen.ts';
 import { SendRoom } from './send-room.ts';
-import { addressOf, textWithout } from './words.ts';
+import { addressOf, textWithout, unreachable } from './words.ts';
 
 export interface CarriedOptions {
   open: OpenCarrier;
@@ -275,16 +275,11 @@ class Carried implements CarriedBroker {
     }
   }
 
-  /** What goes wrong, in our words. */
   private async attempt<T>(act: () => Promise<T>): Promise<T> {
     try {
       return await act();
     } catch (error) {
-      if (error instanceof ShoalError) throw error;
-      throw new ShoalError('SH3103', `cannot reach the broker at ${this.where}`, {
-        why: this.textOf(error),
-        hint: 'shoal doctor --broker URL',
-      });
+      throw unreachable(error, this.options.url, this.options.otherHosts);
     }
   }
 

@@ -1,4 +1,5 @@
 /** What is said of a server: its address and its errors' texts, without what a URL has to keep to itself (X03). */
+import { ShoalError } from '../../lib/errors.ts';
 import { printableLine } from '../../lib/printable.ts';
 
 /** `scheme://HOST:PORT,…/path`. */
@@ -14,6 +15,13 @@ export function textWithout(url: URL): (error: unknown) => string {
     const text = messageOf(error) || 'it gives no reason';
     return printableLine(hidden.reduce((shown, secret) => shown.replaceAll(secret, '***'), text));
   };
+}
+
+/** In our words: SH3103, unless it is one of ours already. */
+export function unreachable(error: unknown, url: URL, otherHosts?: readonly string[]): ShoalError {
+  if (error instanceof ShoalError) return error;
+  const why = textWithout(url)(error);
+  return new ShoalError('SH3103', `cannot reach the broker at ${addressOf(url, otherHosts)}`, { why, hint: 'shoal doctor --broker URL' });
 }
 
 function messageOf(error: unknown): string {

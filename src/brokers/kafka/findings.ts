@@ -9,6 +9,8 @@ type Settings = ReadonlyMap<string, string>;
 const retentionMsMin = 60_000;
 /** Less, and most messages go in many parts. */
 const messageBytesMin = 64 * 1024;
+/** Less of a partition, and large messages are gone before they are read. */
+const retentionBytesMin = 64 * 1024 * 1024;
 
 export function findingsOf(names: TopicNames, view: ClusterView, settings: ReadonlyMap<string, Settings>): Finding[] {
   return [names.coordinator, names.workers].flatMap((topic) => {
@@ -63,6 +65,15 @@ function kept(topic: string, settings: Settings, usualMs: number): Finding[] {
   else if (retentionMs < retentionMsMin) {
     findings.push({ level: 'warning', ...retention, meaning: 'messages are dropped before a listener that was away comes back' });
   } else findings.push({ level: 'good', setting: retention.setting, meaning: 'messages are dropped when they are that old' });
+  const retentionBytes = Number(settings.get('retention.bytes') ?? -1);
+  if (retentionBytes >= 0 && retentionBytes < retentionBytesMin) {
+    findings.push({
+      level: 'warning',
+      setting: `${topic}: retention.bytes=${retentionBytes}`,
+      meaning: 'messages are dropped before they are read when many come at once',
+      fix: alter(topic, 'retention.bytes=-1'),
+    });
+  }
   const messageBytes = Number(settings.get('max.message.bytes') ?? messageBytesMin);
   const size = `${topic}: max.message.bytes=${messageBytes}`;
   if (messageBytes < messageBytesMin) {

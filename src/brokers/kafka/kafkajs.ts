@@ -270,7 +270,7 @@ function bufferOf(bytes: Uint8Array): Buffer {
 
 async function loadLibrary(): Promise<Library> {
   const forWhat = 'the Kafka broker';
-  await peer(forWhat, 'kafkajs', () => import('kafkajs'));
+  await peer(forWhat, 'kafkajs', () => import('kafkajs'), 'kafkajs@2.2');
   const load = createRequire(import.meta.url);
   const { version } = load('kafkajs/package.json') as { version: string };
   if (!releases.test(version)) {

@@ -24,13 +24,8 @@ type Mechanism = (typeof mechanisms)[number];
 const portDefault = 9092;
 const workerPartitionCountDefault = 32;
 const partitionCountMax = 10_000;
-const known = ['tls', 'ca', 'sasl', 'partitions'] as const;
-
 export function settingsOf(url: URL, otherHosts: readonly string[] = []): KafkaSettings {
   const params = url.searchParams;
-  for (const name of params.keys()) {
-    if (!(known as readonly string[]).includes(name)) throw wrong(`kafka: knows no ?${name}=`, `there are ${known.join(', ')}`);
-  }
   const tls = params.get('tls') === 'true' || params.has('ca');
   return {
     hosts: hostsOf(url, otherHosts),

@@ -12,11 +12,17 @@ export async function examineBroker({ broker, ...flags }: BrokerFlags & { broker
     const settings = (await inspectServer(place)).map((finding) => settingFinding('broker', finding));
     const isFit = settings.every(({ status }) => status !== 'fail');
     // What a setting does to it is told beside that setting.
-    const went = isFit ? [await round(place).catch((error: unknown) => failed('broker', error))] : [];
+    const went = isFit ? [await round(place).catch(refused)] : [];
     return [...settings, ...went, secrecy(place.secret)];
   } catch (error) {
-    return [failed('broker', error)];
+    return [refused(error)];
   }
+}
+
+/** Without the advice to do what is being done. */
+function refused(error: unknown): Finding {
+  const { try: advice, ...finding } = failed('broker', error);
+  return advice === undefined || advice.startsWith('shoal doctor --broker') ? finding : { ...finding, try: advice };
 }
 
 async function round(place: NonNullable<ReturnType<typeof serverPlace>>): Promise<Finding> {
