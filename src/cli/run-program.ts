@@ -114,7 +114,7 @@ export function logPrinter(progress: Progress, options: Pick<RunOptions, 'json' 
 }
 
 type Teller = (
-  type: 'warning' | Parameters<NonNullable<ProgramHook['tell']>>[0],
+  type: Parameters<NonNullable<ProgramHook['tell']>>[0],
   text: string,
   data: { jobs: readonly string[]; address: string },
 ) => void;

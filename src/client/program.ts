@@ -36,8 +36,8 @@ export interface ProgramHook {
   autoKey?(ordinal: number, name: string): string | undefined;
   /** Draws a job's progress instead of the bar, for every job or for those that ask for it (`asked`). */
   progress?(title: string, views: AsyncIterable<JobView>, asked: boolean): void | Promise<void>;
-  /** A word of ours in between, on stderr: that it was interrupted, or detached, or what it waits for. Absent: as text. */
-  tell?(type: 'interrupted' | 'detached' | 'waiting', text: string, data: { jobs: readonly string[]; address: string }): void;
+  /** A word of ours in between, on stderr: that it was interrupted, or detached, what it waits for, or what may surprise. Absent: as text. */
+  tell?(type: 'interrupted' | 'detached' | 'waiting' | 'warning', text: string, data: { jobs: readonly string[]; address: string }): void;
   /** Called once when the body is through, before the cluster closes. Who takes it reports errors and sets the exit code. */
   onEnd?(end: ProgramEnd): void | Promise<void>;
 }

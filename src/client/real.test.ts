@@ -153,7 +153,10 @@ describe.each(['inline:', 'local:2'])('on %s', (address) => {
     expect(again.deduplicated).toBe(true);
     expect(await again.result()).toBe(81);
     await expect(on('square').submit(8, { idempotencyKey: key })).rejects.toMatchObject({ code: 'SH1403' });
-    await expect(on('odd').submit(9, { idempotencyKey: key })).rejects.toMatchObject({ code: 'SH1402' });
+    await expect(on('odd').submit(9, { idempotencyKey: key })).rejects.toMatchObject({
+      code: 'SH1402',
+      why: expect.stringContaining('task (then real.square, now real.odd)'),
+    });
     expect(await (await cluster.job(key)).result()).toBe(81);
     const many = on('square').map(range(3), { idempotencyKey: `${key}-many` });
     await many.toArray();

@@ -75,6 +75,7 @@ export async function openJob(
   const hasEnded = reply.state === 'failed' || reply.state === 'cancelled' || reply.state === 'expired';
   if (autoKey !== undefined && reply.deduplicated && hasEnded) await connection.request({ kind: 'replay', job: reply.job });
   cluster.started(reply.job);
+  if (reply.hasOtherCode === true) tellOtherCode(cluster, key!, name, reply.job);
   return {
     connection,
     cluster,
@@ -84,6 +85,16 @@ export async function openJob(
     isKeyed: key !== undefined,
     stages: reply.stages,
   };
+}
+
+/** Not in silence: whoever changed the program may expect the results of what it is now. */
+function tellOtherCode({ address }: ClusterHandle, key: string, name: string, job: string): void {
+  const text =
+    `${name}: the key ${JSON.stringify(key)} stands for job ${job}, which was submitted with other code: ` +
+    'what is done was done by that; take another key, or delete that job, to run all of it anew';
+  const hook = programHook();
+  if (hook?.tell) hook.tell('warning', text, { jobs: [job], address });
+  else if (process.env.SHOAL_QUIET !== '1') process.stderr.write(`shoal: ${text}\n`);
 }
 
 /** For workers elsewhere: the program that has it, or its name alone. Paths of this machine mean nothing to them. */

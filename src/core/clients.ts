@@ -5,6 +5,7 @@ import type { FromClient, Refusal, SubmitReply } from './messages.ts';
 import { onOperator } from './operator.ts';
 import { openReader, readerKey } from './readers.ts';
 import { attach } from './rows.ts';
+import { differences, useCodeOf } from './same-job.ts';
 import type { Job, State } from './state.ts';
 import type { Turn } from './turn.ts';
 import { jobView, stateOf } from './view.ts';
@@ -112,15 +113,15 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
       return refuse(turn, session, request, {
         code: 'SH1402',
         message: `the idempotency key "${spec.key}" belongs to another job`,
-        why: `job ${known.id} (${known.spec.name}) was submitted under it with other tasks or options`,
+        why: `job ${known.id} (${known.spec.name}) was submitted under it with other ${differences(known.spec, spec).join(', ') || 'options'}`,
         hint: 'use another key, or delete that job first',
       });
     }
     if (known.outcome === undefined) known.feeder = session;
     // One that has ended may be replayed next.
-    useCodeOf(state, known, spec);
+    const hasOtherCode = useCodeOf(state, known, spec);
     attach(state, known);
-    return turn.tell(session, { kind: 'reply', request, value: submitReply(known, true) });
+    return turn.tell(session, { kind: 'reply', request, value: { ...submitReply(known, true), ...(hasOtherCode && { hasOtherCode }) } });
   }
   if (state.full) {
     return refuse(turn, session, request, {
@@ -155,16 +156,6 @@ function takeAlong(state: State, session: string, job: Job, message: Extract<Fro
   if (!lengths || !body) return;
   addInputs(state, session, { kind: 'inputs', job: job.id, stage: 0, from: 0, lengths, body }, turn);
   seal(state, session, { kind: 'seal', job: job.id, stage: 0, total: lengths.length }, turn);
-}
-
-/** The same job submitted again brings where its code lies now. That it is the same is the client's word only. */
-function useCodeOf(state: State, job: Job, spec: Job['spec']): void {
-  spec.stages.forEach(({ definition }, index) => {
-    const own = job.stages[index]?.spec;
-    if (!definition || own?.definition?.name !== definition.name) return;
-    own.definition = definition;
-    if (definition.bundle !== undefined) state.bundles.get(definition.bundle)?.jobs.add(job.id);
-  });
 }
 
 function submitReply(job: Job, deduplicated: boolean): SubmitReply {

@@ -325,8 +325,9 @@ export type FromClient =
 export interface SubmitReply {
   job: string;
   deduplicated: boolean;
+  hasOtherCode?: boolean;
   state: JobState;
-  /** Of stages fed by inputs: how many are there, the digest of the last batch, and whether sealed. */
+  /** Fed by inputs: how many are there, the digest of the last batch. */
   stages: { stage: number; count: number; digest?: string; sealed: boolean }[];
 }
 
@@ -393,8 +394,7 @@ export interface DeadLetter extends TaskFailure {
 export type ToClient =
   | { kind: 'reply'; request: number; value: unknown }
   | { kind: 'refusal'; request: number; error: Refusal }
-  /** How far a job whose inputs this client feeds has come: feed more while added − final is small. */
-  /** `sealed`: no more inputs are taken; it is sealed, or the job is over. */
+  /** How far a job that this client feeds has come: feed more while added − final is small. `sealed`: no more inputs are taken. */
   | { kind: 'flow'; job: string; stage: number; added: number; final: number; sealed?: boolean }
   /** For a `readLogs`; `dropped`: lines before these that are not kept; `place`: of the last; `done`: the job has ended, no more come. */
   | { kind: 'printed'; reader: number; lines: LogLine[]; done: boolean; dropped?: number; place?: LogPlace }

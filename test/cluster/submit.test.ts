@@ -106,16 +106,26 @@ describe('a program', () => {
   });
 
   test('submitted again under the same key is the same job (A02)', async () => {
-    const file = program(
-      'keyed.ts',
-      `import { main, task } from 'shoal';
-      export const when = task('submit.when', () => process.hrtime.bigint().toString());
-      main(async () => console.log(await when.run()));`,
-    );
+    const write = (prefix: string): string =>
+      program(
+        'keyed.ts',
+        `import { main, task } from 'shoal';
+        export const when = task('submit.when', () => '${prefix}' + process.hrtime.bigint().toString());
+        main(async () => console.log(await when.run()));`,
+      );
+    const file = write('');
     const first = await cluster.shoal('submit', '--quiet', '--key', 'nightly', file);
     const again = await cluster.shoal('submit', '--quiet', '--key', 'nightly', file);
     expect([first.code, again.code]).toEqual([0, 0]);
     expect(again.stdout).toBe(first.stdout);
+    for (let i = 0; i < 2; i++) {
+      const changed = await cluster.shoal('submit', '--key', 'nightly', write('changed '));
+      expect(changed.stdout).toBe(first.stdout);
+      expect(changed.stderr).toMatch(
+        /^shoal: submit\.when: the key "nightly" stands for job \w+, which was submitted with other code: .+$/m,
+      );
+    }
+    expect((await cluster.shoal('submit', '--key', 'nightly', write(''))).stderr).not.toContain('other code');
   });
 
   test('needs a token that may send it; another may not run what somebody else has sent', async () => {
