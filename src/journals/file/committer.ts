@@ -264,8 +264,10 @@ export class Committer {
   #encode(batch: Batch, segment: Segment): readonly Uint8Array[] {
     this.#buffer.begin(batch.items.reduce((sum, { record, sizes }) => sum + copiedBytes(record, sizes), 0));
     let at = segment.bytes;
+    const end = at + batch.bytes;
     for (const { record, sizes } of batch.items) {
-      this.#buffer.add(record, sizes, { at, writtenFrom: segment.bytes, salt: segment.salt });
+      const moreFollow = at + sizes.bytes < end;
+      this.#buffer.add(record, sizes, { at, writtenFrom: segment.bytes, salt: segment.salt, moreFollow });
       at += sizes.bytes;
     }
     return this.#buffer.end();

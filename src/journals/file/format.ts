@@ -7,7 +7,7 @@
  *           32 salt u32  36 number u32  40 seals u32  44 zero u32  48 headerCrc u32 (of 32..48 and the seals)
  *           52 per seal: number u32, bytes u32
  *   record   0 frameCrc u32 (of 4..44, seeded with the segment's salt)
- *            4 at u32 (the record's own offset)  8 writtenFrom u32  12 kind u8, zero(3)
+ *            4 at u32 (the record's own offset)  8 writtenFrom u32  12 kind u8, moreFollow u8 (0 or 1), zero(2)
  *           16 streamBytes u16, writerBytes u16  20 headBytes u32  24 bodyBytes u32
  *           28 seq u32 low, u32 high  36 headCrc u32 (of stream, writer, head)  40 bodyCrc u32
  *           44 stream, writer, head, body
@@ -20,7 +20,8 @@
  *  F3 Lengths are believed only after frameCrc, names and head after headCrc: nothing is allocated for a
  *     flipped length.
  *  F4 `writtenFrom` is where the write began that carried the record. All before it was confirmed
- *     when the record was written, so damage there is no torn write.
+ *     when the record was written, so damage there is no torn write. All but the last record of a write say that
+ *     more follow: without these nothing of the write was confirmed, and its writer may still take it back.
  *  F5 A segment's seals name every older segment that still counts, and how many of its bytes do.
  */
 import { crc32 } from 'node:zlib';
@@ -46,6 +47,8 @@ export const RECORD_DROP = 2;
 export const RECORD_CLOSED = 3;
 /** Segment `seq` counts no more, though an older header may name it. */
 export const RECORD_REMOVED = 4;
+/** Beside the kind. */
+const MORE_FOLLOW = 1 << 8;
 
 export type RecordKind = typeof RECORD_ENTRY | typeof RECORD_DROP | typeof RECORD_CLOSED | typeof RECORD_REMOVED;
 
@@ -67,6 +70,7 @@ export interface Frame {
   at: number;
   writtenFrom: number;
   kind: RecordKind;
+  moreFollow: boolean;
   streamBytes: number;
   writerBytes: number;
   headBytes: number;
@@ -134,6 +138,7 @@ export function decodeHeader(bytes: Buffer, file: string): SegmentHeader | undef
 export interface FrameFields {
   writtenFrom: number;
   kind: RecordKind;
+  moreFollow: boolean;
   streamBytes: number;
   writerBytes: number;
   headBytes: number;
@@ -147,7 +152,7 @@ export interface FrameFields {
 export function encodeFrame(into: Buffer, position: number, at: number, salt: number, fields: FrameFields): void {
   into.writeUInt32LE(at, position + 4);
   into.writeUInt32LE(fields.writtenFrom, position + 8);
-  into.writeUInt32LE(fields.kind, position + 12);
+  into.writeUInt32LE(fields.kind + (fields.moreFollow ? MORE_FOLLOW : 0), position + 12);
   into.writeUInt16LE(fields.streamBytes, position + 16);
   into.writeUInt16LE(fields.writerBytes, position + 18);
   into.writeUInt32LE(fields.headBytes, position + 20);
@@ -165,7 +170,9 @@ export function decodeFrame(from: Buffer, position: number, at: number, salt: nu
   if (from.readUInt32LE(position) !== crc32(from.subarray(position + 4, position + FRAME_BYTES), salt)) return false;
   frame.at = at;
   frame.writtenFrom = from.readUInt32LE(position + 8);
-  frame.kind = from.readUInt32LE(position + 12) as RecordKind;
+  const kind = from.readUInt32LE(position + 12);
+  frame.moreFollow = (kind & MORE_FOLLOW) !== 0;
+  frame.kind = (kind & ~MORE_FOLLOW) as RecordKind;
   frame.streamBytes = from.readUInt16LE(position + 16);
   frame.writerBytes = from.readUInt16LE(position + 18);
   frame.headBytes = from.readUInt32LE(position + 20);
@@ -182,6 +189,7 @@ export function emptyFrame(): Frame {
     at: 0,
     writtenFrom: 0,
     kind: RECORD_ENTRY,
+    moreFollow: false,
     streamBytes: 0,
     writerBytes: 0,
     headBytes: 0,

@@ -201,6 +201,66 @@ describe('one directory, two openers', () => {
     }
   });
 
+  it('S02, S13: half a write that finds no room while another opens the journal counts for nobody', async () => {
+    const path = await directory();
+    let next: Promise<Journal> | undefined;
+    const old = await open(
+      path,
+      {},
+      {
+        ...nodeDisk,
+        write: async (file, chunks, position) => {
+          if (next !== undefined) return nodeDisk.write(file, chunks, position);
+          const bytes = Buffer.concat(chunks);
+          // Of two records of one length the first is there.
+          await nodeDisk.write(file, [bytes.subarray(0, position === 0 ? bytes.length : bytes.length / 2)], position);
+          if (position === 0) return undefined;
+          await (next = open(path, { takeOver: true }));
+          throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+        },
+      },
+    );
+    const outcomes = await Promise.allSettled([
+      old.append([entry('a', 0, { writer: 'old' })]),
+      old.append([entry('b', 0, { writer: 'old' })]),
+    ]);
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'SH4001' } });
+    const journal = await next!;
+    expect([await seqs(journal, 'a'), await seqs(journal, 'b')]).toEqual([[], []]);
+    await journal.append([entry('a', 0, { writer: 'next' })]);
+    await journal.close();
+    expect((await all(await open(path, { takeOver: true }), 'a')).map(({ writer }) => writer)).toEqual(['next']);
+  });
+
+  it('S13: what a writer finishes while an opener looks at it is no damage', async () => {
+    const path = await directory();
+    const journal = await open(path);
+    await journal.append([entry('a', 0)]);
+    await journal.append([entry('a', 1, { body: ['x'.repeat(2_000)] })]);
+    const file = join(path, '00000001.log');
+    const whole = await readFile(file);
+    await journal.close();
+    await writeFile(file, whole.fill(0, 1_024, 1_536));
+    const finished = await readFile(file);
+    finished.set(Buffer.from('x'.repeat(512)), 1_024);
+    let looks = 0;
+    const watching: typeof nodeDisk = {
+      ...nodeDisk,
+      open: async (name, mode) => {
+        const handle = await nodeDisk.open(name, mode);
+        const { stat } = handle;
+        // Once for its header, and then for the damage.
+        handle.stat = async () => {
+          if (name === file && ++looks === 2) await writeFile(file, finished);
+          return stat.call(handle);
+        };
+        return handle;
+      },
+    };
+    expect(await seqs(await open(path, {}, watching), 'a')).toEqual([0, 1]);
+    expect(looks).toBe(2);
+  });
+
   it('of many openers at once at most one may append', async () => {
     for (let round = 0; round < 10; round += 1) {
       const path = await directory();

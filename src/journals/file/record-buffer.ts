@@ -51,7 +51,7 @@ export class RecordBuffer {
   }
 
   /** Adds a record that will lie at `at` in a segment with this salt. */
-  add(record: RecordFields, sizes: EncodedSizes, place: { at: number; writtenFrom: number; salt: number }): void {
+  add(record: RecordFields, sizes: EncodedSizes, place: { at: number; writtenFrom: number; salt: number; moreFollow: boolean }): void {
     const frameAt = this.#length;
     const buffer = this.#buffer;
     this.#length += FRAME_BYTES;
@@ -62,6 +62,7 @@ export class RecordBuffer {
     encodeFrame(buffer, frameAt, place.at, place.salt, {
       writtenFrom: place.writtenFrom,
       kind: record.kind,
+      moreFollow: place.moreFollow,
       streamBytes: sizes.streamBytes,
       writerBytes: sizes.writerBytes,
       headBytes: record.head.length,

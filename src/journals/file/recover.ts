@@ -23,7 +23,7 @@ import {
 } from './format.ts';
 import { Ledger } from './ledger.ts';
 import type { Reserve } from './reserve.ts';
-import { findRecordWithoutHeader, scanRecords, whyNotTorn } from './scan.ts';
+import { findRecordWithoutHeader, type ScannedRecord, scanRecords, whyNotTorn } from './scan.ts';
 import { createSegmentFile, type Segment, Segments, segmentNumbers } from './segments.ts';
 
 export interface Opened {
@@ -192,7 +192,8 @@ async function readSealed(ledger: Ledger, file: DiskFile, path: string, seal: { 
   const header = await readHeader(file, path, seal.number);
   if (header === undefined) throw new JournalCorruptError(`${path} is damaged at offset 0: its header is broken`, RESTORE);
   ledger.segments.add({ number: seal.number, salt: header.salt, headerBytes: header.bytes, bytes: seal.bytes });
-  const { end, damage } = await scan(ledger, file, path, header, seal.bytes, () => undefined);
+  const bounds = { salt: header.salt, number: seal.number, from: header.bytes, to: seal.bytes };
+  const { end, damage } = await scan(ledger, file, path, bounds, () => undefined);
   if (damage !== undefined || end !== seal.bytes) {
     throw new JournalCorruptError(`${path} is damaged at offset ${end}: ${seal.bytes} bytes of it were confirmed`, RESTORE);
   }
@@ -205,12 +206,20 @@ async function readLast(context: OpenContext, ledger: Ledger, header: SegmentHea
   const removed = new Set<number>();
   const segment = ledger.segments.add({ number, salt, headerBytes: header.bytes, bytes: header.bytes });
   const isRead = await withFileIfThere(context, path, async (file) => {
-    const { end, damage } = await scan(ledger, file, path, header, SEGMENT_BYTES_MAX, (seq) => removed.add(seq));
-    const why = damage && (await whyNotTorn(file, damage, salt));
-    if (why !== undefined) {
-      throw new JournalCorruptError(`${path} is damaged at offset ${end}: ${why}`, `${RESTORE}; this is no write that a crash cut off`);
+    for (let isAgain = false; ; isAgain = true) {
+      const from = segment.bytes;
+      const { end, damage } = await scan(ledger, file, path, { salt, number, from, to: SEGMENT_BYTES_MAX }, (seq) => removed.add(seq));
+      const why = damage && (await whyNotTorn(file, damage, salt));
+      segment.bytes = end;
+      if (!damage || why === undefined) break;
+      // Whoever had the journal may still write, and have finished meanwhile what looked damaged.
+      if (isAgain && end === from) {
+        throw new JournalCorruptError(
+          `${path} is damaged at offset ${damage.at}: ${why}`,
+          `${RESTORE}; this is no write that a crash cut off`,
+        );
+      }
     }
-    segment.bytes = end;
     await context.disk.sync(file);
     return true;
   });
@@ -224,15 +233,19 @@ function scan(
   ledger: Ledger,
   file: DiskFile,
   path: string,
-  header: SegmentHeader,
-  to: number,
+  bounds: { salt: number; number: number; from: number; to: number },
   onRemoved: (number: number) => void,
 ): ReturnType<typeof scanRecords> {
-  return scanRecords(file, { from: header.bytes, to, salt: header.salt }, (record) => {
-    if (record.kind === RECORD_REMOVED) onRemoved(record.seq);
-    if (ledger.apply(record, header.number, record.at)) return;
-    const what = `entry ${record.seq} of stream ${record.stream}`;
-    throw new JournalCorruptError(`${path} holds ${what} at offset ${record.at} by a second writer`, RESTORE);
+  const write: ScannedRecord[] = [];
+  return scanRecords(file, bounds, (scanned) => {
+    // A write counts when all of it is there: its writer, if it still lives, may take back an unfinished one (S02).
+    if (scanned.moreFollow) return void write.push({ ...scanned, head: Buffer.from(scanned.head) });
+    for (const record of [...write.splice(0), scanned]) {
+      if (record.kind === RECORD_REMOVED) onRemoved(record.seq);
+      if (ledger.apply(record, bounds.number, record.at)) continue;
+      const what = `entry ${record.seq} of stream ${record.stream}`;
+      throw new JournalCorruptError(`${path} holds ${what} at offset ${record.at} by a second writer`, RESTORE);
+    }
   });
 }
 

@@ -37,13 +37,13 @@ export interface Damage {
   isCutShort: boolean;
 }
 
-/** Where the whole records end, and what lies there instead of the next one, if anything does. */
+/** Where the whole writes end, and which record is damaged where the readable ones do, if any is. */
 export interface ScanEnd {
   end: number;
   damage: Damage | undefined;
 }
 
-/** Visits the records in [from, to). `to` may lie beyond the file's end. */
+/** Visits the readable records in [from, to), those of an unfinished write at the end, too. `to` may lie beyond the file's end. */
 export async function scanRecords(
   file: DiskFile,
   bounds: { from: number; to: number; salt: number },
@@ -52,13 +52,15 @@ export async function scanRecords(
   const window = new Window(file, bounds.from, bounds.to);
   const record: ScannedRecord = { ...emptyFrame(), stream: '', writer: '', head: NO_BYTES, body: NO_BYTES };
   const names = { stream: new NameReader(), writer: new NameReader() };
+  let end = bounds.from;
+  const damaged = (at: number, isCutShort: boolean): ScanEnd => ({ end, damage: { at, isCutShort } });
   for (;;) {
-    if ((await window.fill(FRAME_BYTES)) < FRAME_BYTES) {
-      return window.available === 0 ? { end: window.at, damage: undefined } : damaged(window.at, true);
+    if (window.available < FRAME_BYTES && (await window.fill(FRAME_BYTES)) < FRAME_BYTES) {
+      return window.available === 0 ? { end, damage: undefined } : damaged(window.at, true);
     }
     const at = window.at;
     if (!decodeFrame(window.buffer, window.start, at, bounds.salt, record) || !isKnown(record)) return damaged(at, false);
-    if ((await window.fill(record.bytes)) < record.bytes) return damaged(at, true);
+    if (window.available < record.bytes && (await window.fill(record.bytes)) < record.bytes) return damaged(at, true);
     const namesAt = window.start + FRAME_BYTES;
     const headAt = namesAt + record.streamBytes + record.writerBytes;
     const bodyAt = headAt + record.headBytes;
@@ -71,11 +73,8 @@ export async function scanRecords(
     record.body = buffer.subarray(bodyAt, bodyAt + record.bodyBytes);
     visit(record);
     window.skip(record.bytes);
+    if (!record.moreFollow) end = window.at;
   }
-}
-
-function damaged(at: number, isCutShort: boolean): ScanEnd {
-  return { end: at, damage: { at, isCutShort } };
 }
 
 function isKnown({ kind, bodyBytes, bodyCrc }: Frame): boolean {
@@ -110,7 +109,6 @@ class Window {
 
   /** Reads on until `bytes` are there or the file ends; answers with how many are. */
   async fill(bytes: number): Promise<number> {
-    if (this.available >= bytes) return this.available;
     this.#makeRoom(bytes);
     while (this.available < bytes) {
       const position = this.at + this.available;
