@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { mutants } from '../simulation/mutants.mjs';
+import { isOfFiles, mutants } from '../simulation/mutants.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -62,7 +62,11 @@ async function killMutants(only) {
   for (const mutant of chosen) {
     const { id, budget } = mutant;
     const ran = await inFolder(async (folder) =>
-      spawnSync(process.execPath, [await bundle(folder, mutant), '--from', '1', '--count', `${budget}`, '--once'], { encoding: 'utf8' }),
+      spawnSync(
+        process.execPath,
+        [await bundle(folder, mutant), '--from', '1', '--count', `${budget}`, '--once', ...(isOfFiles(mutant) ? ['--files'] : [])],
+        { encoding: 'utf8' },
+      ),
     );
     const caught = /^seed (\d+) violates (\S+)/m.exec(ran.stdout);
     const after = /^(\d+) schedules/m.exec(ran.stdout)?.[1];

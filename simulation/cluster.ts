@@ -3,13 +3,13 @@ import type { Broker } from '../src/brokers/broker.ts';
 import { Candidacy } from '../src/coordinator/candidacy.ts';
 import type { Coordinator } from '../src/coordinator/coordinator.ts';
 import type { Fact } from '../src/core/facts.ts';
-import type { FromWorker, ToWorker } from '../src/core/messages.ts';
+import type { FromWorker, MemoryReading, ToWorker } from '../src/core/messages.ts';
 import type { State } from '../src/core/state.ts';
 import type { Draft } from '../src/core/turn.ts';
 import { leaseElection } from '../src/elections/lease.ts';
 import { noElection } from '../src/elections/none.ts';
 import { decodeMessage, encodeMessage } from '../src/wire/frame.ts';
-import { startWorker, type WorkerHandle } from '../src/worker/worker.ts';
+import { startWorker, type WorkerHandle, type WorkerOptions } from '../src/worker/worker.ts';
 import { Dice } from './chance.ts';
 import { SimClient } from './client.ts';
 import { compareMemory, type Leader } from './compare.ts';
@@ -233,6 +233,7 @@ export class Cluster {
     this.watch.guard(() => {
       compareMemory(leader, this.watch.model);
       judgeLeases(this.world, leader.node, leader.state);
+      this.watch.leases.judgeReadings(leader.node, leader.state);
       // One that stood still, or was kept from its journal, looks at its next tick.
       if (this.world.nowMs - leader.node.pausedUntilMs > 3_000) judgeGrowth(leader.state, this.world.monoMs(leader.node));
     });
@@ -255,6 +256,7 @@ export class Cluster {
       isolation: 'thread',
       resources: { cpu: plan.slots, memory: 1e9 },
       outside: world.outside(node),
+      memory: growingMemory(),
       onWarning: (line) => void (line.includes('makes no sense') && reached('a garbled message is refused by a worker')),
       executors: ({ events, name }, slot) =>
         new SimSlot({
@@ -305,7 +307,11 @@ export class Cluster {
     }
     const { kind, worker, incarnation } = message;
     if (kind === 'hello' || kind === 'died') return;
-    this.watch.leases.onHeard(node, this.world.nowMs, worker, incarnation, kind === 'beat' ? message.number : undefined);
+    this.watch.leases.onHeard(node, this.world.nowMs, worker, incarnation);
+    if (kind !== 'beat') return;
+    const leading = this.coordinators.find((each) => each.node === node)?.candidacy?.coordinator;
+    const known = leading && (leading as unknown as Inner).state.workersByName.get(worker);
+    if (known?.incarnation === incarnation && known.status !== 'left') this.watch.leases.onBeat(node, message);
   }
 
   private heard(broker: Broker, process: string): Broker {
@@ -392,6 +398,13 @@ export class Cluster {
     const [, worker, incarnation] = address.split('.');
     this.watch.onAcknowledged(`${worker}.${incarnation}`, message.term, message.number);
   }
+}
+
+/** A reading that only grows, so that of two it can be told which is the newer one. */
+function growingMemory(): NonNullable<WorkerOptions['memory']> {
+  let bytes = 0;
+  const read = (): MemoryReading => ({ bytes: ++bytes, bytesMax: 1e9 });
+  return { read, look: read };
 }
 
 function factsOf(drafts: ReadonlyMap<string, Draft>): Fact[] {

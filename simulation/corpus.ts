@@ -34,3 +34,9 @@ export const corpus: readonly { seed: number; showed: string }[] = [
   { seed: 702_022_736, showed: 'the simulator wanted a program that was dropped in the very turn that confirmed it (watch.ts)' },
   { seed: 702_031_790, showed: 'the simulator gave a graph that multiplies its tasks too little time (schedule.ts)' },
 ];
+
+/** The same of schedules of the file journal. */
+export const corpusOfFiles: readonly { seed: number; showed: string }[] = [
+  { seed: 31, showed: 'half a write was sealed by an opener, and then taken back by its writer, S02 (processes.test.ts)' },
+  { seed: 62, showed: 'what a living writer finished meanwhile was taken for damage, S13 (processes.test.ts)' },
+];

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { type FilesOutcome, runFiles } from './files/schedule.ts';
 import { listing } from './listing.ts';
 import { mutants } from './mutants.mjs';
 import { type FaultKind, faultKinds, type Limits } from './plan.ts';
@@ -29,6 +30,8 @@ const { values } = parseArgs({
     /** For the second run of some seeds, in a process of its own: one line with the hash of each step. */
     chain: { type: 'string' },
     commit: { type: 'string' },
+    /** Schedules of the file journal alone. */
+    files: { type: 'boolean' },
     /** Prints the tables of rules and mutants, for the page about testing. */
     list: { type: 'boolean' },
   },
@@ -40,11 +43,15 @@ process.on('warning', () => void (process.exitCode = 1));
 const off = new Set((values.off?.split(',') ?? []).filter((kind): kind is FaultKind => (faultKinds as readonly string[]).includes(kind)));
 const commit = values.commit ?? 'unknown';
 
-async function tell(outcome: Outcome): Promise<void> {
-  const { seed, invariant, error, events, virtualMs } = outcome;
+function tellWhat({ seed, invariant, error, events, virtualMs }: FilesOutcome, again: string): void {
+  process.exitCode = 1;
   console.log(`seed ${seed} violates ${invariant} after ${events} events, ${(virtualMs / 1000).toFixed(1)} virtual s, at commit ${commit}`);
   console.log(`  ${error!.stack ?? error!.message}`);
-  console.log(`  again: npm run sim -- --seed ${seed} --steps${off.size > 0 ? ` --off ${[...off].join()}` : ''}`);
+  console.log(`  again: npm run sim -- --seed ${seed} --steps${again}`);
+}
+
+async function tell(outcome: Outcome): Promise<void> {
+  tellWhat(outcome, off.size > 0 ? ` --off ${[...off].join()}` : '');
   if (values.once || values.replay !== undefined) return;
   const shrunk = await shrink(outcome);
   for (const line of describe(shrunk)) console.log(line);
@@ -52,17 +59,23 @@ async function tell(outcome: Outcome): Promise<void> {
   if (values.trace !== undefined) writeFileSync(values.trace, `${JSON.stringify(shrunk.trace)}\n`);
 }
 
+async function oneOfFiles(seed: number): Promise<void> {
+  const outcome = await runFiles(seed, values.steps ? (line) => console.log(line) : undefined);
+  if (outcome.error) return tellWhat(outcome, ' --files');
+  const { events, virtualMs, hash } = outcome;
+  console.log(`seed ${seed}: ${events} events, ${(virtualMs / 1000).toFixed(1)} virtual s, hash ${hash.toString(16)}`);
+}
+
 async function one(seed: number, limits: Limits): Promise<void> {
   const outcome = await runSchedule(seed, limits, values.steps ? { onStep: (line) => console.log(line) } : {});
-  if (outcome.error) {
-    process.exitCode = 1;
-    return tell(outcome);
-  }
+  if (outcome.error) return tell(outcome);
   console.log(
     `seed ${seed}: ${outcome.events} events, ${(outcome.virtualMs / 1000).toFixed(1)} virtual s, ${outcome.tasks} tasks, ${outcome.faults.size} faults, hash ${outcome.hash.toString(16)}`,
   );
 }
 
+/** One schedule of the file journal for so many of clusters. */
+const filesEvery = 4;
 /** Seeds that run twice: each hundredth. */
 const againEvery = 100;
 
@@ -73,9 +86,19 @@ async function many(): Promise<void> {
   const countMax = Number(values.count ?? Number.POSITIVE_INFINITY);
   const startMs = performance.now();
   const endMs = startMs + (values.minutes === undefined ? Number.POSITIVE_INFINITY : Number(values.minutes) * 60_000);
-  const sums = { schedules: 0, events: 0, virtualMs: 0, tasks: 0, faults: 0, failed: 0 };
+  const sums = { schedules: 0, files: 0, events: 0, virtualMs: 0, tasks: 0, faults: 0, failed: 0 };
   const again = new Map<number, string>();
-  for (let seed = from; sums.schedules < countMax && performance.now() < endMs; seed++) {
+  for (let seed = from; seed < from + countMax && performance.now() < endMs; seed++) {
+    if (values.files || (seed - from) % filesEvery === 0) {
+      const outcome = await runFiles(seed);
+      sums.files++;
+      if (outcome.error) {
+        sums.failed++;
+        tellWhat(outcome, ' --files');
+        if (!values.go) break;
+      }
+    }
+    if (values.files) continue;
     const chain: number[] | undefined = !values.once && (seed - from) % againEvery === 0 ? [] : undefined;
     const outcome = await runSchedule(seed, { off }, chain ? { chain } : {});
     sums.schedules++;
@@ -93,11 +116,12 @@ async function many(): Promise<void> {
   const { user, system } = process.cpuUsage();
   const cpuSeconds = (user + system) / 1e6;
   for (const [what, count] of [...probeCounts()].sort(([a], [b]) => (a < b ? -1 : 1))) console.log(`${String(count).padStart(9)}  ${what}`);
+  const what = values.files ? `${sums.files} schedules of files` : `${sums.schedules} schedules, and ${sums.files} of files,`;
   console.log(
-    `${sums.schedules} schedules from seed ${from}, ${sums.failed} failed; ${(sums.schedules / cpuSeconds).toFixed(0)} a second of CPU; ` +
+    `${what} from seed ${from}, ${sums.failed} failed; ` +
+      `${((sums.schedules + sums.files) / cpuSeconds).toFixed(0)} a second of CPU; ` +
       `${sums.events} events, ${(sums.virtualMs / 3_600_000).toFixed(1)} virtual hours, ${sums.tasks} tasks, ${sums.faults} faults`,
   );
-  if (sums.failed > 0) process.exitCode = 1;
   compareChains(again);
 }
 
@@ -131,4 +155,5 @@ else if (values.chain !== undefined) await chainOf(Number(values.chain));
 else if (values.replay !== undefined) {
   const trace = JSON.parse(readFileSync(values.replay, 'utf8')) as Trace;
   await one(trace.seed, limitsOf(trace));
-} else await (values.seed === undefined ? many() : one(Number(values.seed), { off }));
+} else if (values.seed === undefined) await many();
+else await (values.files ? oneOfFiles(Number(values.seed)) : one(Number(values.seed), { off }));

@@ -6,10 +6,12 @@
  * @typedef {{ id: string, rule: string, file: string, find: string, replace: string, budget: number }} Mutant
  */
 
+import { mutantsOfFiles } from './mutants-of-files.mjs';
 import { mutantsOfJobs } from './mutants-of-jobs.mjs';
 
 /** @type {readonly Mutant[]} */
 export const mutants = [
+  ...mutantsOfFiles,
   ...mutantsOfJobs,
   {
     id: 'effects-before-append',
@@ -209,6 +211,14 @@ export const mutants = [
     file: 'src/core/workers.ts',
     find: 'worker.doubts = agrees ? 0 : worker.doubts + 1;',
     replace: 'worker.doubts = agrees ? 0 : -1;',
+    budget: 500,
+  },
+  {
+    id: 'older-beats-count',
+    rule: 'rule 8, H10: of two beats the newer one counts, whichever comes last',
+    file: 'src/core/workers.ts',
+    find: 'if (message.number <= worker.lastBeat) return;',
+    replace: '',
     budget: 500,
   },
   {
@@ -420,3 +430,6 @@ export const mutants = [
     budget: 3_000,
   },
 ];
+
+/** @param {Mutant} mutant */
+export const isOfFiles = (mutant) => mutantsOfFiles.includes(mutant);

@@ -10,7 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { corpus } from './corpus.ts';
+import { corpus, corpusOfFiles } from './corpus.ts';
+import { runFiles } from './files/schedule.ts';
 import { listing } from './listing.ts';
 import { type Mutant, mutants } from './mutants.mjs';
 import { faultKinds } from './plan.ts';
@@ -46,13 +47,22 @@ function openWorld(): void {
   syncBuiltinESMExports();
 }
 
-async function run(seed: number, ...limits: Parameters<typeof runSchedule> extends [number, ...infer R] ? R : never): Promise<Outcome> {
+async function inClosedWorld<T>(act: () => Promise<T>): Promise<T> {
   closeWorld();
   try {
-    return await runSchedule(seed, ...limits);
+    return await act();
   } finally {
     openWorld();
   }
+}
+
+function run(...schedule: Parameters<typeof runSchedule>): Promise<Outcome> {
+  return inClosedWorld(() => runSchedule(...schedule));
+}
+
+async function expectGoodFiles(seed: number): Promise<void> {
+  const { error, invariant } = await inClosedWorld(() => runFiles(seed));
+  if (error) throw new Error(`${invariant}: npm run sim -- --files --seed ${seed}`, { cause: error });
 }
 
 async function expectGood(seed: number): Promise<void> {
@@ -66,6 +76,10 @@ afterAll(() => void (Error.stackTraceLimit = stackTraceLimit));
 
 test(`${freshCount} fresh schedules keep all invariants, from seed ${fresh}`, async () => {
   for (let seed = fresh; seed < fresh + freshCount; seed++) await expectGood(seed);
+});
+
+test(`${freshCount} fresh schedules of the file journal keep what it owes, from seed ${fresh}`, async () => {
+  for (let seed = fresh; seed < fresh + freshCount; seed++) await expectGoodFiles(seed);
 });
 
 test('fresh schedules come by the places where rules matter', async () => {
@@ -98,6 +112,10 @@ test.each(corpus)('seed $seed: $showed', async ({ seed }) => {
   await expectGood(seed);
 });
 
+test.each(corpusOfFiles)('files, seed $seed: $showed', async ({ seed }) => {
+  await expectGoodFiles(seed);
+});
+
 test('a seed is repeatable, step by step', async () => {
   for (const seed of [3, 77, 4_711]) {
     const steps: string[] = [];
@@ -107,6 +125,13 @@ test('a seed is repeatable, step by step', async () => {
     expect(again).toEqual(steps);
     expect(second.hash).toBe(first.hash);
     expect(second.events).toBe(first.events);
+  }
+  for (const seed of [3, 77]) {
+    const [steps, again]: [string[], string[]] = [[], []];
+    const first = await inClosedWorld(() => runFiles(seed, (line) => steps.push(line)));
+    const second = await inClosedWorld(() => runFiles(seed, (line) => again.push(line)));
+    expect(again).toEqual(steps);
+    expect(second).toEqual(first);
   }
 });
 

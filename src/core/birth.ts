@@ -31,7 +31,6 @@ export function addWorker(state: State, name: string, index: number): Worker {
     openedBefore: 0,
     lastHeardMs: 0,
     lastBeat: 0,
-    lastSerialSeen: 0,
     heardNumber: 0,
     ackedNumber: 0,
     owedBytes: 0,

@@ -273,7 +273,6 @@ export interface Worker {
   openedBefore: number;
   lastHeardMs: number;
   lastBeat: number;
-  lastSerialSeen: number;
   /** Results numbered up to this are in the journal or were refused for good. */
   heardNumber: number;
   ackedNumber: number;

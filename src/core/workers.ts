@@ -126,7 +126,6 @@ function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, 
   const owed = worker.heardNumber - worker.ackedNumber;
   acknowledged(worker);
   turn.send(worker.address, { kind: 'ackResults', term: state.term, number: worker.ackedNumber });
-  worker.lastSerialSeen = message.lastSerial;
   // It was asked to drain and has not heard of it yet.
   if (worker.status === 'draining' && worker.slots > 0) turn.send(worker.address, { kind: 'drain', term: state.term });
   // It still holds what it was not told to forget.

@@ -56,6 +56,8 @@ export interface WorkerOptions {
   onWarning?: (line: string) => void;
   /** Stands in for the executors of `isolation`; for tests. */
   executors?: (options: ExecutorOptions, slot: number) => Executor;
+  /** Stands in for the guard over this process's memory; for tests. */
+  memory?: Pick<MemoryGuard, 'read' | 'look'>;
   /** Time and chance; the simulator's, or those of this process. */
   outside?: Outside;
 }
@@ -125,7 +127,7 @@ class WorkerShell {
   private readonly lastSends: Promise<void>[] = [];
   private listener: Listener | undefined;
   private timer: Timer | undefined;
-  private readonly guard: MemoryGuard | undefined;
+  private readonly guard: WorkerOptions['memory'];
   private isInRound = false;
   private ending: Promise<void> | undefined;
   private resolveDrained: () => void = () => undefined;
@@ -148,7 +150,7 @@ class WorkerShell {
           onOutOfMemory: options.onOutOfMemory,
           onWarning: (line) => this.warn(line),
         })
-      : undefined;
+      : options.memory;
     this.protocol = new WorkerProtocol({
       worker: options.worker,
       slots: options.slots,
