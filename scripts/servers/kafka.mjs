@@ -1,12 +1,12 @@
 // @ts-check
-/** Apache Kafka, one node that is broker and controller (KRaft). */
+/** Apache Kafka; each node is broker and controller (KRaft). */
 import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { exchange } from './exchange.mjs';
 import { homeOf, isHome } from './home.mjs';
 import { briefJvm, findJava } from './java.mjs';
-import { startServer } from './server.mjs';
+import { freePorts, startServer } from './server.mjs';
 import { pathOf } from './where.mjs';
 
 export const kafkaJava = () => findJava('kafka', (version) => version >= 17, 'Java 17 or later');
@@ -19,6 +19,7 @@ export const where = () => (isHome('kafka') ? kafkaJava() : { why: `there is no 
  * @property {Readonly<Record<string, string>>} [settings] such as `{ 'message.max.bytes': '65536' }`
  * @property {Readonly<Record<string, string>>} [users] passwords of those who may log in at a second door (SASL_SSL) and
  *   have no rights at first; at the first one everybody has all rights
+ * @property {readonly number[]} [ports] instead of three free ones: of the broker, of the controller, of the second door
  *
  * @typedef {{ guardedPort: number, certificates: string }} Guarded the second door, and the file with whom to trust there
  */
@@ -27,13 +28,14 @@ export const where = () => (isHome('kafka') ? kafkaJava() : { why: `there is no 
  * @param {KafkaOptions} [options]
  * @returns {Promise<import('./server.mjs').Server & Guarded>}
  */
-export async function startKafka({ settings = {}, users } = {}) {
+export async function startKafka({ settings = {}, users, ports } = {}) {
   const java = pathOf(where);
   const guarded = { guardedPort: 0, certificates: '' };
   const jvm = ['-Xms64m', '-Xmx384m', ...briefJvm, '-cp', join(homeOf('kafka'), '*')];
   const server = await startServer({
     name: 'kafka',
     portCount: 3,
+    ...(ports && { ports }),
     startMsMax: 120_000,
     url: ({ ports }) => `kafka://127.0.0.1:${ports[0]}`,
     prepare: ({ folder, data, ports: [broker, controller, third = 0] }) => {
@@ -90,6 +92,31 @@ export async function startKafka({ settings = {}, users } = {}) {
     },
   });
   return Object.assign(server, guarded);
+}
+
+/**
+ * Nodes of one cluster: what is written is on two of them at least.
+ * @param {number} count
+ * @returns {Promise<readonly import('./server.mjs').Server[]>}
+ */
+export async function startKafkaCluster(count) {
+  const ports = await freePorts(3 * count);
+  const portsOf = (/** @type {number} */ index) => ports.slice(3 * index, 3 * index + 3);
+  const ids = Array.from({ length: count }, (_, index) => index + 1);
+  const settings = {
+    'controller.quorum.voters': ids.map((id) => `${id}@127.0.0.1:${portsOf(id - 1)[1]}`).join(','),
+    'offsets.topic.replication.factor': `${count}`,
+    'min.insync.replicas': '2',
+    // One that is slow to answer on a busy machine is not away.
+    'broker.session.timeout.ms': '6000',
+  };
+  const starts = ids.map((id) => startKafka({ ports: portsOf(id - 1), settings: { ...settings, 'node.id': `${id}` } }));
+  const outcomes = await Promise.allSettled(starts);
+  const nodes = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (!failed) return nodes;
+  await Promise.all(nodes.map((node) => node.stop()));
+  throw failed.reason;
 }
 
 /**
