@@ -121,6 +121,7 @@ export class Coordinator {
       journal: options.journal,
       session: (id) => this.sessions.get(id),
       onLogs: (lines) => this.onLogs(lines),
+      onWarning: (line) => options.onWarning?.(line),
       onDropped: (streams) => this.push({ from: 'self', event: 'streamsGone', streams }),
       // While it stops, too: only who has resigned before its time was over may still say what is durable.
       isLost: () => this.leadership?.lost.aborted === true,

@@ -32,6 +32,7 @@ function effectsThatWait(): { effects: Effects; told: ToClient[]; read: Promise<
     journal,
     session: () => session,
     onLogs: () => undefined,
+    onWarning: () => undefined,
     onDropped: () => undefined,
     isLost: () => clock.isOver,
     fail,

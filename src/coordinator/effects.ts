@@ -17,6 +17,7 @@ export interface EffectsOptions {
   journal: Journal;
   session: (id: string) => LocalSession | undefined;
   onLogs: (lines: readonly LogLine[]) => void;
+  onWarning: (line: string) => void;
   /** The space of these streams is free again. */
   onDropped: (streams: readonly string[]) => void;
   /** Asks the election's clock: this process may have stood still while it waited for the journal (C04). */
@@ -128,6 +129,9 @@ export class Effects {
         return true;
       case 'logs':
         this.options.onLogs(effect.lines);
+        return true;
+      case 'warn':
+        this.options.onWarning(effect.line);
         return true;
     }
   }

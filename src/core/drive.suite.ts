@@ -65,6 +65,7 @@ export class Driver {
   journal = new Map<string, Stored[]>();
   assigned: Assigned[] = [];
   told: { session: string; message: ToClient }[] = [];
+  warned: string[] = [];
   delivered: Delivered[] = [];
   sent: { address: string; message: Extract<Effect, { effect: 'send' }>['message'] }[] = [];
   dropped: string[] = [];
@@ -145,6 +146,9 @@ export class Driver {
         return;
       case 'logs':
         return;
+      case 'warn':
+        this.warned.push(effect.line);
+        return;
     }
   }
 
@@ -208,7 +212,14 @@ export class Driver {
 
   hello(
     name = 'w1',
-    options: { slots?: number; incarnation?: string; queues?: string[]; resources?: Record<string, number>; code?: WorkerCode } = {},
+    options: {
+      slots?: number;
+      incarnation?: string;
+      queues?: string[];
+      resources?: Record<string, number>;
+      code?: WorkerCode;
+      welcomed?: number;
+    } = {},
   ): void {
     const incarnation = options.incarnation ?? 'i1';
     this.numbers.delete(`${name}/${incarnation}`);
@@ -224,6 +235,7 @@ export class Driver {
         pid: 1,
         version: '0.0.0',
         code: options.code ?? { kind: 'any' },
+        ...(options.welcomed !== undefined && { welcomed: options.welcomed }),
       },
       name,
       incarnation,

@@ -34,7 +34,9 @@ export type Effect =
   | { effect: 'deliver'; session: string; stream: string; message: Omit<DeliverMessage, 'body'>; slices: Slice[] }
   /** Only after the facts of its turn are stored, whether or not they gate. */
   | { effect: 'dropStream'; stream: string }
-  | { effect: 'logs'; lines: LogLine[] };
+  | { effect: 'logs'; lines: LogLine[] }
+  /** For the log of the coordinator. */
+  | { effect: 'warn'; line: string };
 
 /** An entry in the making. */
 export interface Draft {

@@ -90,6 +90,17 @@ describe('crashes', () => {
     expect(d.view(job)).toMatchObject({ succeeded: 0 });
   });
 
+  it('a worker that a later leader has welcomed is fenced in its own term, behind a proof that nobody led later in this journal (S07)', () => {
+    const d = new Driver();
+    const before = d.journal.get('registry')?.length ?? 0;
+    d.hello('w1', { welcomed: 7 });
+    expect(d.sent).toMatchObject([{ address: 'worker.w1.i1', message: { kind: 'fenced', term: 7 } }]);
+    expect(d.journal.get('registry')!.slice(before)).toMatchObject([{ facts: [{ fact: 'lease', term: 1 }] }]);
+    expect(d.warned).toEqual([expect.stringMatching(/^worker w1 was led in term 7, of which this journal knows nothing/)]);
+    d.hello('w1', { incarnation: 'i2' });
+    expect(d.sent.at(-1)).toMatchObject({ address: 'worker.w1.i2', message: { kind: 'welcome', term: 1 } });
+  });
+
   it('a new incarnation voids the old one at once (W11)', () => {
     const d = new Driver();
     d.hello();

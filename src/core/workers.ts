@@ -79,6 +79,7 @@ function acknowledged(worker: Worker): void {
 }
 
 function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, turn: Turn): void {
+  if (message.welcomed !== undefined && message.welcomed > state.term) return onLaterTerm(state, message, message.welcomed, turn);
   let worker = state.workersByName.get(message.worker);
   const isSame = worker?.incarnation === message.incarnation;
   if ((isSame && worker?.status === 'left') || worker?.past.has(message.incarnation)) {
@@ -116,6 +117,17 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
   known.why = undefined;
   known.lastHeardMs = turn.nowMs;
   turn.send(known.address, { kind: 'welcome', term: state.term, address: `coordinator.${state.term}`, leaseMs, beatMs });
+}
+
+/**
+ * Either another leads, and this lease is refused; or the journal was set back, and what the worker has belongs to jobs as they
+ * were before that (S07). It listens to no lower term than its own.
+ */
+function onLaterTerm(state: State, { worker, address }: { worker: string; address: string }, term: number, turn: Turn): void {
+  turn.registryFact(state, { fact: 'lease', term: state.term });
+  turn.send(address, { kind: 'fenced', term });
+  const line = `worker ${worker} was led in term ${term}, of which this journal knows nothing (its own is ${state.term}): it was set back, or is another one; the worker drops what it has and starts anew`;
+  turn.effects.push({ effect: 'warn', line });
 }
 
 function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, turn: Turn, state: State): void {

@@ -167,6 +167,16 @@ describe('silence (rule 10)', () => {
     w.done(3).expect('→ coordinator.1: 1 results 1/3 6 [6]');
   });
 
+  test('fenced, it forgets whom it heard: the leader of a journal that was set back has a lower term (S07)', () => {
+    const w = worker().welcomed();
+    w.tell(welcome(5)).take();
+    w.tell(welcome(4), assignMessage(4, 1, [0, 1])).expect();
+    w.tell({ kind: 'fenced', term: 5 }).expect('newIncarnation');
+    w.begin().expect('→ hello: hello w1.i2 slots 2');
+    w.tell(welcome(4)).expect('→ coordinator.4: held last 0');
+    w.tell(assignMessage(4, 1, [0, 1])).expect('slot 0: run #1 0 0');
+  });
+
   test('the broker is there again: beats, and says hello soon, since another may lead by now (N01)', () => {
     const w = worker().welcomed();
     w.do(() => w.protocol.onBrokerUp(w.nowMs))

@@ -280,6 +280,8 @@ export class WorkerProtocol {
     this.leader = undefined;
     if (this.state === 'draining') return;
     this.incarnation = undefined;
+    // The next one has heard nobody: a journal that was set back counts terms anew (S07).
+    this.term = 0;
     this.effects.push({ effect: 'newIncarnation' });
   }
 

@@ -1,7 +1,8 @@
 /** The commands of docs/how-to/high-availability.md that back up and restore, word for word, on real servers, around a job. */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Cluster } from 'shoal';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import * as tasks from '../cluster/fixtures/tasks.ts';
 import { TestCluster } from '../cluster/harness.ts';
@@ -19,6 +20,21 @@ afterEach(async () => {
   await cluster?.close();
   cluster = undefined;
 });
+
+/** A job that has the results of its first half, and no inputs for the second one until `goOn`. */
+async function halfDone(client: Cluster) {
+  let goOn = (): void => undefined;
+  const goesOn = new Promise<void>((resolve) => (goOn = resolve));
+  async function* inputs(): AsyncGenerator<{ seed: number; ms: number }> {
+    for (let seed = 0; seed < count; seed++) {
+      if (seed === count / 2) await goesOn;
+      yield { seed, ms: 0.05 };
+    }
+  }
+  const job = tasks.mix.on(client).map(inputs(), { idempotencyKey: 'nightly' });
+  for await (const { succeeded } of job.progress({ every: '50ms' })) if (succeeded === count / 2) break;
+  return { job, inputs, goOn };
+}
 
 interface Journal {
   /** Undefined: a folder of the cluster's own. */
@@ -58,16 +74,7 @@ function survivesRestore(name: string, open: () => Promise<Journal>): void {
       for (const name of ['w1', 'w2']) own.addWorker({ name });
     };
 
-    let goOn = (): void => undefined;
-    const goesOn = new Promise<void>((resolve) => (goOn = resolve));
-    async function* inputs(): AsyncGenerator<{ seed: number; ms: number }> {
-      for (let seed = 0; seed < count; seed++) {
-        if (seed === count / 2) await goesOn;
-        yield { seed, ms: 0.05 };
-      }
-    }
-    const job = tasks.mix.on(await own.ready(2)).map(inputs(), { idempotencyKey: 'nightly' });
-    for await (const { succeeded } of job.progress({ every: '50ms' })) if (succeeded === count / 2) break;
+    const { job, inputs, goOn } = await halfDone(await own.ready(2));
 
     if (journal.isStoppedToCopy) await stopAll();
     run(`Back up ${name}`);
@@ -95,6 +102,37 @@ describe('a folder', () => {
     isStoppedToCopy: true,
     places: ({ folder }) => ({ '/srv/shoal': join(folder, 'journal'), '-C /srv ': `-C ${folder} `, ' shoal\n': ' journal\n' }),
   }));
+});
+
+test('a journal that was set back under workers that live: they drop what they have, it is said so, and no result is wrong (S07)', async () => {
+  const own = await TestCluster.start({ workers: 2 });
+  cluster = own;
+  const journal = join(own.folder, 'journal');
+  const copy = join(own.folder, 'copy');
+  const restart = async (between: () => void): Promise<void> => {
+    own.coordinator.kill('SIGKILL');
+    await own.coordinator.ended;
+    between();
+    await own.startCoordinator();
+    await own.ready(2);
+  };
+  await own.ready(2);
+  await restart(() => cpSync(journal, copy, { recursive: true }));
+  // A leader of which the copy knows nothing.
+  await restart(() => undefined);
+  const { job, inputs, goOn } = await halfDone(await own.ready(2));
+  await restart(() => {
+    rmSync(journal, { recursive: true });
+    cpSync(copy, journal, { recursive: true });
+  });
+  for (const name of ['w1', 'w2'])
+    await own.coordinator.said(
+      new RegExp(`worker ${name} was led in term 3, of which this journal knows nothing \\(its own is 2\\): it was set back`),
+    );
+  goOn();
+  await expect(job.toArray()).rejects.toMatchObject({ code: 'SH1401' });
+  const again = tasks.mix.on(await own.ready(2)).map(inputs(), { idempotencyKey: 'nightly' });
+  expect(await again.toArray()).toEqual(expected);
 });
 
 withServer('postgres', 'jobs', (real) => {
