@@ -38,5 +38,6 @@ export const corpus: readonly { seed: number; showed: string }[] = [
 /** The same of schedules of the file journal. */
 export const corpusOfFiles: readonly { seed: number; showed: string }[] = [
   { seed: 31, showed: 'half a write was sealed by an opener, and then taken back by its writer, S02 (processes.test.ts)' },
+  { seed: 1_991, showed: 'an opener whose header a failing disk took all the same removed it under another, S13 (disk-faults.test.ts)' },
   { seed: 62, showed: 'what a living writer finished meanwhile was taken for damage, S13 (processes.test.ts)' },
 ];

@@ -59,6 +59,14 @@ export const mutantsOfFiles = [
     budget: 3_000,
   },
   {
+    id: 'removes-what-may-count',
+    rule: 'S04, S13: a segment stays whose header a failing disk may have taken',
+    file: 'src/journals/file/recover.ts',
+    find: 'if (!(error instanceof HeaderInDoubt)) await unlinkIfThere',
+    replace: 'await unlinkIfThere',
+    budget: 10_000,
+  },
+  {
     id: 'confirms-before-it-syncs',
     rule: 'rule 1, S06: durable before it is confirmed',
     file: 'src/journals/file/committer.ts',

@@ -221,7 +221,7 @@ export class Host {
     const grown = position + bytes.length - inode.bytes.length;
     const room = grown > 0 ? bytes.length - Math.max(0, this.usedBytes + grown - this.bytesMax) : bytes.length;
     const isFailing = this.dice.chance(this.failing);
-    const done = isFailing ? this.dice.next() : share;
+    const done = isFailing ? Math.min(1, 1.5 * this.dice.next()) : share;
     const end = done < 1 ? sectorBytes * Math.floor((position + bytes.length * done) / sectorBytes) : position + bytes.length;
     const length = Math.max(0, Math.min(room, end - position));
     if (length > 0) inode.write(bytes.subarray(0, length), position);

@@ -300,7 +300,8 @@ export class Committer {
       await disk.write(handle, [header], 0);
     } catch (error) {
       await handle.close();
-      await disk.unlink(ledger.segments.pathOf(number));
+      // A failing disk may have taken the header all the same, and then it may count for another opener already.
+      if (isFull(error)) await disk.unlink(ledger.segments.pathOf(number));
       throw error;
     }
     // Together: file systems with a journal of their own make one commit of the two.

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect, it, type TestContext } from 'vitest';
 import { all, entry, expectConflict, pattern, seqs } from '../journal.suite.ts';
 import { type Journal, JournalFullError, OutcomeUnknownError } from '../journal.ts';
-import type { Disk } from './disk.ts';
+import { type Disk, nodeDisk } from './disk.ts';
 import { trial, watchedDisk } from './trial.suite.ts';
 
 const { directory, open } = trial();
@@ -144,14 +144,18 @@ for (const act of ['sync', 'write'] as const) {
   });
 }
 
+function refuseWrites(act: keyof Disk): void {
+  if (act === 'write') throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+}
+
 it('S02: a disk that stays full although the reserve was given away refuses to open with words, not with a bare ENOSPC', async () => {
   const path = await directory();
   await (await open(path)).close();
   const before = await readdir(path);
-  const full = watchedDisk((act) => {
-    if (act === 'write') throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+  await expect(open(path, {}, watchedDisk(refuseWrites))).rejects.toMatchObject({
+    code: 'SH4003',
+    why: expect.stringContaining(path) as string,
   });
-  await expect(open(path, {}, full)).rejects.toMatchObject({ code: 'SH4003', why: expect.stringContaining(path) as string });
   expect(before).toContain('reserve');
   expect(await readdir(path)).toEqual(before.filter((name) => name !== 'reserve'));
   expect(await seqs(await open(path), 'a')).toEqual([]);
@@ -159,8 +163,22 @@ it('S02: a disk that stays full although the reserve was given away refuses to o
 
 it('leaves no litter when it can not open', async () => {
   const path = await directory();
-  const { disk, fail } = failing('write');
-  fail();
-  await expect(open(path, {}, disk)).rejects.toThrow('EIO');
+  await expect(open(path, {}, watchedDisk(refuseWrites))).rejects.toBeInstanceOf(JournalFullError);
   expect(await readdir(path)).toEqual([]);
+});
+
+it('S04, S13: leaves its segment where a failing disk may have taken the header, for another opener may count it already', async () => {
+  const path = await directory();
+  const disk: Disk = {
+    ...nodeDisk,
+    write: async (...args) => {
+      await nodeDisk.write(...args);
+      throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
+    },
+  };
+  await expect(open(path, {}, disk)).rejects.toThrow('EIO');
+  expect(await readdir(path)).toEqual(['00000001.log']);
+  const journal = await open(path);
+  await journal.append([entry('a', 0)]);
+  expect(await seqs(journal, 'a')).toEqual([0]);
 });

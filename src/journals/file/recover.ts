@@ -46,9 +46,10 @@ export async function openSegments(context: OpenContext): Promise<Opened> {
     .then(() => writeHeader(context, ledger, mine))
     .catch(async (error: unknown) => {
       await mine.handle.close();
-      // Nothing was taken over: whoever had the journal may go on, and the next opener finds no litter.
-      await unlinkIfThere(context, mine.number);
-      throw error;
+      // Nothing was taken over: whoever had the journal may go on, and the next opener finds no litter. Unless a failing disk
+      // took the header all the same: then it may count for another opener already.
+      if (!(error instanceof HeaderInDoubt)) await unlinkIfThere(context, mine.number);
+      throw error instanceof HeaderInDoubt ? error.cause : error;
     });
   const counted = new Set(ledger.segments.all().map(({ number }) => number));
   const active = ledger.segments.add({ ...header, handle: mine.handle });
@@ -89,6 +90,9 @@ async function createNext(context: OpenContext): Promise<{ number: number; handl
   }
 }
 
+/** The disk failed, and may have taken the header all the same. */
+class HeaderInDoubt extends Error {}
+
 /** Writes the header that seals what was read. From here on the older segments' ends are fixed. */
 async function writeHeader(
   context: OpenContext,
@@ -103,7 +107,7 @@ async function writeHeader(
       await disk.write(handle, [header], 0);
       return { number, salt, headerBytes: header.length, bytes: header.length };
     } catch (error) {
-      if (!isFull(error)) throw error;
+      if (!isFull(error)) throw new HeaderInDoubt('', { cause: error });
       // Even what the reserve gave may be gone already, to somebody else who writes on this disk.
       if (!(await reserve.release())) throw new JournalFullError(`no space left to open the journal in ${directory}`, error);
     }
