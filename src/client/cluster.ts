@@ -12,6 +12,7 @@ import { type Opened, type OpenOptions, open } from './opener.ts';
 import { durationOption, optionError } from './options.ts';
 import { programHook } from './program.ts';
 import type { Cluster, Duration, Job } from './types.ts';
+import { UnreadMaps } from './unread.ts';
 import { WaitingWatch } from './waiting.ts';
 
 /** Jobs whose end is told to a tool that runs the program. */
@@ -19,6 +20,7 @@ const startedJobsMax = 1_000;
 
 export class ClusterHandle implements Cluster {
   readonly isDefault: boolean;
+  readonly unread: UnreadMaps;
   /** There once the cluster is open. */
   connection: Connection | undefined;
   readonly #address: string;
@@ -30,6 +32,7 @@ export class ClusterHandle implements Cluster {
   #waiting: WaitingWatch | undefined;
   readonly #running = new Set<string>();
   readonly #startedJobs: string[] = [];
+  readonly #viewedJobs = new Set<string>();
   /** Jobs that only their handles can reach. */
   readonly #handles = new FinalizationRegistry<string>((job) => {
     // It may be gone already, and the cluster too.
@@ -40,6 +43,7 @@ export class ClusterHandle implements Cluster {
     this.#address = address;
     this.#options = options;
     this.isDefault = isDefault;
+    this.unread = new UnreadMaps(() => this.address, isDefault);
     this.#onOpen = onOpen;
   }
 
@@ -125,10 +129,16 @@ export class ClusterHandle implements Cluster {
     await Promise.allSettled(jobs.map((job) => connection.request({ kind: 'cancel', job, reason })));
   }
 
+  /** A tool has seen it when the program ended, and tells of it. */
+  wasViewed(job: string): boolean {
+    return this.#viewedJobs.has(job);
+  }
+
   /** How the jobs of this program stand; those that are gone already are left out. */
   async startedViews(): Promise<JobView[]> {
     const { connection } = this;
     if (!connection) return [];
+    for (const job of this.#startedJobs) this.#viewedJobs.add(job);
     const views = await Promise.allSettled(this.#startedJobs.map((job) => connection.request<JobView>({ kind: 'query', job })));
     return views.flatMap((view) => (view.status === 'fulfilled' ? [view.value] : []));
   }
@@ -150,6 +160,9 @@ export class ClusterHandle implements Cluster {
     this.connection?.close();
     this.#running.clear();
     await this.#opened?.close();
+    // Maps that were just being opened hear of it first.
+    await new Promise(setImmediate);
+    this.unread.tellAll();
   }
 
   async #find(connection: Connection, id: string): Promise<JobView> {

@@ -41,6 +41,15 @@ describe('main', () => {
     expect(again).toMatchObject({ code: 2, err: expect.stringContaining('SH1107') });
   });
 
+  it('tells of a map that failed or never ran, and that nobody read; the exit code does, too', async () => {
+    const told = (what: string): RegExp => new RegExp(`^shoal: fixture\\.square: nobody read what this map gives, and it ${what}`, 'm');
+    const left = await run('squares', ['left']);
+    expect(left).toMatchObject({ code: 1, err: expect.stringMatching(told('failed: UnserialisableError')) });
+    expect(await run('squares', ['left at once'])).toMatchObject({ code: 1, err: expect.stringMatching(told('ended with the program')) });
+    expect(await run('squares', ['called off'], { SHOAL_QUIET: '1' })).toEqual({ code: 0, out: '', err: '' });
+    expect(await run('squares', ['asked late'], { SHOAL_QUIET: '1' })).toEqual({ code: 0, out: 'SH1201\n', err: '' });
+  });
+
   it('is that of the program, not of the modules that it takes tasks from', async () => {
     expect(await run('importer', [], { SHOAL_QUIET: '1' })).toEqual({ out: 'mine 49\n', err: '', code: 0 });
   });

@@ -74,6 +74,8 @@ async function runProgram(body: Body): Promise<void> {
     };
     if (hook?.onEnd) await hook.onEnd(end);
     else report(failure, received, exitCode);
+    // Who interrupted it knows that it is not through.
+    if (received) cluster.unread.clear();
     await cluster.close();
   } catch (error) {
     report({ error }, undefined, 1);

@@ -46,6 +46,8 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
   #problem: { error: unknown } | undefined;
   /** Somebody wants the results one by one, so a later reduce is a job of its own. */
   #isRead = false;
+  /** Somebody hears how it ends. */
+  #isAsked = false;
   #drawing: Promise<void> = Promise.resolve();
   /** Inputs of tasks whose outcome is still to come, where `settled()` will tell them. */
   #retained: Map<number, unknown> | undefined;
@@ -64,11 +66,24 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
     this.#autoKey = automaticKey(cluster, plan.name, this.#terms);
     this.#opening = Promise.resolve().then(() => this.#open());
     // Whoever reads is told; a job that nobody reads must not end the process.
-    this.#opening.catch(() => undefined);
+    this.#opening.catch((error: unknown) => this.#left(error));
+  }
+
+  /** It has an error that may never be asked for; what its caller has called off is none. */
+  #left(error: unknown): void {
+    const { cluster, options } = this.#request;
+    const isCalledOff = options.signal?.aborted === true || (error as { code?: unknown } | undefined)?.code === 'SH2005';
+    if (!this.#isAsked && !isCalledOff) cluster.unread.failed(this, this.who, error);
+  }
+
+  #asked(): void {
+    this.#isAsked = true;
+    this.#request.cluster.unread.read(this);
   }
 
   [Symbol.asyncIterator](): AsyncIterator<O> {
     this.#refuseReduced();
+    this.#asked();
     return openedLater(async () => this.#stream(await this.#opening));
   }
 
@@ -82,11 +97,13 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
     } catch (error) {
       return Promise.reject(error);
     }
+    this.#asked();
     return super.result(options);
   }
 
   settled(): AsyncIterable<Settled<I, O>> {
     this.#refuseReduced();
+    this.#asked();
     if (!this.#feeder && !Array.isArray(this.#inputs)) this.#retained ??= new Map();
     return openedLater(async () => this.#settledStream(await this.#opening));
   }
@@ -94,6 +111,7 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
   async reduce(combine: Task<O[], O>, options: ReduceOptions = {}): Promise<O> {
     const plan = singlePlanOf(`${this.who}: reduce`, combine);
     if (this.#fold) this.#refuseReduced();
+    this.#asked();
     const fold = { combine: plan, options };
     if (!this.#built && !this.#isRead) {
       this.#fold = fold;
@@ -104,6 +122,7 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
   }
 
   async done(): Promise<Progress> {
+    this.#asked();
     const job = await this.#opening;
     const view = await job.connection.ended(job.id);
     await this.#drawing;
@@ -183,7 +202,17 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
       job.cluster.ended(id);
       if (!job.isKeyed && this.#request.options.keepResults === undefined) job.cluster.releaseWith(this, id);
     };
-    connection.ended(id).then(ended, ended);
+    connection.ended(id).then(
+      () => {
+        ended();
+        if (!this.#isAsked) this.#throwProblem(job).catch((error: unknown) => this.#left(error));
+      },
+      (error: unknown) => {
+        ended();
+        // Elsewhere the job goes on without this process.
+        if (!job.cluster.isRemote && !job.cluster.wasViewed(id)) this.#left(error);
+      },
+    );
     feeder.feed().catch((error: unknown) => this.#fail(job, error, `its inputs ended with an error: ${String(error)}`));
   }
 

@@ -37,7 +37,11 @@ export interface ProgramHook {
   /** Draws a job's progress instead of the bar, for every job or for those that ask for it (`asked`). */
   progress?(title: string, views: AsyncIterable<JobView>, asked: boolean): void | Promise<void>;
   /** A word of ours in between, on stderr: that it was interrupted, or detached, what it waits for, or what may surprise. Absent: as text. */
-  tell?(type: 'interrupted' | 'detached' | 'waiting' | 'warning', text: string, data: { jobs: readonly string[]; address: string }): void;
+  tell?(
+    type: 'interrupted' | 'detached' | 'waiting' | 'warning' | 'unread',
+    text: string,
+    data: { jobs: readonly string[]; address: string },
+  ): void;
   /** Called once when the body is through, before the cluster closes. Who takes it reports errors and sets the exit code. */
   onEnd?(end: ProgramEnd): void | Promise<void>;
 }
