@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * What a test run leaves behind: files in the checkout, folders of ours in the temporary directory, processes that run
- * our code or a server for it, ports, shared memory. Judged in CI only, where nobody else works in the same places at
+ * our code or a server for it, ports, shared memory, networks. Judged in CI only, where nobody else works in the same places at
  * the same time.
  */
 import { execFileSync } from 'node:child_process';
@@ -21,7 +21,7 @@ const patienceMs = 10_000;
 export function tracesIn(root) {
   const changed = execFileSync('git', ['status', '--porcelain'], { cwd: root, encoding: 'utf8' }).split('\n').filter(Boolean);
   const folders = readdirSync(tmpdir()).filter((name) => name.startsWith('shoal-'));
-  return [...changed, ...folders.map((name) => join(tmpdir(), name)), ...processesOf(root), ...ports(), ...sharedMemory()];
+  return [...changed, ...folders.map((name) => join(tmpdir(), name)), ...processesOf(root), ...ports(), ...sharedMemory(), ...networks()];
 }
 
 /**
@@ -71,6 +71,22 @@ function ports() {
 
 /** PostgreSQL's, when it is killed. */
 const sharedMemory = () => linesOf('/proc/sysvipc/shm').map(([, id]) => `shared memory ${id}`);
+
+/** Namespaces, and what leads into them. */
+function networks() {
+  const namespaces = namesIn('/run/netns').filter((name) => /^shoal\d/.test(name));
+  const links = namesIn('/sys/class/net').filter((name) => /^(shoal|s)\d+/.test(name));
+  return [...namespaces.map((name) => `network namespace ${name}`), ...links.map((name) => `network interface ${name}`)];
+}
+
+/** @param {string} folder */
+function namesIn(folder) {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
 
 /** @param {string} file one of /proc's tables, under a line of titles */
 function linesOf(file) {

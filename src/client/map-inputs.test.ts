@@ -137,13 +137,15 @@ describe('a key', () => {
       { idempotencyKey: 'k', signal: controller.signal },
     );
     await expect(stopped.toArray()).rejects.toThrow('client gone');
-    // The first 512 went out before the iterator threw.
+    // As many as filled batches before the iterator threw.
     const { job } = coordinator;
-    expect(job.inputs).toHaveLength(512);
+    const { length } = job.inputs;
+    expect(length).toBeGreaterThan(0);
+    expect(length).toBeLessThan(700);
     job.state = 'running';
     const again = on(square).map(range(1_000), { idempotencyKey: 'k' });
     expect(await again.toArray()).toEqual(range(1_000).map((n) => n * n));
-    expect(coordinator.of('inputs').map(({ from }) => from)).toContain(512);
+    expect(coordinator.of('inputs').filter(({ from }) => from === length)).toHaveLength(1);
   });
 
   it.each([

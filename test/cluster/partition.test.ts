@@ -1,10 +1,13 @@
 /** A worker behind a network of its own (a namespace), whose cable is pulled and put back. Needs the right to make one. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { tracesIn } from '../../scripts/leftovers.mjs';
 import * as tasks from './fixtures/tasks.ts';
 import { bin, TestCluster, tasksFile } from './harness.ts';
 
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const name = `shoal${process.pid}`;
 const [outside, inside] = [`10.213.${process.pid % 250}.1`, `10.213.${process.pid % 250}.2`];
 const ip = (...args: string[]): void => void execFileSync('ip', args, { stdio: 'pipe' });
@@ -33,6 +36,14 @@ afterEach(async () => {
   } catch {
     // There is none.
   }
+});
+
+test('what a partition is made of would be seen if it were left behind', (context) => {
+  if (canPartition !== undefined) return context.skip(`no network namespaces here: ${canPartition}`);
+  const made = [`network namespace ${name}`, `network interface ${name}o`];
+  expect(tracesIn(root)).toEqual(expect.arrayContaining(made));
+  ip('netns', 'del', name);
+  expect(tracesIn(root).filter((trace) => made.includes(trace))).toEqual([]);
 });
 
 test('a worker that is cut off loses its tasks to others, starts nothing new, and is of use when it is back (N06, W12)', async (context) => {
