@@ -1,5 +1,8 @@
 // @ts-check
-/** RabbitMQ with its management API. It needs ten seconds to start: one for all tests of a file, a virtual host a test. */
+/**
+ * RabbitMQ with its management API. It needs ten seconds to start: one for all tests of a file, a virtual host a test.
+ * `SHOAL_RABBITMQ` names the folder with the programs of another release.
+ */
 import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -9,7 +12,7 @@ import { startServer } from './server.mjs';
 import { find, pathOf } from './where.mjs';
 
 // Not the one in the path, which insists on a user of its own.
-export const where = () => find('rabbitmq', 'rabbitmq-server', ['/usr/lib/rabbitmq/bin']);
+export const where = () => find('rabbitmq', 'rabbitmq-server', [process.env.SHOAL_RABBITMQ ?? '/usr/lib/rabbitmq/bin']);
 
 /**
  * Erlang would start `epmd` as a daemon, which stays behind. Ours belongs to the server's group.

@@ -111,7 +111,8 @@ class RabbitmqCarrier implements Carrier {
         else this.lose(`the queue ${this.queueName(inbox)} was deleted`);
       };
       const consuming = this.make(channel, inbox).then(() => channel.consume(this.queueName(inbox), onDelivery, { priority: Date.now() }));
-      if (isLasting(inbox)) await this.removeIfLeaderless(inbox, consuming);
+      const isQuorum = isLasting(inbox) || !this.isOld;
+      if (isQuorum) await this.removeIfLeaderless(inbox, consuming);
       listening.consumes((await consuming).consumerTag);
       return listening;
     } catch (error) {
