@@ -76,6 +76,18 @@ describe('the way to the coordinator', () => {
     expect(of(checks, 'port')).toMatchObject({ status: 'ok', what: `${port} is free for a coordinator` });
   });
 
+  it('of several coordinators each is looked at, and says which it is', async () => {
+    const gone = `http://127.0.0.1:${await freePort()}`;
+    const { code, checks } = await found(['--address', `${gone},${cluster.address}`]);
+    expect(code).toBe(1);
+    expect(checks.filter(({ check }) => check === 'coordinator')).toMatchObject([
+      { status: 'fail', what: `${gone}: nobody listens there` },
+      { status: 'ok', what: `${cluster.address}: it answers` },
+    ]);
+    expect(of(checks, 'ready')).toMatchObject({ status: 'ok' });
+    expect(of(checks, 'token')).toMatchObject({ status: 'ok', what: 'let in as admin' });
+  });
+
   it('somebody else there fails, and what it says does nothing to the terminal (X13)', async () => {
     const server = createServer((_request, response) => response.end('\u001b[2Jwelcome'));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -20,16 +20,27 @@ export async function examineCluster(flags: ClusterFlags): Promise<Finding[]> {
     return [failed('token', error)];
   }
   const address: Finding = { check: 'address', status: 'ok', what: `${target.address}, from ${target.from}` };
+  const addresses = target.address.split(',');
+  const ways = await Promise.all(addresses.map((each) => wayTo({ ...target, address: each })));
+  // Of several each says which it is.
+  const named = ways.flatMap(({ findings }, at) =>
+    findings.map((finding) => (addresses.length === 1 ? finding : { ...finding, what: `${addresses[at]}: ${finding.what}` })),
+  );
+  const answers = ways.flatMap(({ readiness }) => readiness ?? []);
+  if (answers.length === 0) return [address, ...named];
+  // One that stands by is not ready, and one that leads is enough.
+  const leading = answers.find((answer) => !('error' in answer) && answer.status === 200);
+  return [address, ...named, ready(leading ?? answers[0]!), ...(await inside(target))];
+}
+
+/** `readiness`: of a coordinator, if there is one. */
+async function wayTo(target: Target): Promise<{ findings: Finding[]; readiness?: Answer | Silence }> {
   const live = await probe(`${target.address}/livez`);
-  if ('error' in live) return [address, ...(await nobody(target, live))];
-  if (live.status !== 200 || live.text !== 'ok') return [address, stranger(live)];
-  return [
-    address,
-    { check: 'coordinator', status: 'ok', what: 'it answers' },
-    ...(live.dateMs === undefined ? [] : [clock(live.dateMs - Date.now())]),
-    ready(await probe(`${target.address}/readyz`)),
-    ...(await inside(target)),
-  ];
+  if ('error' in live) return { findings: await nobody(target, live) };
+  if (live.status !== 200 || live.text !== 'ok') return { findings: [stranger(live)] };
+  const findings: Finding[] = [{ check: 'coordinator', status: 'ok', what: 'it answers' }];
+  if (live.dateMs !== undefined) findings.push(clock(live.dateMs - Date.now()));
+  return { findings, readiness: await probe(`${target.address}/readyz`) };
 }
 
 /** What a ShoalError says, as a finding. */
