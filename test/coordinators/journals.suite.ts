@@ -17,7 +17,7 @@ type ElectionName = 'etcd' | 'postgres' | 'redis' | 'zookeeper';
 /** With servers that keep what they have confirmed. Each coordinator has a line of its own to the journal, and none to the election. */
 export function coordinatorsOver({ journal, election }: { journal: JournalName; election: ElectionName }, faults: readonly Fault[]): void {
   // A dozen processes: on a busy machine each start takes seconds.
-  vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
+  vi.setConfig({ testTimeout: 600_000, hookTimeout: 300_000 });
 
   withServer(journal, `coordinators with ${election}: as their election and a journal`, (real) => {
     if (election === journal) return suite(() => startJournal(journal, real));
