@@ -10,6 +10,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Cluster, connect } from 'shoal';
+import { vi } from 'vitest';
+
+// Half a dozen processes, started again and again: where ten others want the same core, each start takes seconds.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 export const bin = fileURLToPath(new URL('../../dist/cli/bin.js', import.meta.url));
 export const tasksFile = fileURLToPath(new URL('./fixtures/tasks.ts', import.meta.url));

@@ -90,8 +90,11 @@ test('a hundred megabytes to and from a worker do not make it look dead (N12)', 
   const client = await cluster.ready(1);
   const beats = on(tasks.mix, client).map(seeds(2_000, 1)).toArray();
   const large = on(tasks.big, client).map([30, 30, 30].map((mebibytes) => ({ bytes: mebibytes * 2 ** 20 })));
-  for await (const value of large) expect(value.length).toBe(30 * 2 ** 20);
-  expect(await beats).toEqual(answers(2_000));
+  const reading = (async () => {
+    for await (const value of large) expect(value.length).toBe(30 * 2 ** 20);
+  })();
+  const [results] = await Promise.all([beats, reading]);
+  expect(results).toEqual(answers(2_000));
   expect(cluster.coordinator.stderr).not.toMatch(/lost the line/);
 });
 
