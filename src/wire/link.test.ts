@@ -141,7 +141,7 @@ describe('messages', () => {
 
 describe('a peer that does not read', () => {
   test('is seen in what is queued, then dropped; memory stays flat (N10)', async () => {
-    const { near, far } = await pair({ pingMs: 50, stalledMs: 400, highWaterBytes: 1024 * 1024 }, { pingMs: 20 });
+    const { near, far } = await pair({ pingMs: 1_000, stalledMs: 400, highWaterBytes: 1024 * 1024 }, { pingMs: 20 });
     far.link.pause();
     const piece = Buffer.alloc(1024 * 1024);
     const before = process.memoryUsage().rss;

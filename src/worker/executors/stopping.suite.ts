@@ -85,7 +85,7 @@ export function stoppingSuite(kind: string, make: Make): void {
       });
 
       test('every lane has its own time', async () => {
-        const told = await slot.whole('attentive', ['wait', 1, 'wait', 2], { concurrency: 2, timeoutMs: 50 });
+        const told = await slot.whole('attentive', ['wait', 1, 'wait', 2], { concurrency: 2, timeoutMs: 500 });
         expect(told.summary).toMatchObject({
           values: [
             [1, 1],
