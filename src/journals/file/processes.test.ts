@@ -261,6 +261,33 @@ describe('one directory, two openers', () => {
     expect(looks).toBe(2);
   });
 
+  it('S13: a header of which a few bytes are there, and the rest comes meanwhile, is nobody else’s file', async () => {
+    const path = await directory();
+    const file = join(path, '00000001.log');
+    await (await open(path)).close();
+    const header = await readFile(file);
+    await writeFile(file, header.subarray(0, 3));
+    let reads = 0;
+    const watching: typeof nodeDisk = {
+      ...nodeDisk,
+      open: async (name, mode) => {
+        const handle = await nodeDisk.open(name, mode);
+        const read = handle.read.bind(handle);
+        // Its beginning is read, whether there are records, and its beginning again.
+        handle.read = async (...asked) => {
+          const answer = await read(...asked);
+          if (name === file && asked[3] === 0 && ++reads === 3) await writeFile(file, header);
+          return answer;
+        };
+        return handle;
+      },
+    };
+    const journal = await open(path, {}, watching);
+    expect(reads).toBe(3);
+    await journal.append([entry('a', 0)]);
+    expect(await seqs(journal, 'a')).toEqual([0]);
+  });
+
   it('of many openers at once at most one may append', async () => {
     for (let round = 0; round < 10; round += 1) {
       const path = await directory();

@@ -181,9 +181,8 @@ async function refuseUnlessUnbegun(file: DiskFile, path: string, number: number)
     throw new JournalCorruptError(`${path} is damaged at offset 0: its header is broken, but records follow (at offset ${at})`, RESTORE);
   }
   const start = await readStart(file, HEADER_BYTES);
-  const { size } = await file.stat();
   const isBlank = start.every((byte) => byte === 0);
-  if (!isBlank && !Buffer.from('shoaljnl').subarray(0, size).equals(start.subarray(0, 8))) {
+  if (!isBlank && !Buffer.from('shoaljnl').subarray(0, start.length).equals(start.subarray(0, 8))) {
     throw new JournalCorruptError(
       `${path} is no file of a journal`,
       `give the journal a directory of its own; ${basename(path)} may be somebody else's`,
