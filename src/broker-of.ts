@@ -46,8 +46,8 @@ const adapters: Readonly<Record<string, Adapter>> = {
   'nats:': { load: nats, form: `nats://${hosts}` },
   // As NATS itself names it.
   'tls:': { load: nats, form: `tls://${hosts}` },
-  'amqp:': { load: rabbitmq, form: `amqp://${hosts}[/VHOST]`, tls: rabbitmqTls },
-  'amqps:': { load: rabbitmq, form: `amqps://${hosts}[/VHOST]`, tls: rabbitmqTls },
+  'amqp:': { load: rabbitmq, form: `amqp://${hosts}[/VHOST][?management=URL]`, query: ['management'], tls: rabbitmqTls },
+  'amqps:': { load: rabbitmq, form: `amqps://${hosts}[/VHOST][?management=URL]`, query: ['management'], tls: rabbitmqTls },
 };
 
 export interface BrokerOpening {
@@ -83,7 +83,11 @@ export async function inspectServer({ url: text, cluster }: ServerPlace): Promis
   const open = await adapter.load();
   try {
     const carrier = await open({ ...place, cluster, onLost: () => undefined, onWarning: () => undefined });
-    return await carrier.inspect().finally(() => carrier.close());
+    try {
+      return [...(await carrier.inspect()), ...((await carrier.audit?.()) ?? [])];
+    } finally {
+      await carrier.close();
+    }
   } catch (error) {
     throw await aboutTls(unreachable(error, place.url, place.otherHosts), place.url, adapter);
   }
@@ -109,6 +113,8 @@ function addressOf(text: string): { url: URL; otherHosts: string[]; adapter: Ada
 
 function faultOf({ protocol, pathname, searchParams }: URL, { query = [] }: Adapter): string | undefined {
   for (const name of searchParams.keys()) if (!query.includes(name)) return `it knows no ?${name}=`;
+  const management = searchParams.get('management');
+  if (management !== null && !/^https?:\/\/[^/]/.test(management)) return '?management= is an address like http://HOST:15672';
   const database = protocol === 'redis+sentinel:' ? searchParams.get('db') : pathname.slice(1);
   if (protocol.startsWith('redis') && database && !/^\d+$/.test(database)) return `"${database}" is no number of a database`;
   if ((protocol === 'nats:' || protocol === 'tls:') && pathname.length > 1) return 'it ends with the host: NATS has no paths';

@@ -28,6 +28,8 @@ export interface Carrier {
   publish(inbox: string, payloads: readonly Uint8Array[]): Promise<void>;
   /** What an operator should know about the server's settings; reads only, and needs no more rights than the rest. */
   inspect(): Promise<readonly Finding[]>;
+  /** What only somebody who asks for it should wait for, or needs rights of its own: for `doctor`. */
+  audit?(): Promise<readonly Finding[]>;
   /** Idempotent. Waits for nothing but what is needed to leave no timer and no socket behind. */
   close(): Promise<void>;
 }

@@ -158,6 +158,25 @@ withServer('rabbitmq', 'RabbitMQ', (real) => {
     expect(heard).toEqual(Array.from({ length: taken }, (_, index) => String(index)));
   });
 
+  test('doctor names policies that take messages away, and where it can’t see them (N09)', async () => {
+    const at = await place();
+    const { origin } = new URL(at.server.managementUrl);
+    const url = `${at.url.href}?management=${origin}`;
+    const policiesIn = async (address: string): Promise<string[]> => (await doctor(address, {})).filter((line) => line.includes('polic'));
+    expect(await policiesIn(url)).toEqual(['ok policies 0 for these queues: none takes a message away']);
+    const define = (name: string, pattern: string, definition: unknown): Promise<void> =>
+      manage(at, `policies/${at.vhost}/${name}`, { pattern, definition, 'apply-to': 'queues' });
+    await define('others', '^amq', { overflow: 'drop-head' });
+    await define('all', '.*', { 'message-ttl': 30_000, 'max-length': 50, overflow: 'drop-head' });
+    expect(await policiesIn(url)).toEqual([
+      'fail policy all overflow drop-head: a full queue loses messages in silence',
+      'fail policy all message-ttl 30000: what waits is lost in silence before its listener is back',
+      'warn policy all max-length 50: the queue refuses too soon: work stands still',
+    ]);
+    const nobody = `${at.url.href}?management=http://127.0.0.1:1`;
+    expect(await policiesIn(nobody)).toEqual([expect.stringMatching(/^warn policies not known: .*127\.0\.0\.1:1 does not tell them/)]);
+  });
+
   test('a limit of the server below ours is known from the first message that is refused for it (N09)', async () => {
     const at = await place();
     const limit = (size: number): Promise<unknown> =>

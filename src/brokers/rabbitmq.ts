@@ -20,6 +20,7 @@ import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqp
 import type { Finding } from '../lib/finding.ts';
 import { peer } from '../lib/peer.ts';
 import type { Carrier, CarrierOptions, OpenCarrier, Subscription } from './carrier.ts';
+import { policyFindings } from './rabbitmq/policies.ts';
 import { isLasting, queueOptions } from './rabbitmq/queues.ts';
 import { alarmFinding, isOlderThan, versionFinding } from './rabbitmq/settings.ts';
 import { refusal, sizeLimitIn, withoutUser } from './rabbitmq/words.ts';
@@ -140,6 +141,10 @@ class RabbitmqCarrier implements Carrier {
   async inspect(): Promise<readonly Finding[]> {
     await this.provokeAlarm();
     return [versionFinding(this.sending), alarmFinding(this.alarm)];
+  }
+
+  audit(): Promise<readonly Finding[]> {
+    return policyFindings(this.options.url, this.options.cluster);
   }
 
   async close(): Promise<void> {
