@@ -40,5 +40,9 @@ export const corpusOfFiles: readonly { seed: number; showed: string }[] = [
   { seed: 31, showed: 'half a write was sealed by an opener, and then taken back by its writer, S02 (processes.test.ts)' },
   { seed: 1_991, showed: 'an opener whose header a failing disk took all the same removed it under another, S13 (disk-faults.test.ts)' },
   { seed: 910_025_152, showed: 'a header that was finished meanwhile was taken for somebody else’s file, S13 (processes.test.ts)' },
+  {
+    seed: 920_017_104,
+    showed: 'a writer of long ago made a file under a number that was written off, and that was taken for damage, S13 (processes.test.ts)',
+  },
   { seed: 62, showed: 'what a living writer finished meanwhile was taken for damage, S13 (processes.test.ts)' },
 ];

@@ -291,6 +291,8 @@ export class Committer {
   /** Goes on in a new segment; false if another opener has it. */
   async #roll(): Promise<boolean> {
     const { disk, directory, ledger, newSalt, onGarbage } = this.#options;
+    // The next number may be free again: had by another one, and given back.
+    if (this.#isSuperseded()) return false;
     const number = this.#active.number + 1;
     const handle = await createSegmentFile(disk, directory, number);
     if (handle === undefined) return false;

@@ -11,6 +11,7 @@ import { ShoalError } from '../../lib/errors.ts';
 import { all, entry, expectConflict, seqs, text } from '../journal.suite.ts';
 import { ConflictError, type Journal } from '../journal.ts';
 import { nodeDisk } from './disk.ts';
+import { encodeHeader, segmentFileName, segmentNumberOf } from './format.ts';
 import { trial } from './trial.suite.ts';
 
 const { directory, open } = trial();
@@ -286,6 +287,22 @@ describe('one directory, two openers', () => {
     expect(reads).toBe(3);
     await journal.append([entry('a', 0)]);
     expect(await seqs(journal, 'a')).toEqual([0]);
+  });
+
+  it('S11, S13: a file that a writer of long ago has made under a number that was written off is not looked at', async () => {
+    const path = await directory();
+    const journal = await open(path, { segmentBytes: 2_000 });
+    for (let seq = 0; seq < 4; seq += 1) await journal.append([entry('gone', seq, { body: ['x'.repeat(900)] })]);
+    await journal.append([entry('kept', 0)]);
+    await journal.drop('gone');
+    await journal.reclaimed();
+    const left = (await readdir(path)).flatMap((name) => segmentNumberOf(name) ?? []);
+    const free = Array.from({ length: Math.max(...left) }, (_, at) => at + 1).filter((number) => !left.includes(number));
+    expect(free.length).toBeGreaterThan(0);
+    for (const number of free) await writeFile(join(path, segmentFileName(number)), encodeHeader({ number, salt: 1, seals: [] }));
+    const next = await open(path, { takeOver: true });
+    expect([await seqs(next, 'kept'), await seqs(next, 'gone')]).toEqual([[0], []]);
+    expect((await readdir(path)).flatMap((name) => segmentNumberOf(name) ?? [])).not.toContain(free[0]);
   });
 
   it('of many openers at once at most one may append', async () => {

@@ -119,9 +119,16 @@ async function recover(context: OpenContext, ledger: Ledger, numbers: readonly n
   const last = await findLast(context, numbers);
   if (last === undefined) return;
   const missing = new Set<number>();
+  const writtenOff = await readRemoved(context, last);
   for (const seal of last.seals) {
+    // Its file is gone, or about to go; or it is another one, made since by a writer that was superseded long ago.
+    if (writtenOff.has(seal.number)) continue;
     const path = ledger.segments.pathOf(seal.number);
-    const isThere = await withFileIfThere(context, path, async (file) => readSealed(ledger, file, path, seal).then(() => true));
+    const isThere = await withFileIfThere(context, path, async (file) => readSealed(ledger, file, path, seal).then(() => true)).catch(
+      async (error: unknown) => {
+        throw (await readRemoved(context, last)).has(seal.number) ? takenError(context) : error;
+      },
+    );
     if (isThere !== true) missing.add(seal.number);
   }
   // A writer from whom we take the journal may still remove what it had written off: the last segment says so.
@@ -232,6 +239,18 @@ async function readLast(context: OpenContext, ledger: Ledger, header: SegmentHea
   return removed;
 }
 
+/** The older segments that the last one has written off so far. */
+async function readRemoved({ disk, directory }: OpenContext, header: SegmentHeader): Promise<Set<number>> {
+  const removed = new Set<number>();
+  if (header.seals.length === 0) return removed;
+  await withFileIfThere({ disk }, join(directory, segmentFileName(header.number)), (file) =>
+    scanWrites(file, { salt: header.salt, from: header.bytes, to: SEGMENT_BYTES_MAX }, ({ kind, seq }) => {
+      if (kind === RECORD_REMOVED) removed.add(seq);
+    }),
+  );
+  return removed;
+}
+
 function scan(
   ledger: Ledger,
   file: DiskFile,
@@ -239,20 +258,33 @@ function scan(
   bounds: { salt: number; number: number; from: number; to: number },
   onRemoved: (number: number) => void,
 ): ReturnType<typeof scanRecords> {
-  const write: ScannedRecord[] = [];
-  return scanRecords(file, bounds, (scanned) => {
-    // A write counts when all of it is there: its writer, if it still lives, may take back an unfinished one (S02).
-    if (scanned.moreFollow) return void write.push({ ...scanned, head: Buffer.from(scanned.head) });
-    for (const record of [...write.splice(0), scanned]) {
-      if (record.kind === RECORD_REMOVED) onRemoved(record.seq);
-      if (ledger.apply(record, bounds.number, record.at)) continue;
-      const what = `entry ${record.seq} of stream ${record.stream}`;
-      throw new JournalCorruptError(`${path} holds ${what} at offset ${record.at} by a second writer`, RESTORE);
-    }
+  return scanWrites(file, bounds, (record) => {
+    if (record.kind === RECORD_REMOVED) onRemoved(record.seq);
+    if (ledger.apply(record, bounds.number, record.at)) return;
+    const what = `entry ${record.seq} of stream ${record.stream}`;
+    throw new JournalCorruptError(`${path} holds ${what} at offset ${record.at} by a second writer`, RESTORE);
   });
 }
 
-async function withFileIfThere<T>({ disk }: OpenContext, path: string, act: (file: DiskFile) => Promise<T>): Promise<T | undefined> {
+/** A write counts when all of it is there: its writer, if it still lives, may take back an unfinished one (S02). */
+function scanWrites(
+  file: DiskFile,
+  bounds: { salt: number; from: number; to: number },
+  visit: (record: ScannedRecord) => void,
+): ReturnType<typeof scanRecords> {
+  const write: ScannedRecord[] = [];
+  return scanRecords(file, bounds, (record) => {
+    if (record.moreFollow) return void write.push({ ...record, head: Buffer.from(record.head) });
+    for (const earlier of write.splice(0)) visit(earlier);
+    visit(record);
+  });
+}
+
+async function withFileIfThere<T>(
+  { disk }: Pick<OpenContext, 'disk'>,
+  path: string,
+  act: (file: DiskFile) => Promise<T>,
+): Promise<T | undefined> {
   // For writing too: some systems make only such files durable.
   const file = await disk.open(path, 'r+').catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return undefined;
