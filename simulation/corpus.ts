@@ -32,6 +32,7 @@ export const corpus: readonly { seed: number; showed: string }[] = [
     showed: 'a leader that stopped while its registry rolled stored the roll without what it rolls into, S11 (roll.test.ts)',
   },
   { seed: 702_022_736, showed: 'the simulator wanted a program that was dropped in the very turn that confirmed it (watch.ts)' },
+  { seed: 950_008_090, showed: 'the simulator did not wait for the lease of a worker that stood still to the end (schedule.ts)' },
   { seed: 702_031_790, showed: 'the simulator gave a graph that multiplies its tasks too little time (schedule.ts)' },
 ];
 

@@ -62,7 +62,11 @@ export async function runSchedule(seed: number, limits: Limits = {}, { onStep, c
       moreMs = wantedMs;
     }
     const atMs = world.nowMs + restMs;
-    const isAtRest = (): boolean => cluster.isIdle && cluster.leader()?.state.orphans.size === 0;
+    const isAtRest = (): boolean => {
+      const state = cluster.leader()?.state;
+      // What a worker that stands still was given is its until its lease has ended.
+      return cluster.isIdle && state?.orphans.size === 0 && state.assignments.size === 0;
+    };
     await world.run(() => world.nowMs >= atMs && isAtRest(), atMs + restMsMax);
     judgeEnd(cluster);
     cluster.compare();
