@@ -182,7 +182,9 @@ class User {
 
   /** It has the journal, as far as the files say. */
   get isCurrent(): boolean {
-    return this.run.host.segments.at(-1) === this.segment;
+    const { host, newest } = this.run;
+    // One that it could not go on in it has removed again, and another may have made one of that number since.
+    return newest === this && (host.segments.at(-1) ?? 0) <= this.segment;
   }
 
   private async live(self: Life): Promise<void> {
