@@ -200,7 +200,7 @@ withServer('rabbitmq', 'RabbitMQ', (real) => {
   });
 
   test('a server that ran short takes nothing until it has room, and what was taken is still delivered (N14)', {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async () => {
     const at = await place();
     const warnings: string[] = [];
