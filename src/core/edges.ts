@@ -131,6 +131,22 @@ export function settleStage(state: State, job: Job, stage: Stage): void {
   }
 }
 
+/**
+ * After a replay, once it is known what comes back: a stage that its job's end had ended, and of which nothing does, ends no
+ * more, so its fold is closed here. One that has too many failures ends the job again, and a later replay may bring them back.
+ */
+export function closeLeftFolds(state: State, job: Job): void {
+  for (const stage of job.stages) {
+    const { feed } = stage.spec;
+    if (feed.kind !== 'fold' || stage.fold!.isClosed) continue;
+    const upstream = job.stages[feed.from]!;
+    if (!upstream.ended || hasTooManyFailures(upstream)) continue;
+    stage.fold!.isClosed = true;
+    closeOrderedGaps(state, job, stage, upstream);
+    settleStage(state, job, stage);
+  }
+}
+
 /** All that the stage waited for has ended. */
 function passGate(state: State, job: Job, stage: Stage): void {
   release(state, job, stage, 0, stage.columns.length);

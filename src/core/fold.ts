@@ -6,7 +6,7 @@
 
 import { addWorker, openJob } from './birth.ts';
 import { combinedEntry, isFinal, TaskState } from './columns.ts';
-import { addPartial, onRowsArrived, onRowsDone, onRowsUnfulfilled, openTasks, sealStage, settleStage } from './edges.ts';
+import { addPartial, closeLeftFolds, onRowsArrived, onRowsDone, onRowsUnfulfilled, openTasks, sealStage, settleStage } from './edges.ts';
 import type { JobFact, RegistryFact } from './facts.ts';
 import { removeWorker } from './gone.ts';
 import { historyEntriesMax, unreadKeepMs } from './limits.ts';
@@ -177,6 +177,8 @@ export function applyJobFact(state: State, job: Job, fact: JobFact, seq: number,
       return;
     case 'job-changed':
       foldChange(job.changes, fact);
+      // It comes behind all that the replay brings back.
+      if (fact.what === 'replayed' && job.outcome === undefined) closeLeftFolds(state, job);
       return;
   }
 }

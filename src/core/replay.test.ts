@@ -38,6 +38,30 @@ describe('a replay', () => {
     expect(d.view(job).state).toBe('succeeded');
   });
 
+  it.each([false, true])(
+    'ends a job one of whose stages has nothing to do any more, and a fold of it (ordered %s; found by the simulator, seed 970038467)',
+    (ordered) => {
+      const d = new Driver();
+      d.hello('w1', { slots: 4 });
+      const one: ArgSpec = { stage: 0, take: 'one', path: [] };
+      const job = d.submit(
+        jobSpec([
+          stage(undefined, { ...single, failuresMax: { count: 2 } }),
+          stage({ kind: 'each', from: 0 }, { args: [one], template: 'T' }),
+          stage({ kind: 'fold', from: 1, fanIn: 4, ordered }),
+        ]),
+        texts(2),
+      );
+      d.fail(d.take(), 0, 'dead');
+      d.ask({ kind: 'purge', job });
+      d.ask({ kind: 'cancel', job, reason: 'enough' });
+      d.assigned.length = 0;
+      expect(d.ask({ kind: 'replay', job })).toMatchObject({ replayed: 1 });
+      d.work(join);
+      expect(d.view(job).state).toBe('succeeded');
+    },
+  );
+
   it.each([false, true])('of the last task of a map finds its fold still open (ordered %s)', (ordered) => {
     const d = new Driver();
     d.hello('w1', { slots: 4 });
