@@ -47,8 +47,9 @@ export function compareMemory({ state, onTheWay }: Leader, model: Model): void {
       stage.tasks.forEach((task, index) => {
         const where = `${job.id}/${at}/${index}`;
         const final = finals[columns.state(index)];
-        const isSkipped = skipsInSilence && final === 'skipped' && isLost(job, at, index);
-        if (final !== task.final && !isSkipped) differs(`${where} is ${final ?? 'open'}, the journal says ${task.final ?? 'open'}`);
+        const mayBeSkipped = skipsInSilence && (task.final === undefined ? isLost(job, at, index) : task.wasLost);
+        if (final !== task.final && !(mayBeSkipped && final === 'skipped'))
+          differs(`${where} is ${final ?? 'open'}, the journal says ${task.final ?? 'open'}`);
         if (columns.attempt(index) !== task.attempt)
           differs(`${where} is at attempt ${columns.attempt(index)}, the journal says ${task.attempt}`);
       });

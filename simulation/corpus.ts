@@ -34,6 +34,10 @@ export const corpus: readonly { seed: number; showed: string }[] = [
   { seed: 702_022_736, showed: 'the simulator wanted a program that was dropped in the very turn that confirmed it (watch.ts)' },
   { seed: 950_008_090, showed: 'the simulator did not wait for the lease of a worker that stood still to the end (schedule.ts)' },
   { seed: 970_038_467, showed: 'a replayed job waited for a fold of a stage that had nothing to do any more (replay.test.ts)' },
+  {
+    seed: 1_020_013_755,
+    showed: 'the simulator forgot that a task had been skipped once what it had lacked came back without it (compare.ts)',
+  },
   { seed: 702_031_790, showed: 'the simulator gave a graph that multiplies its tasks too little time (schedule.ts)' },
 ];
 

@@ -29,6 +29,12 @@ export function lengthOf(job: JobModel, at: number): number {
   return feed.kind === 'fold' ? job.stages[at]!.tasks.length : job.stages[at]!.added;
 }
 
+/** What waits for another stage's results is there as soon as those were there to be awaited. */
+export function lengthAtEnd(job: JobModel, at: number): number {
+  const { tasks, added } = job.stages[at]!;
+  return Math.max(tasks.length, job.spec.stages[at]!.feed.kind === 'each' ? lengthOf(job, at) : added);
+}
+
 /** Nothing that it needs may be missing for ever. */
 export function isLost(job: JobModel, at: number, index: number): boolean {
   const spec = job.spec.stages[at]!;

@@ -21,6 +21,8 @@ export interface TaskModel {
   startedAttempt: number;
   startedTerm: number;
   lost: number;
+  /** When its job ended, something that it needs could never be there any more: a leader may have skipped it before. */
+  wasLost: boolean;
   /** A person has done with it. */
   isPurged: boolean;
 }
@@ -67,6 +69,7 @@ export function newTask(): TaskModel {
     startedAttempt: 0,
     startedTerm: 0,
     lost: 0,
+    wasLost: false,
     isPurged: false,
   };
 }

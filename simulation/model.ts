@@ -9,7 +9,7 @@
 import type { Fact, JobFact, RegistryFact } from '../src/core/facts.ts';
 import { decodeHead } from '../src/wire/frame.ts';
 import { ChangeModel } from './change-model.ts';
-import { canStart, hasArgs, isLost, lengthOf, sameOf, wantedOf } from './graph-model.ts';
+import { canStart, hasArgs, isLost, lengthAtEnd, lengthOf, sameOf, wantedOf } from './graph-model.ts';
 import { type Final, type JobModel, newTask, type TaskModel } from './job-model.ts';
 import { reached } from './probes.ts';
 import { isRegistry, RegistryModel } from './registry-model.ts';
@@ -413,16 +413,15 @@ export class Model {
     job.outcomePosition = position;
     reached(`a job has ${fact.outcome}`);
     const final = fact.outcome === 'cancelled' || fact.outcome === 'expired' ? fact.outcome : 'skipped';
+    const open: TaskModel[] = [];
     job.spec.stages.forEach(({ feed }, at) => {
-      const stage = job.stages[at]!;
-      // What waits for another stage's results is there as soon as those were there to be awaited.
-      const length = feed.kind === 'each' ? Math.max(stage.tasks.length, lengthOf(job, at)) : Math.max(stage.tasks.length, stage.added);
-      for (let index = 0; index < length; index++) {
-        if (feed.kind === 'fold' && !stage.tasks[index]) continue;
+      for (let index = 0; index < lengthAtEnd(job, at); index++) {
+        if (feed.kind === 'fold' && !job.stages[at]!.tasks[index]) continue;
         const task = this.task(job, at, index);
-        if (task.final === undefined) this.end(task, final, position);
+        if (task.final === undefined) open.push(Object.assign(task, { wasLost: isLost(job, at, index) }));
       }
     });
+    for (const task of open) this.end(task, final, position);
   }
 
   private judgeDeadline({ id, spec, replays }: JobModel): void {
