@@ -40,6 +40,8 @@ export function compareMemory({ state, onTheWay }: Leader, model: Model): void {
     if (own.outcome !== job.outcome) differs(`${job.id} has ${own.outcome}, the journal says ${job.outcome}`);
     job.stages.forEach((stage, at) => {
       const { columns, spec } = own.stages[at]!;
+      const [has, told] = [spec, job.spec.stages[at]!].map(({ definition }) => definition?.bundle);
+      if (has !== told) differs(`${job.id}/${at} runs program ${has}, the journal says ${told}`);
       if (spec.feed.kind !== 'fold' && spec.feed.kind !== 'each' && columns.length !== stage.added) {
         differs(`${job.id}/${at} has ${columns.length} tasks, the journal says ${stage.added}`);
       }

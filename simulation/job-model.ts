@@ -1,7 +1,9 @@
 /** What the checker knows of a job: tasks by index, as the facts have left them. */
-import type { JobOutcome } from '../src/core/facts.ts';
+import type { JobOutcome, RegistryFact } from '../src/core/facts.ts';
 import type { JobSpec } from '../src/core/spec.ts';
+import { reached } from './probes.ts';
 import type { Value } from './values.ts';
+import { check } from './violation.ts';
 
 export type Final = 'done' | 'dead' | 'skipped' | 'cancelled' | 'expired';
 
@@ -72,4 +74,35 @@ export function newTask(): TaskModel {
     wasLost: false,
     isPurged: false,
   };
+}
+
+export function newJob(fact: Extract<RegistryFact, { fact: 'job-opened' }>, writer: string, position: number): JobModel {
+  return {
+    id: fact.job,
+    spec: fact.spec,
+    writer,
+    digest: fact.digest,
+    openedWallMs: fact.wallMs,
+    submission: fact.submission,
+    position,
+    outcome: undefined,
+    outcomePosition: 0,
+    isSealed: false,
+    isDropped: false,
+    droppedPosition: 0,
+    stages: fact.spec.stages.map(() => ({ added: 0, addedPosition: 0, isSealed: false, tasks: [], atoms: [], addedWallMs: [] })),
+    replays: 0,
+  };
+}
+
+/** It was submitted again with another program. */
+export function changeCode(job: JobModel | undefined, { job: id, definitions }: Extract<RegistryFact, { fact: 'code-changed' }>): void {
+  check(job !== undefined && !job.isDropped, 'I2', () => `${id} gets other code, but is not there`);
+  definitions.forEach((definition, at) => {
+    if (!definition) return;
+    const spec = job!.spec.stages[at]!;
+    check(spec.definition?.name === definition.name, 'I10', () => `${id}/${at} runs ${definition.name}, and was ${spec.definition?.name}`);
+    spec.definition = definition;
+  });
+  reached('a job gets other code under its key');
 }

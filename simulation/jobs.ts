@@ -53,6 +53,10 @@ function drawJob(faults: Faults, client: string, at: number): JobScript {
   const inputs = Array.from({ length: count }, (_, index) => first + index);
   const isSpread = shape.startsWith('spread');
   const spec = drawSpec(faults, dice, shape, key ?? `${client}-${at}`, key);
+  // Who comes later with a key may bring the code of a later day.
+  const later = key === undefined ? undefined : faults.gate('programs', `${client}-${at} under ${key}`, 0.5).stroke();
+  const hasProgram = later !== undefined && spec.stages.some(({ definition }) => definition?.bundle !== undefined);
+  if (hasProgram) runAll(spec, programHash(later));
   const byStage = new Map([[0, inputs]]);
   spec.stages.forEach(({ feed }, stage) => {
     if (stage > 0 && feed.kind === 'inputs')
@@ -100,7 +104,7 @@ function drawSpec(faults: Faults, dice: Dice, shape: Shape, where: string, key: 
     'spread fold': () => [{ kind: 'inputs' }, { kind: 'spread', from: 0 }, fold(1)],
     spread: () => [{ kind: 'inputs' }, { kind: 'spread', from: 0 }],
   };
-  const hash = faults.gate('programs', where, 0.5).strikes() ? `${dice.below(3)}`.repeat(64) : undefined;
+  const hash = faults.gate('programs', where, 0.5).strikes() ? programHash(dice) : undefined;
   const stageOf = (feed: StageSpec['feed']): StageSpec => drawStage(faults, dice, feed, where, hash);
   const stages = shape === 'graph' ? drawGraph(dice, stageOf) : feeds[shape]().map(stageOf);
   const deadline = faults.gate('deadline', where, 0.3).stroke();
@@ -116,6 +120,15 @@ function drawSpec(faults: Faults, dice: Dice, shape: Shape, where: string, key: 
     ...(deadline ? { deadlineWallMs: wallStartMs + Math.round(deadline.between(0.1, 1.2) * plan.stormMs) } : {}),
     ...(delay ? { delayMs: Math.round(delay.between(50, 4_000)) } : {}),
   };
+}
+
+/** One of few, so that jobs share them. */
+function programHash(dice: Dice): string {
+  return `${dice.below(3)}`.repeat(64);
+}
+
+function runAll({ stages }: JobSpec, bundle: string): void {
+  for (const { definition } of stages) if (definition) definition.bundle = bundle;
 }
 
 function drawStage(faults: Faults, dice: Dice, feed: StageSpec['feed'], where: string, bundle: string | undefined): StageSpec {

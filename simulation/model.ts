@@ -10,7 +10,7 @@ import type { Fact, JobFact, RegistryFact } from '../src/core/facts.ts';
 import { decodeHead } from '../src/wire/frame.ts';
 import { ChangeModel } from './change-model.ts';
 import { canStart, hasArgs, isLost, lengthAtEnd, lengthOf, sameOf, wantedOf } from './graph-model.ts';
-import { type Final, type JobModel, newTask, type TaskModel } from './job-model.ts';
+import { changeCode, type Final, type JobModel, newJob, newTask, type TaskModel } from './job-model.ts';
 import { reached } from './probes.ts';
 import { isRegistry, RegistryModel } from './registry-model.ts';
 import { RosterModel } from './roster-model.ts';
@@ -82,6 +82,8 @@ export class Model {
         return reached('an idle leader shows that it leads');
       case 'job-opened':
         return this.onOpened(fact, entry, position);
+      case 'code-changed':
+        return changeCode(this.jobs.get(fact.job), fact);
       case 'job-dropped': {
         const job = this.jobs.get(fact.job);
         check(job !== undefined && !job.isDropped, 'I2', () => `${fact.job} is dropped, but not there`);
@@ -129,22 +131,7 @@ export class Model {
       const isTwice = fact.submission !== undefined && other.submission === fact.submission;
       check(!isTwice, 'I10', () => `submission ${fact.submission} has opened ${other.id} and ${fact.job}`);
     }
-    const job: JobModel = {
-      id: fact.job,
-      spec: fact.spec,
-      writer: entry.writer,
-      digest: fact.digest,
-      openedWallMs: fact.wallMs,
-      submission: fact.submission,
-      position,
-      outcome: undefined,
-      outcomePosition: 0,
-      isSealed: false,
-      isDropped: false,
-      droppedPosition: 0,
-      stages: fact.spec.stages.map(() => ({ added: 0, addedPosition: 0, isSealed: false, tasks: [], atoms: [], addedWallMs: [] })),
-      replays: 0,
-    };
+    const job = newJob(fact, entry.writer, position);
     this.jobs.set(job.id, job);
     for (const early of this.early.get(job.id) ?? []) {
       check(early.entry.writer === job.writer, 'I13', () => `${job.id} was begun by ${early.entry.writer}`);

@@ -4,6 +4,14 @@
 /** @type {readonly import('./mutants.mjs').Mutant[]} */
 export const mutantsOfJobs = [
   {
+    id: 'new-code-is-forgotten',
+    rule: 'rule 1: what a job runs is told by its journal: also once it was submitted again with other code',
+    file: 'src/core/same-job.ts',
+    find: "turn.registryFact(state, { fact: 'code-changed', job: job.id, definitions });",
+    replace: "foldCodeChanged(state, { fact: 'code-changed', job: job.id, definitions });",
+    budget: 3_000,
+  },
+  {
     id: 'judged-before-heard',
     rule: 'rule 10, K05: the inbox is drained before leases are judged',
     file: 'src/core/step.ts',

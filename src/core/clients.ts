@@ -119,7 +119,7 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
     }
     if (known.outcome === undefined) known.feeder = session;
     // One that has ended may be replayed next.
-    const hasOtherCode = useCodeOf(state, known, spec);
+    const hasOtherCode = useCodeOf(state, known, spec, turn);
     attach(state, known);
     return turn.tell(session, { kind: 'reply', request, value: { ...submitReply(known, true), ...(hasOtherCode && { hasOtherCode }) } });
   }

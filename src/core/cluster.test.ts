@@ -181,6 +181,21 @@ describe('a bundle', () => {
     expect(d.sent.at(-1)!.message).toMatchObject({ kind: 'bundle', isThere: false });
   });
 
+  it('that comes with the same key is what the job runs from then on, also under a coordinator that takes over', () => {
+    const d = cluster();
+    d.hello('w1', { code: named([], true) });
+    put(d, 'abc');
+    put(d, 'def');
+    const keyed = { key: 'nightly' };
+    const job = d.submit(withBundle('abc', keyed), texts(1));
+    expect(d.take()).toMatchObject({ definition: { bundle: 'abc' } });
+    expect(d.ask({ kind: 'submit', spec: withBundle('def', keyed), digest: 'digest' })).toMatchObject({ job, hasOtherCode: true });
+    expect(d.ask({ kind: 'submit', spec: withBundle('def', keyed), digest: 'digest' })).not.toHaveProperty('hasOtherCode');
+    d.takeOver();
+    expect(d.state.jobs.get(job)!.stages[0]!.spec.definition).toEqual({ name: 'inputs', bundle: 'def' });
+    expect(d.state.bundles.get('def')!.jobs).toContain(job);
+  });
+
   it('a job whose program is not here is refused, so that its client uploads it', () => {
     const d = cluster();
     expect(() => d.submit(withBundle('abc'), [])).toThrow();

@@ -4,7 +4,7 @@
  * Facts are plain JSON with Uint32Array columns; `offset` counts in the body of the entry that holds the fact.
  */
 import type { ErrorRecord, Ranges } from './messages.ts';
-import type { JobSpec } from './spec.ts';
+import type { DefinitionRef, JobSpec } from './spec.ts';
 
 export type JobChange = 'cancelled' | 'replayed' | 'purged';
 
@@ -31,6 +31,8 @@ export type RegistryFact =
   | { fact: 'term'; term: number; writer: string; wallMs: number }
   | { fact: 'lease'; term: number }
   | { fact: 'job-opened'; job: string; digest: string; spec: JobSpec; submission?: string; wallMs: number }
+  /** It was submitted again under its key: its tasks are these definitions from here on, by stage; null: as before. */
+  | { fact: 'code-changed'; job: string; definitions: (DefinitionRef | null)[] }
   /** `logs`: the last generation of what its tasks printed, if they did. */
   | { fact: 'job-dropped'; job: string; logs?: number }
   /** `index` stands for the worker in tasks-started and tasks-done. */

@@ -15,6 +15,7 @@ import type { ErrorRecord, Ranges } from './messages.ts';
 import { foldReplayed } from './replay.ts';
 import { freshStream } from './roll.ts';
 import { detach, leaveRing, makeReady } from './rows.ts';
+import { foldCodeChanged } from './same-job.ts';
 import { bundlesOf } from './spec.ts';
 import type { Job, Stage, State, Story } from './state.ts';
 import { storyKey } from './state.ts';
@@ -43,6 +44,9 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       return;
     case 'job-opened':
       openJob(state, fact, at);
+      return;
+    case 'code-changed':
+      foldCodeChanged(state, fact);
       return;
     case 'job-dropped': {
       const job = state.jobs.get(fact.job);

@@ -1,6 +1,8 @@
 /** Whether a job that is submitted under a key is the one that is there: what of it differs, and whose code it runs. */
+import type { RegistryFact } from './facts.ts';
 import type { JobSpec, RetrySpec, StageSpec } from './spec.ts';
 import type { Job, State } from './state.ts';
+import type { Turn } from './turn.ts';
 
 const ofJob = { delayMs: 'delay', output: 'what is read of it' } as const satisfies { [K in keyof JobSpec]?: string };
 const ofRetry: Record<keyof RetrySpec, string> = {
@@ -54,18 +56,29 @@ export function differences(was: JobSpec, is: JobSpec): string[] {
  * The same job submitted again brings where its code lies now. That it is the same is the client's word only. One of which
  * nothing can run again keeps what it has. True: it has run another program so far.
  */
-export function useCodeOf(state: State, job: Job, spec: JobSpec): boolean {
+export function useCodeOf(state: State, job: Job, spec: JobSpec, turn: Turn): boolean {
   const isThrough = job.outcome === 'succeeded' && job.failure === undefined;
   let isOther = false;
-  spec.stages.forEach(({ definition }, index) => {
-    const own = job.stages[index]?.spec;
-    if (!definition || own?.definition?.name !== definition.name) return;
-    isOther ||= own.definition.bundle !== definition.bundle;
-    if (isThrough) return;
-    own.definition = definition;
-    if (definition.bundle !== undefined) state.bundles.get(definition.bundle)?.jobs.add(job.id);
+  const definitions = job.spec.stages.map(({ definition: own }, index) => {
+    const definition = spec.stages[index]?.definition;
+    if (!definition || own?.name !== definition.name) return null;
+    isOther ||= own.bundle !== definition.bundle;
+    return canonical(own) === canonical(definition) ? null : definition;
   });
+  if (!isThrough && definitions.some((definition) => definition !== null)) {
+    turn.registryFact(state, { fact: 'code-changed', job: job.id, definitions });
+  }
   return isOther;
+}
+
+export function foldCodeChanged(state: State, { job: id, definitions }: Extract<RegistryFact, { fact: 'code-changed' }>): void {
+  const job = state.jobs.get(id);
+  definitions.forEach((definition, index) => {
+    const own = job?.spec.stages[index];
+    if (!definition || !own) return;
+    own.definition = definition;
+    if (definition.bundle !== undefined) state.bundles.get(definition.bundle)?.jobs.add(id);
+  });
 }
 
 function isShort(value: unknown): boolean {

@@ -202,6 +202,7 @@ export const factSamples: { [K in Written['fact']]: Extract<Written, { fact: K }
   term: { fact: 'term', term: 3, writer: '01JD2K', wallMs: 1_700_000_000_000 },
   lease: { fact: 'lease', term: 3 },
   'job-opened': { fact: 'job-opened', job: 'j1', digest: 'd1', spec, submission: '01JD2L', wallMs: 1_700_000_000_000 },
+  'code-changed': { fact: 'code-changed', job: 'j1', definitions: [{ name: 'square', bundle: 'c0ffee' }, null] },
   'bundle-added': {
     fact: 'bundle-added',
     hash: 'c0ffee',
