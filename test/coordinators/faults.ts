@@ -1,5 +1,7 @@
 /** What is done to three coordinators and to the server of their journal while a job runs; the answer is exact each time. */
-import { expect } from 'vitest';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, type TestContext } from 'vitest';
 import type { TestCluster } from '../cluster/harness.ts';
 import type { TcpProxy } from '../cluster/proxy.ts';
 import { type Load, load } from './load.ts';
@@ -8,13 +10,14 @@ export interface Setting {
   cluster: TestCluster;
   /** Where the jobs are. */
   server: { kill(): Promise<void>; restart(): Promise<void> };
-  /** Of each coordinator to that server. */
+  /** Of each coordinator to that server, and to that of the election, which may be the same. */
   lines: readonly TcpProxy[];
+  electionLines: readonly TcpProxy[];
 }
 
 export interface Fault<Needs = Setting> {
   title: string;
-  run(setting: Needs): Promise<void>;
+  run(setting: Needs, test: TestContext): Promise<void>;
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -107,6 +110,44 @@ export const cutOff: Fault = {
     await cluster.nextLeader(leader);
     expect(await work.results).toEqual(work.expected);
     lines[leader]!.silence(false);
+  },
+};
+
+export const cutOffFromElection: Fault = {
+  title: 'a leader that no longer reaches its election stops by its own clock, though its journal is well (C07)',
+  async run({ cluster, electionLines }) {
+    const work = load(await cluster.ready(2), { count: 3_000, blows: 1 });
+    const at = await cluster.nextLeader();
+    const leader = cluster.coordinators[at]!;
+    const before = leader.stderr.length;
+    electionLines[at]!.silence();
+    work.next();
+    await leader.said(/it leads no more: /, before);
+    await cluster.nextLeader(at);
+    expect(await work.results).toEqual(work.expected);
+    electionLines[at]!.silence(false);
+  },
+};
+
+/** Debian's folder is named after the processor, other systems' are not. */
+const faketime = ['/usr/lib64', '/usr/lib', ...readdirSync('/usr/lib').map((folder) => join('/usr/lib', folder))]
+  .map((folder) => join(folder, 'faketime', 'libfaketimeMT.so.1'))
+  .find((file) => existsSync(file));
+
+export const clocksApart: Fault<Pick<Setting, 'cluster'>> = {
+  title: 'coordinators whose clocks are an hour apart, either way, follow each other: no lease is read off a clock (K01, K04)',
+  async run({ cluster }, { skip }) {
+    if (faketime === undefined) return skip('libfaketime is not installed');
+    const work = load(await cluster.ready(2), { count: 6_000, blows: 3 });
+    for (const offset of ['+1h', '-1h', '+0']) {
+      const at = await cluster.nextLeader();
+      const leader = cluster.coordinators[at]!;
+      leader.kill('SIGKILL');
+      work.next();
+      await leader.ended;
+      await cluster.startCoordinator(at, { LD_PRELOAD: faketime, FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1' });
+    }
+    expect(await work.results).toEqual(work.expected);
   },
 };
 

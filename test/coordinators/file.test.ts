@@ -1,9 +1,7 @@
 /** Three coordinators on one host, `file:` journal and `file:` election: real processes, killed, stopped and paused. */
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { TestCluster } from '../cluster/harness.ts';
-import { restartedInTurn } from './faults.ts';
+import { clocksApart, restartedInTurn } from './faults.ts';
 import { load } from './load.ts';
 
 // A dozen processes: on a busy machine each start takes seconds.
@@ -44,29 +42,12 @@ test('a leader that stood still is followed; when it goes on, with work in its h
   expect(await results).toEqual(expected);
 });
 
-test(restartedInTurn.title, async () => {
+test(restartedInTurn.title, async (context) => {
   cluster = await TestCluster.start({ coordinators: 3, workers: 2 });
-  await restartedInTurn.run({ cluster });
+  await restartedInTurn.run({ cluster }, context);
 });
 
-/** Debian's folder is named after the processor, other systems' are not. */
-const faketime = ['/usr/lib64', '/usr/lib', ...readdirSync('/usr/lib').map((folder) => join('/usr/lib', folder))]
-  .map((folder) => join(folder, 'faketime', 'libfaketimeMT.so.1'))
-  .find((file) => existsSync(file));
-
-test('coordinators whose clocks are an hour apart, either way, follow each other: no lease is read off a clock (K01, K04)', async ({
-  skip,
-}) => {
-  if (faketime === undefined) return skip('libfaketime is not installed');
+test(clocksApart.title, async (context) => {
   cluster = await TestCluster.start({ coordinators: 1, workers: 2 });
-  const { next, results, expected } = load(await cluster.ready(2), { count: 6_000, blows: 3 });
-  for (const offset of ['+1h', '-1h', '+0']) {
-    const leader = cluster.coordinators[0]!;
-    leader.kill('SIGKILL');
-    next();
-    await leader.ended;
-    await cluster.startCoordinator(0, { LD_PRELOAD: faketime, FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1' });
-    await cluster.nextLeader();
-  }
-  expect(await results).toEqual(expected);
+  await clocksApart.run({ cluster }, context);
 });

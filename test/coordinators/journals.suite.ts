@@ -6,15 +6,16 @@ import { TcpProxy } from '../cluster/proxy.ts';
 import { type RealServer, withServer } from '../real-servers.ts';
 import type { Fault, Setting } from './faults.ts';
 
-type Server = Setting['server'] & {
+interface Dialled {
   readonly url: string;
   readonly port: number;
-};
+}
+type Server = Setting['server'] & Dialled;
 
-type JournalName = 'cassandra' | 'mongodb' | 'postgres' | 'redis';
-type ElectionName = 'etcd' | 'postgres' | 'redis' | 'zookeeper';
+export type JournalName = 'cassandra' | 'mongodb' | 'postgres' | 'redis';
+export type ElectionName = 'etcd' | 'postgres' | 'redis' | 'zookeeper';
 
-/** With servers that keep what they have confirmed. Each coordinator has a line of its own to the journal, and none to the election. */
+/** With servers that keep what they have confirmed. Each coordinator has a line of its own to either. */
 export function coordinatorsOver({ journal, election }: { journal: JournalName; election: ElectionName }, faults: readonly Fault[]): void {
   // A dozen processes: on a busy machine each start takes seconds.
   vi.setConfig({ testTimeout: 600_000, hookTimeout: 300_000 });
@@ -30,23 +31,30 @@ export function coordinatorsOver({ journal, election }: { journal: JournalName; 
   });
 
   /** No election of its own: it is where the journal is. */
-  function suite(start: () => Promise<Server>, startElection?: () => Promise<{ url: string }>): void {
-    const setting = { lines: [] as TcpProxy[] } as Setting & { lines: TcpProxy[] };
+  function suite(start: () => Promise<Server>, startElection?: () => Promise<Dialled>): void {
+    const setting = { lines: [] as TcpProxy[], electionLines: [] as TcpProxy[] } as Setting & Record<'lines' | 'electionLines', TcpProxy[]>;
 
     beforeAll(async () => {
       const server = await start();
-      const electionUrl = startElection ? (await startElection()).url.replace(/^http:/, 'etcd:') : server.url;
-      for (let at = 0; at < 3; at++) setting.lines.push(await TcpProxy.to(server.port));
-      const journals = setting.lines.map(({ port }) => server.url.replace(`:${server.port}`, `:${port}`));
+      const elected = (await startElection?.()) ?? server;
+      for (let at = 0; at < 3; at++) {
+        setting.lines.push(await TcpProxy.to(server.port));
+        setting.electionLines.push(await TcpProxy.to(elected.port));
+      }
       setting.server = server;
-      setting.cluster = await TestCluster.start({ coordinators: 3, workers: 2, journals, coordinatorArgs: ['--election', electionUrl] });
+      setting.cluster = await TestCluster.start({
+        coordinators: 3,
+        workers: 2,
+        journals: setting.lines.map(({ port }) => server.url.replace(`:${server.port}`, `:${port}`)),
+        elections: setting.electionLines.map(({ port }) => elected.url.replace(/^http:/, 'etcd:').replace(`:${elected.port}`, `:${port}`)),
+      });
     });
     afterAll(async () => {
       await setting.cluster?.close();
-      for (const line of setting.lines) await line.close();
+      for (const line of [...setting.lines, ...setting.electionLines]) await line.close();
     });
 
-    for (const fault of faults) it(fault.title, () => fault.run(setting));
+    for (const fault of faults) it(fault.title, (test) => fault.run(setting, test));
   }
 }
 

@@ -1,0 +1,3 @@
+import { withEachElection } from './pairs.ts';
+
+withEachElection('cassandra');
