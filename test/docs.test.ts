@@ -6,13 +6,7 @@ import { dirname, join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { root, run } from './packed.ts';
-
-interface Block {
-  page: string;
-  line: number;
-  language: string;
-  text: string;
-}
+import { blocksOf } from './pages.ts';
 
 const pages = ['README.md', 'bench/README.md', ...pagesIn('docs')];
 const blocks = pages.flatMap(blocksOf);
@@ -94,19 +88,4 @@ function pagesIn(folder: string): string[] {
     if (entry.isDirectory()) return pagesIn(path);
     return entry.name.endsWith('.md') ? [path] : [];
   });
-}
-
-function blocksOf(page: string): Block[] {
-  const lines = readFileSync(join(root, page), 'utf8').split('\n');
-  const found: Block[] = [];
-  let open: { line: number; language: string } | undefined;
-  for (const [index, line] of lines.entries()) {
-    const fence = /^```(\w*)$/.exec(line);
-    if (!fence) continue;
-    if (open) {
-      found.push({ page, ...open, text: `${lines.slice(open.line, index).join('\n')}\n` });
-      open = undefined;
-    } else open = { line: index + 1, language: fence[1]! };
-  }
-  return found;
 }

@@ -2,7 +2,7 @@
  * Real coordinators and workers as processes, and what hurts them. Each cluster has a folder, a journal and a
  * configuration of its own; `close` ends whatever it started, by pid, and removes the folder.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -11,65 +11,15 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Cluster, connect } from 'shoal';
 import { vi } from 'vitest';
+import { childrenOf, Running } from '../running.ts';
 
 // Half a dozen processes, started again and again: where ten others want the same core, each start takes seconds.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
+export type { Running };
+
 export const bin = fileURLToPath(new URL('../../dist/cli/bin.js', import.meta.url));
 export const tasksFile = fileURLToPath(new URL('./fixtures/tasks.ts', import.meta.url));
-
-/** A process of ours: its output, and a way to wait for a line of it. */
-export class Running {
-  readonly child: ChildProcess;
-  stdout = '';
-  stderr = '';
-  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
-  private readonly lookers = new Set<() => void>();
-
-  /** `inside`: a command that runs it somewhere else, and becomes it. */
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv, cwd: string, inside: readonly string[] = []) {
-    const [program = process.execPath, ...rest] = [...inside, process.execPath, bin, ...args];
-    this.child = spawn(program, rest, { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
-    this.child.stdout!.setEncoding('utf8').on('data', (text: string) => this.take('stdout', text));
-    this.child.stderr!.setEncoding('utf8').on('data', (text: string) => this.take('stderr', text));
-    this.ended = once(this.child, 'close').then(([code, signal]) => {
-      for (const look of this.lookers) look();
-      return { code: code as number | null, signal: signal as NodeJS.Signals | null };
-    });
-  }
-
-  get pid(): number {
-    return this.child.pid!;
-  }
-
-  get isOver(): boolean {
-    return this.child.exitCode !== null || this.child.signalCode !== null;
-  }
-
-  /** Resolves with the match as soon as the output has it; rejects when the process ends without. `from`: of its stderr alone, behind that. */
-  said(pattern: RegExp, from?: number): Promise<RegExpExecArray> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        const match = pattern.exec(from === undefined ? this.stdout + this.stderr : this.stderr.slice(from));
-        if (!match && !this.isOver) return;
-        this.lookers.delete(look);
-        if (match) resolve(match);
-        else reject(new Error(`ended without saying ${pattern}:\n${this.stdout}${this.stderr}`));
-      };
-      this.lookers.add(look);
-      look();
-    });
-  }
-
-  kill(signal: NodeJS.Signals): void {
-    if (!this.isOver) process.kill(this.pid, signal);
-  }
-
-  private take(stream: 'stdout' | 'stderr', text: string): void {
-    this[stream] += text;
-    for (const look of this.lookers) look();
-  }
-}
 
 export interface WorkerOptions {
   threads?: number;
@@ -77,7 +27,7 @@ export interface WorkerOptions {
   args?: readonly string[];
   /** Where it dials, if not the coordinator itself: a proxy. */
   address?: string;
-  /** See Running. */
+  /** A command that runs it somewhere else, and becomes it. */
   inside?: readonly string[];
 }
 
@@ -87,7 +37,7 @@ export interface ClusterOptions {
   elections?: readonly string[];
   journals?: readonly string[];
   hosts?: readonly string[];
-  /** See Running. */
+  /** Of each coordinator, as a worker's. */
   inside?: readonly (readonly string[])[];
   coordinatorArgs?: readonly string[];
   workers?: number;
@@ -224,7 +174,10 @@ export class TestCluster {
 
   /** Any `shoal` command of this cluster's user. */
   run(args: readonly string[], env: NodeJS.ProcessEnv = {}, inside: readonly string[] = []): Running {
-    const running = new Running(args, { ...this.env, ...env }, this.folder, inside);
+    const [program = process.execPath, ...rest] = [...inside, process.execPath, bin, ...args];
+    const running = new Running(
+      spawn(program, rest, { env: { ...this.env, ...env }, cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] }),
+    );
     this.others.push(running);
     return running;
   }
@@ -294,14 +247,6 @@ async function statusOf(url: string): Promise<number> {
     return response.status;
   } catch {
     return 0;
-  }
-}
-
-function childrenOf(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  } catch {
-    return [];
   }
 }
 

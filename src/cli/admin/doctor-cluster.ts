@@ -113,10 +113,11 @@ async function nobody({ address, from }: Target, { error, message }: Silence): P
         },
       ];
     default:
-      return [{ check: 'coordinator', status: 'fail', what: message, try: address.startsWith('https:') ? trust : start }];
+      return [{ check: 'coordinator', status: 'fail', what: message, try: address.startsWith('https:') ? trust : secure }];
   }
 }
 
+const secure = 'https:// instead of http://, if it is a coordinator with a certificate\nor say where the coordinator is: --address URL';
 const trust = 'NODE_EXTRA_CA_CERTS=FILE with the authority that signed its certificate\nor, if it has none, http:// instead of https://';
 
 /** Only on this machine can we take the port ourselves. */
