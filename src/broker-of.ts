@@ -8,6 +8,7 @@ import { ShoalError } from './lib/errors.ts';
 import { Secret } from './lib/secret.ts';
 import { parseServerUrl, shownUrl } from './lib/server-url.ts';
 import { speaksTls } from './lib/speaks-tls.ts';
+import { tokenFor } from './lib/tokens.ts';
 
 const redis = async (): Promise<OpenCarrier> => (await import('./brokers/redis.ts')).openRedis;
 const nats = async (): Promise<OpenCarrier> => (await import('./brokers/nats.ts')).openNats;
@@ -61,7 +62,7 @@ export interface BrokerOpening {
 export function openBroker(place: BrokerPlace, opening: BrokerOpening = {}): Promise<Broker> {
   if (place.kind === 'server') return openServerBroker(place, opening);
   const { address, token } = place;
-  return dialWsBroker({ address, ...opening, ...(token !== undefined && { token: new Secret(token) }) });
+  return dialWsBroker({ address, ...opening, token: () => tokenFor(address, token) });
 }
 
 type ServerPlace = Extract<BrokerPlace, { kind: 'server' }>;

@@ -94,6 +94,9 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
       isReady: () => readiness(candidacy),
       onWarning,
     });
+    // Before anybody who waited for the port has been heard: that may be a worker that has no token yet.
+    const takeBack = leaveToken(api.address, tokens);
+    closing.push(async () => takeBack());
     closing.unshift(() => api.close());
     const own = new Candidacy({
       election,
@@ -113,8 +116,6 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
     // First of all: the next may lead while this one still says goodbye.
     closing.unshift(() => own.stop());
     await own.start();
-    const takeBack = leaveToken(api.address, tokens);
-    closing.push(async () => takeBack());
     let stopping: Promise<void> | undefined;
     return {
       address: api.address,

@@ -8,7 +8,6 @@ import { planOf } from './client/plan.ts';
 import type { Duration, Task } from './client/types.ts';
 import { entryUrl } from './lib/entry.ts';
 import { ShoalError } from './lib/errors.ts';
-import { tokenFor } from './lib/tokens.ts';
 import { type ClusterWorkerOptions, startClusterWorker } from './worker/cluster-worker.ts';
 import { Supervisor } from './worker/supervisor.ts';
 
@@ -80,7 +79,7 @@ export async function startWorker(options: StartWorkerOptions): Promise<{ draine
 function placeOf({ address, broker = 'ws:', cluster, clusterSecret, token }: StartWorkerOptions): BrokerPlace {
   const place = serverPlace(broker, cluster, clusterSecret);
   if (place) return place;
-  if (address !== undefined) return { kind: 'ws', address, token: tokenFor(address, token)?.reveal() };
+  if (address !== undefined) return { kind: 'ws', address, token };
   throw new ShoalError('SH1102', 'startWorker: nothing says where its coordinator is', {
     hint: "startWorker({ address: 'http://HOST:7690', … }), or the coordinator's broker: startWorker({ broker: 'redis://HOST:6379', … })",
   });

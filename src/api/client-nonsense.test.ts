@@ -125,7 +125,7 @@ describe('what makes no sense', () => {
 
 /** A worker that gives a byte for each task, or elements, or fails. */
 async function diceWorker(port: number, random: () => number): Promise<{ reports(): number; close(): Promise<void> }> {
-  const broker = await dialWsBroker({ address: `http://127.0.0.1:${port}`, token: new Secret(tokenOf('worker')) });
+  const broker = await dialWsBroker({ address: `http://127.0.0.1:${port}`, token: () => new Secret(tokenOf('worker')) });
   const me = { worker: 'w', incarnation: 'i' };
   let number = 0;
   const say = (message: FromWorker): void => void broker.send('hello', encodeMessage(message)).catch(() => undefined);

@@ -48,7 +48,7 @@ test('clients and workers that dial it come to the one that leads', async () => 
   const standby = await coordinator(() => ({ leads: false, leader: leader.api.address }));
   const session = await openRemoteSession({ address: standby.api.address, token: new Secret(tokenOf('client')) });
   expect(leader.sessions).toHaveLength(1);
-  const broker = await dialWsBroker({ address: standby.api.address, token: new Secret(tokenOf('worker')) });
+  const broker = await dialWsBroker({ address: standby.api.address, token: () => new Secret(tokenOf('worker')) });
   expect([leader.workers.length, standby.workers.length]).toEqual([1, 0]);
   session.close();
   await broker.close();
@@ -59,7 +59,7 @@ test('clients and workers move on when another leads, without a word from anybod
   const both = [await coordinator(() => standings[0]!), await coordinator(() => standings[1]!)];
   const address = both.map(({ api }) => api.address).join(',');
   const session = await openRemoteSession({ address, token: new Secret(tokenOf('client')) });
-  const broker = await dialWsBroker({ address, token: new Secret(tokenOf('worker')) });
+  const broker = await dialWsBroker({ address, token: () => new Secret(tokenOf('worker')) });
   const isReset = new Promise<void>((resolve) => void (session.onReset = resolve));
   // Nobody leads for a while, then the other one does.
   standings[0] = { leads: false };

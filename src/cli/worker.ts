@@ -144,7 +144,7 @@ async function placeOf(flags: WorkerFlags): Promise<{ place: BrokerPlace; where:
   const server = serverPlace(broker, cluster, clusterSecretOf(flags));
   if (server) return { place: server, where: `cluster ${cluster} at ${broker.replace(/\/\/.*@/s, '//***@')}` };
   const { address, token } = targetOf(flags, ['worker', 'admin']);
-  return { place: { kind: 'ws', address, token: token?.reveal() }, where: address };
+  return { place: { kind: 'ws', address, token: flags.tokenFile === undefined ? undefined : token?.reveal() }, where: address };
 }
 
 async function stopCompiler(): Promise<void> {

@@ -41,7 +41,9 @@ test('five hundred workers that are cut off together are all back, and the coord
   cluster = await TestCluster.start({ workers: 1 });
   const client = await cluster.ready(1);
   const token = new Secret(cluster.token('worker'));
-  const brokers = await Promise.all(Array.from({ length: 500 }, () => dialWsBroker({ address: cluster.address, token, patient: true })));
+  const brokers = await Promise.all(
+    Array.from({ length: 500 }, () => dialWsBroker({ address: cluster.address, token: () => token, patient: true })),
+  );
   try {
     const allUp = (): Promise<unknown> =>
       Promise.all(

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Cluster, Task } from 'shoal';
 import { afterEach, describe, expect, test } from 'vitest';
 import * as tasks from './fixtures/tasks.ts';
-import { type Running, TestCluster } from './harness.ts';
+import { freePort, type Running, TestCluster, tasksFile } from './harness.ts';
 
 let cluster: TestCluster;
 afterEach(() => cluster?.close());
@@ -239,6 +239,16 @@ describe('a worker', () => {
     process.kill(cluster.childOf(first), 'SIGSTOP');
     cluster.addWorker({ name: 'same' });
     expect(await running).toBe(1);
+  });
+
+  test('that is there before a coordinator was ever started is let in with the token which that leaves', async () => {
+    cluster = await TestCluster.start({ coordinators: 0, workers: 0 });
+    const port = await freePort();
+    const address = `http://127.0.0.1:${port}`;
+    const worker = cluster.run(['worker', '--address', address, '--tasks', tasksFile]);
+    await worker.said(/cannot reach the coordinator/);
+    cluster.run(['coordinator', '--listen', `127.0.0.1:${port}`]);
+    await worker.said(/the coordinator is there again/);
   });
 
   test('that joins half-way takes its share', async () => {

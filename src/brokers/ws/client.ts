@@ -21,7 +21,8 @@ import { Line, sendDeadlineMsDefault } from './line.ts';
 export interface WsBrokerOptions {
   /** `http://HOST:PORT` or `https://HOST:PORT` of the coordinator; several with commas between: whichever leads. */
   address: string;
-  token?: Secret;
+  /** Asked each time that it dials: a coordinator that starts for the first time leaves one. */
+  token?: () => Secret | undefined;
   /** Keeps trying if the coordinator is not there at first, rather than rejecting. A refusal rejects in any case. */
   patient?: boolean;
   /** One line for the log of this process. */
@@ -138,7 +139,7 @@ class WsBroker implements Broker {
   // ---- the line ----
 
   private dialOnce(): Promise<WebSocket> {
-    const { token } = this.options;
+    const token = this.options.token?.();
     return this.coordinators.dial({ path, ...(token !== undefined && { token }) });
   }
 
