@@ -65,7 +65,9 @@ describe('what makes no sense', () => {
     expect(await client.closed).toEqual([1008, 'a reader of this number is open']);
   });
 
-  test('thousands of mutilated messages by one who may: each is answered or ends a line, and the coordinator serves on (X09)', async () => {
+  test('thousands of mutilated messages by one who may: each is answered or ends a line, and the coordinator serves on (X09)', {
+    timeout: 180_000,
+  }, async () => {
     const { port, coordinator } = await served();
     const random = seeded(42);
     const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!;

@@ -177,7 +177,7 @@ withServer('rabbitmq', 'RabbitMQ', (real) => {
     expect(await policiesIn(nobody)).toEqual([expect.stringMatching(/^warn policies not known: .*127\.0\.0\.1:1 does not tell them/)]);
   });
 
-  test('a limit of the server below ours is known from the first message that is refused for it (N09)', async () => {
+  test('a limit of the server below ours is known from the first message that is refused for it (N09)', { timeout: 180_000 }, async () => {
     const at = await place();
     const limit = (size: number): Promise<unknown> =>
       at.server.control('eval', `application:set_env(rabbit, max_message_size, ${size}), persistent_term:put(max_message_size, ${size}).`);

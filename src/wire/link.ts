@@ -55,7 +55,9 @@ export interface Link {
 const socketBytesMax = 1024 * 1024;
 /** Below this a message is copied, so that whoever keeps it does not keep all that was read together with it. */
 const copyBytesMax = 4 * 1024;
+/** After a close: how long a peer may take nothing, and how long all that waits for it may take. */
 const closeWaitMs = 1_000;
+const closeWaitMsMax = 30_000;
 /** A close frame has room for so much. */
 const reasonBytesMax = 120;
 /** What `ws` must let through: a chunk and its head. */
@@ -146,10 +148,19 @@ class SocketLink implements Link {
     if (this.isOver) return;
     this.farewell = { code, reason: Buffer.from(reason.replace(/[^ -~]/g, '?')).subarray(0, reasonBytesMax) };
     this.end(reason === '' ? 'closed' : reason);
-    setTimeout(() => this.socket.terminate(), closeWaitMs).unref();
+    this.movedMs = performance.now();
+    this.endWithin(this.movedMs + closeWaitMsMax);
     // The answer to the close frame is to be read.
     this.resume();
     this.pump();
+  }
+
+  /** What was taken before the close goes out for as long as it moves. */
+  private endWithin(deadlineMs: number): void {
+    const leftMs = Math.min(this.movedMs + closeWaitMs, deadlineMs) - performance.now();
+    if (leftMs <= 0) return this.socket.terminate();
+    // Behind what arrived meanwhile: this process may be what stood still.
+    setTimeout(() => setImmediate(() => this.endWithin(deadlineMs)), leftMs).unref();
   }
 
   // ---- out ----
