@@ -9,8 +9,7 @@ export type Address = string;
 
 /** Where a broker is. Plain data, which crosses to the processes that need it. */
 export type BrokerPlace =
-  /** The port of a coordinator. */
-  /** `token`: if one was given; otherwise that of the environment, or one that the coordinator has left on this machine. */
+  /** The port of a coordinator. Without `token`: that of the environment, or one that the coordinator has left on this machine. */
   | { kind: 'ws'; address: string; token: string | undefined }
   /** A message system, by a URL that may hold credentials. */
   | { kind: 'server'; url: string; cluster: string; secret: string | undefined };
