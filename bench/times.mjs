@@ -13,7 +13,7 @@ const cli = fileURLToPath(new URL('../dist/cli/bin.js', import.meta.url));
 const program = (name) => fileURLToPath(new URL(`programs/${name}`, import.meta.url));
 
 /** @returns {Promise<Outcome>} */
-export async function latency({ rounds = 5, count = 5_000 } = {}) {
+export async function latency({ rounds = 5, count = 20_000 } = {}) {
   /** @param {string} contender */
   const trial = (contender) => () => runTrial({ contender, mode: 'run', work: 'noop', count });
   const seen = await interleave({ shoal: trial('shoal'), piscina: trial('piscina'), bare: trial('bare') }, rounds);

@@ -24,7 +24,7 @@ export async function open(address: string, options: OpenOptions): Promise<Opene
   const warn = options.onWarning ?? ((line: string): void => void process.emitWarning(line, { type: 'ShoalWarning' }));
   // A name of its own: a run and a cluster on the same server do not take each other's lead away.
   const journal = await openJournal(options.journal ?? 'memory:', { cluster: 'local', onWarning: warn });
-  const broker = memoryBroker();
+  const broker = memoryBroker({ byHand: true });
   const coordinator = new Coordinator({
     broker,
     journal,

@@ -56,7 +56,7 @@ const mayImport = {
 };
 
 /** Codecs are no adapters: client and worker both need all of them, and they reach no engine. */
-const ports = new Set(['src/journals/journal.ts', 'src/brokers/broker.ts', 'src/elections/election.ts']);
+const ports = new Set(['src/journals/journal.ts', 'src/brokers/broker.ts', 'src/brokers/post.ts', 'src/elections/election.ts']);
 const adapterRooms = new Set(['journals', 'brokers', 'elections']);
 const picksAdapters = new Set([...pickers, 'journals', 'brokers', 'elections']);
 

@@ -31,9 +31,18 @@ export interface Broker {
   /** 'up' only after a probe message went round (N01). */
   readonly state: 'up' | 'down';
   onState(tell: (state: 'up' | 'down') => void): void;
+  /** Where all parties live in this process: messages go as they are, see post.ts. */
+  readonly byHand?: ByHand;
   /** Messages that were not heard until now, because nobody of the cluster can have sent them so; where they are signed. */
   readonly refusedCount?: number;
   close(): Promise<void>;
+}
+
+/** The same promises for plain objects, which nobody changes once they were sent. */
+export interface ByHand {
+  listen(address: Address, handle: (messages: readonly object[]) => void | Promise<void>): Promise<Listener>;
+  /** `bytes`: what it weighs. */
+  send(address: Address, message: object, bytes: number): Promise<void>;
 }
 
 /** SH3101 */

@@ -126,3 +126,35 @@ async function keepAwake<T>(promise: Promise<T>): Promise<T> {
     clearInterval(timer);
   }
 }
+
+test('by hand objects arrive as they are, in order, under the same bounds; a plain broker does not offer it', async () => {
+  expect(memoryBroker().byHand).toBeUndefined();
+  const broker = memoryBroker({ byHand: true, queueBytesMax: 10, maxMessageBytes: 20 });
+  const { byHand } = broker;
+  const got: object[] = [];
+  let goOn: () => void = () => undefined;
+  await byHand!.listen('a', (batch) => {
+    got.push(...batch);
+    return new Promise((resolve) => {
+      goOn = resolve;
+    });
+  });
+  const sent = [{ n: 1 }, { n: 2 }, { n: 3 }];
+  await byHand!.send('a', sent[0]!, 4);
+  await null;
+  expect(got[0]).toBe(sent[0]);
+  await byHand!.send('a', sent[1]!, 8);
+  const last = byHand!.send('a', sent[2]!, 3);
+  await null;
+  expect(got).toEqual([sent[0]]);
+  goOn();
+  await last;
+  expect(got).toEqual([sent[0], sent[1]]);
+  goOn();
+  await new Promise(setImmediate);
+  expect(got).toEqual(sent);
+  await expect(byHand!.send('a', {}, 21)).rejects.toThrow('a message of 21 bytes');
+  goOn();
+  await broker.close();
+  await expect(byHand!.send('a', {}, 1)).rejects.toBeInstanceOf(BrokerUnavailableError);
+});

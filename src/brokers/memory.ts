@@ -5,6 +5,7 @@
  * what arrives while a handle is under way is handed over together. What it promises beyond the port:
  * 1. Messages to one address arrive in the order of their sends; nothing is lost, repeated or copied
  *    (several chunks are joined), except where nobody listens: then they are dropped, as any broker may.
+ *    With `byHand` objects travel as they are, to listeners of objects; bytes and objects do not meet.
  * 2. Several listeners on one address all get each message.
  * 3. A listener's queue holds `queueBytesMax`; a send beyond it pends until there is room, and rejects by
  *    `sendDeadlineMs`. A rejected send is never delivered.
@@ -13,7 +14,7 @@
  *    them): every `deliveriesInRow`-th delivery waits for the event loop to go round once.
  */
 import { concatBytes } from '../lib/bytes.ts';
-import { type Address, type Broker, BrokerUnavailableError, type Listener, MessageTooLargeError } from './broker.ts';
+import { type Address, type Broker, BrokerUnavailableError, type ByHand, type Listener, MessageTooLargeError } from './broker.ts';
 
 export interface MemoryBrokerOptions {
   /** One message. */
@@ -22,6 +23,8 @@ export interface MemoryBrokerOptions {
   queueBytesMax?: number;
   /** A send that finds no room gives up. */
   sendDeadlineMs?: number;
+  /** Offer to carry objects: for a process that is all parties. */
+  byHand?: boolean;
 }
 
 const deliveriesInRow = 64;
@@ -31,33 +34,42 @@ export function memoryBroker(options: MemoryBrokerOptions = {}): Broker {
   const maxMessageBytes = options.maxMessageBytes ?? 256 * 1024 * 1024;
   const queueBytesMax = options.queueBytesMax ?? 64 * 1024 * 1024;
   const sendDeadlineMs = options.sendDeadlineMs ?? 30_000;
-  const queues = new Map<Address, Queue[]>();
+  type Heard = Uint8Array | object;
+  const queues = new Map<Address, Queue<Heard>[]>();
   const tells: ((state: 'up' | 'down') => void)[] = [];
   let state: 'up' | 'down' = 'up';
 
+  async function listen<M extends Heard>(address: Address, handle: (messages: readonly M[]) => void | Promise<void>): Promise<Listener> {
+    if (state === 'down') throw closedError();
+    const queue = new Queue<Heard>(handle as (messages: readonly Heard[]) => void | Promise<void>, queueBytesMax, sendDeadlineMs);
+    queues.set(address, [...(queues.get(address) ?? []), queue]);
+    return {
+      close() {
+        const others = (queues.get(address) ?? []).filter((other) => other !== queue);
+        if (others.length > 0) queues.set(address, others);
+        else queues.delete(address);
+        return queue.close();
+      },
+    };
+  }
+
+  function send(address: Address, message: Heard, bytes: number): Promise<void> {
+    if (state === 'down') return Promise.reject(closedError());
+    if (bytes > maxMessageBytes) return Promise.reject(new MessageTooLargeError(bytes, maxMessageBytes));
+    const listening = queues.get(address);
+    if (!listening) return taken;
+    if (listening.length === 1) return listening[0]!.push(message, bytes);
+    return Promise.all(listening.map((queue) => queue.push(message, bytes))).then(() => undefined);
+  }
+
+  const byHand: ByHand = { listen, send };
   return {
     maxMessageBytes,
-    async listen(address, handle) {
-      if (state === 'down') throw closedError();
-      const queue = new Queue(handle, queueBytesMax, sendDeadlineMs);
-      queues.set(address, [...(queues.get(address) ?? []), queue]);
-      return {
-        close() {
-          const others = (queues.get(address) ?? []).filter((other) => other !== queue);
-          if (others.length > 0) queues.set(address, others);
-          else queues.delete(address);
-          return queue.close();
-        },
-      } satisfies Listener;
-    },
+    ...(options.byHand && { byHand }),
+    listen,
     send(address, chunks) {
-      if (state === 'down') return Promise.reject(closedError());
       const message = concatBytes(chunks);
-      if (message.length > maxMessageBytes) return Promise.reject(new MessageTooLargeError(message.length, maxMessageBytes));
-      const listening = queues.get(address);
-      if (!listening) return taken;
-      if (listening.length === 1) return listening[0]!.push(message);
-      return Promise.all(listening.map((queue) => queue.push(message))).then(() => undefined);
+      return send(address, message, message.length);
     },
     get state() {
       return state;
@@ -80,37 +92,38 @@ function closedError(): BrokerUnavailableError {
   return new BrokerUnavailableError('the memory broker was closed');
 }
 
-interface WaitingSend {
-  message: Uint8Array;
+interface WaitingSend<M> {
+  message: M;
+  bytes: number;
   resolve: () => void;
   reject: (error: Error) => void;
   timer: NodeJS.Timeout;
 }
 
 /** One listener's queue: `waiting` are sends that found no room, in order. */
-class Queue {
-  private readonly handle: (messages: readonly Uint8Array[]) => void | Promise<void>;
+class Queue<M> {
+  private readonly handle: (messages: readonly M[]) => void | Promise<void>;
   private readonly bytesMax: number;
   private readonly deadlineMs: number;
-  private messages: Uint8Array[] = [];
+  private messages: M[] = [];
   private bytes = 0;
-  private readonly waiting: WaitingSend[] = [];
+  private readonly waiting: WaitingSend<M>[] = [];
   /** idle: nothing to do. due: a delivery is scheduled. busy: a handle is under way. */
   private phase: 'idle' | 'due' | 'busy' = 'idle';
   private isClosed = false;
   private deliveries = 0;
   private onIdle: (() => void)[] = [];
 
-  constructor(handle: (messages: readonly Uint8Array[]) => void | Promise<void>, bytesMax: number, deadlineMs: number) {
+  constructor(handle: (messages: readonly M[]) => void | Promise<void>, bytesMax: number, deadlineMs: number) {
     this.handle = handle;
     this.bytesMax = bytesMax;
     this.deadlineMs = deadlineMs;
   }
 
-  push(message: Uint8Array): Promise<void> {
+  push(message: M, bytes: number): Promise<void> {
     if (this.isClosed) return taken;
-    if (this.waiting.length > 0 || !this.hasRoom(message)) return this.wait(message);
-    this.admit(message);
+    if (this.waiting.length > 0 || !this.hasRoom(bytes)) return this.wait(message, bytes);
+    this.admit(message, bytes);
     return taken;
   }
 
@@ -126,20 +139,21 @@ class Queue {
     return new Promise((resolve) => this.onIdle.push(resolve));
   }
 
-  private hasRoom(message: Uint8Array): boolean {
-    return this.bytes === 0 || this.bytes + message.length <= this.bytesMax;
+  private hasRoom(bytes: number): boolean {
+    return this.bytes === 0 || this.bytes + bytes <= this.bytesMax;
   }
 
-  private admit(message: Uint8Array): void {
+  private admit(message: M, bytes: number): void {
     this.messages.push(message);
-    this.bytes += message.length;
+    this.bytes += bytes;
     if (this.phase === 'idle') this.schedule();
   }
 
-  private wait(message: Uint8Array): Promise<void> {
+  private wait(message: M, bytes: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const send: WaitingSend = {
+      const send: WaitingSend<M> = {
         message,
+        bytes,
         resolve,
         reject,
         timer: setTimeout(() => {
@@ -154,10 +168,10 @@ class Queue {
   }
 
   private admitWaiting(): void {
-    while (this.waiting.length > 0 && this.hasRoom(this.waiting[0]!.message)) {
+    while (this.waiting.length > 0 && this.hasRoom(this.waiting[0]!.bytes)) {
       const send = this.waiting.shift()!;
       clearTimeout(send.timer);
-      this.admit(send.message);
+      this.admit(send.message, send.bytes);
       send.resolve();
     }
   }
@@ -182,7 +196,7 @@ class Queue {
     this.hand(batch, true);
   };
 
-  private hand(batch: readonly Uint8Array[], again: boolean): void {
+  private hand(batch: readonly M[], again: boolean): void {
     let pending: void | Promise<void>;
     try {
       pending = this.handle(batch);
@@ -200,7 +214,7 @@ class Queue {
     );
   }
 
-  private failed(batch: readonly Uint8Array[], again: boolean): void {
+  private failed(batch: readonly M[], again: boolean): void {
     if (again && !this.isClosed) this.hand(batch, false);
     else this.done();
   }

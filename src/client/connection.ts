@@ -67,7 +67,7 @@ export class Connection {
     // On the message itself: whoever has to say it again, once its program is uploaded, means the same submission (A03).
     if (this.#session.resets && message.kind === 'submit') message.submission ??= newName();
     if (this.#session.resets && isChange(message)) message.change ??= newName();
-    const whole = { ...message, request } as FromClient;
+    const whole = { request, ...message } as FromClient;
     return new Promise<T>((resolve, reject) => {
       this.#waiting.set(request, { message: whole, isRepeated: false, resolve: resolve as (value: unknown) => void, reject });
       this.#session.send(whole);

@@ -133,7 +133,7 @@ export class OpenReaders {
 
   #open(what: ResultReader | LogReader): { handle: number; message: FromClient } {
     const number = this.#newNumber();
-    const reader: Reader = { ...what, handle: number, number, isDone: false };
+    const reader: Reader = { handle: number, number, isDone: false, ...what };
     this.#byNumber.set(number, reader);
     this.#byHandle.set(number, reader);
     return { handle: number, message: messageOf(reader) };

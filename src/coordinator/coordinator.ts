@@ -6,6 +6,7 @@
  * Owns: the inbox, the clock, timers, sessions, ids, the bytes of recent entries. Decides nothing about jobs.
  */
 import type { Broker, Listener } from '../brokers/broker.ts';
+import { listen } from '../brokers/post.ts';
 import type { Input } from '../core/inputs.ts';
 import { entryBytesMin, type SomeBounds } from '../core/limits.ts';
 import type { FromClient, FromWorker, LogLine, Refusal } from '../core/messages.ts';
@@ -17,7 +18,6 @@ import type { Journal } from '../journals/journal.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { type Outside, realOutside, type Timer } from '../lib/outside.ts';
 import { version } from '../lib/version.ts';
-import { decodeMessage } from '../wire/frame.ts';
 import { Alarm } from './alarm.ts';
 import { Appender } from './appender.ts';
 import { Effects } from './effects.ts';
@@ -131,7 +131,7 @@ export class Coordinator {
 
   /** Campaigns, takes over, and serves. */
   async start(): Promise<void> {
-    const { broker, election, journal } = this.options;
+    const { election, journal } = this.options;
     const me = { id: this.state.writer, address: 'hello' };
     this.leadership = await election.campaign(me, new AbortController().signal);
     const term = await takeOver(this.state, journal, this.outside);
@@ -142,9 +142,8 @@ export class Coordinator {
     // Before anything that is heard from now on.
     this.inbox.push({ from: 'self', event: 'tookOver', term });
     this.logs.begin(term);
-    const handle = (messages: readonly Uint8Array[]): void | Promise<void> => this.hear(messages);
     // In this order: whose hello is answered may write to the term's address at once.
-    this.listeners.push(await broker.listen(`coordinator.${term}`, handle), await broker.listen('hello', handle));
+    for (const address of [`coordinator.${term}`, 'hello']) this.listeners.push(await this.listen(address));
     if (this.isStopped) {
       await this.deafen();
       throw stopped;
@@ -289,16 +288,19 @@ export class Coordinator {
     for (const line of lines) this.options.onLog?.(line);
   }
 
+  private listen(address: string): Promise<Listener> {
+    return listen<FromWorker>(
+      this.options.broker,
+      address,
+      (messages) => this.hear(messages),
+      (why) => this.options.onWarning?.(`a message makes no sense and is dropped: ${why}`),
+    );
+  }
+
   /** A pending promise holds the broker back while the inbox is full. */
-  private hear(frames: readonly Uint8Array[]): void | Promise<void> {
+  private hear(messages: readonly FromWorker[]): void | Promise<void> {
     if (this.isStopped) return;
-    for (const frame of frames) {
-      try {
-        this.inbox.take({ from: 'worker', message: decodeMessage<FromWorker>(frame) });
-      } catch (error) {
-        this.options.onWarning?.(`a message makes no sense and is dropped: ${(error as Error).message}`);
-      }
-    }
+    for (const message of messages) this.inbox.take({ from: 'worker', message });
     this.wake();
     return this.room();
   }

@@ -3,10 +3,10 @@
  * are no longer at hand waits for the journal, and all later ones wait behind it.
  */
 import type { Broker } from '../brokers/broker.ts';
-import type { LogLine, ToClient } from '../core/messages.ts';
+import { post } from '../brokers/post.ts';
+import type { LogLine, ToClient, ToWorker } from '../core/messages.ts';
 import type { Effect, Slice } from '../core/turn.ts';
 import type { Journal } from '../journals/journal.ts';
-import { encodeMessage } from '../wire/frame.ts';
 import { Bodies } from './bodies.ts';
 import type { LocalSession } from './sessions.ts';
 
@@ -118,7 +118,7 @@ export class Effects {
         return true;
       }
       case 'send':
-        this.send(effect.address, encodeMessage(effect.message));
+        this.send(effect.address, effect.message);
         return true;
       case 'tell':
         this.tell(effect.session, effect.message);
@@ -136,14 +136,15 @@ export class Effects {
     }
   }
 
+  /** `body` first: V8 takes a microsecond for each field that is added behind a spread. */
   private withBody(effect: Extract<Effect, { slices: Slice[] }>, body: Uint8Array[]): void {
-    if (effect.effect === 'assign' || effect.effect === 'sendBundle') this.send(effect.address, encodeMessage({ ...effect.message, body }));
-    else this.tell(effect.session, { ...effect.message, body });
+    if (effect.effect === 'assign' || effect.effect === 'sendBundle') this.send(effect.address, { body, ...effect.message });
+    else this.tell(effect.session, { body, ...effect.message });
   }
 
   /** A message that the broker did not take is as good as lost: heartbeats find out (rule 8). */
-  private send(address: string, chunks: Uint8Array[]): void {
-    this.options.broker.send(address, chunks).catch(() => undefined);
+  private send(address: string, message: ToWorker): void {
+    post(this.options.broker, address, message).catch(() => undefined);
   }
 
   private tell(session: string, message: ToClient): void {

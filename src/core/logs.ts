@@ -13,6 +13,7 @@ const generationsKept = 2;
 
 /** Which may be there while `generation` is the last of them. */
 export function logStreams(job: string, generation: number): string[] {
+  if (generation === 0) return [];
   const first = Math.max(1, generation - generationsKept + 1);
   return Array.from({ length: generation - first + 1 }, (_, i) => logStream(job, first + i));
 }

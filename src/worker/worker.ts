@@ -8,6 +8,7 @@
  */
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { type Broker, BrokerUnavailableError, type Listener } from '../brokers/broker.ts';
+import { listen, post } from '../brokers/post.ts';
 import { payloadBytesMax } from '../core/limits.ts';
 import type { FromWorker, MemoryReading, ToWorker } from '../core/messages.ts';
 import { concatBytes } from '../lib/bytes.ts';
@@ -15,7 +16,6 @@ import { type Outside, realOutside, type Timer } from '../lib/outside.ts';
 import { ulid } from '../lib/ulid.ts';
 import { version } from '../lib/version.ts';
 import { identityDefinition } from '../tasks/internal.ts';
-import { decodeMessage, encodeMessage } from '../wire/frame.ts';
 import type { BundleStore } from './bundles.ts';
 import { ByCode, type RuntimeCode } from './executors/by-code.ts';
 import type { Executor, ExecutorOptions, Work, WorkEvents } from './executors/executor.ts';
@@ -298,7 +298,7 @@ class WorkerShell {
   private send(address: string, message: FromWorker): void {
     if (message.kind === 'logs' && this.options.broker.state === 'down') return this.protocol.reports.unsaid.add(message.lines);
     // What was not taken is said again: by the outbox, the next beat, the next hello.
-    const sent = this.options.broker.send(address, encodeMessage(message)).catch((error: unknown) => this.notSent(message, error));
+    const sent = post(this.options.broker, address, message).catch((error: unknown) => this.notSent(message, error));
     if (this.ending || message.kind === 'goodbye') this.lastSends.push(sent);
   }
 
@@ -313,7 +313,8 @@ class WorkerShell {
   private async listen(): Promise<void> {
     const incarnation = ulid(this.outside.wallMs(), this.outside.randomBytes(10));
     const address = workerAddress(this.options.worker, incarnation);
-    const listener = await this.options.broker.listen(address, this.onMessages);
+    const nonsense = (why: string): void => this.warn(`a message makes no sense: ${why}`);
+    const listener = await listen<ToWorker>(this.options.broker, address, this.onMessages, nonsense);
     const older = this.listener;
     this.listener = listener;
     this.options.onIncarnation?.(incarnation);
@@ -322,24 +323,12 @@ class WorkerShell {
     await older?.close();
   }
 
-  private readonly onMessages = (messages: readonly Uint8Array[]): void => {
+  private readonly onMessages = (messages: readonly ToWorker[]): void => {
     this.round(() => {
       const nowMs = this.outside.nowMs();
-      for (const bytes of messages) {
-        const message = this.decode(bytes);
-        if (message) this.protocol.onMessage(message, nowMs);
-      }
+      for (const message of messages) this.protocol.onMessage(message, nowMs);
     });
   };
-
-  private decode(bytes: Uint8Array): ToWorker | undefined {
-    try {
-      return decodeMessage(bytes) as ToWorker;
-    } catch (error) {
-      this.warn(`a message makes no sense: ${textOf(error)}`);
-      return undefined;
-    }
-  }
 
   // ---- slots ----------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ host.on('message', (message: ToRuntime) => {
  * nothing ever comes in that moment the caller may be waiting for this very core: then it looks out once in a while only.
  */
 const lookoutTasksMax = 8;
-const lookoutMs = 0.1;
+const lookoutMs = 0.2;
 const loopMsMax = 4;
 const vainMax = 3;
 const vainRetry = 64;
