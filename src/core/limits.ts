@@ -9,8 +9,9 @@ export const assignGraceMs = 2_000;
 /** Reports, and payload bytes of reports, that may wait for their acknowledgement until the next beat. */
 export const ackOwedMax = 32;
 export const ackOwedBytesMax = 1024 * 1024;
-/** Work queued per slot: this much, or three commits, whichever is more. */
-export const slotTargetMs = 30;
+/** A slot is given this much work, or so many commits, whichever is more, and more when half of it is done. */
+export const slotAheadMs = 200;
+export const slotAheadCommits = 12;
 /** Tasks in one assignment. */
 export const assignTasksMax = 16_384;
 /** Input bytes in one assignment. */

@@ -1,5 +1,5 @@
 /** Which worker may run a stage's tasks, and how many more it should be given now. */
-import { aheadTasksPerSlot, assignTasksMax, shortTaskMs, slotTargetMs, unknownTasksPerSlot } from './limits.ts';
+import { aheadTasksPerSlot, assignTasksMax, shortTaskMs, slotAheadCommits, slotAheadMs, unknownTasksPerSlot } from './limits.ts';
 import type { Stage, State, Worker } from './state.ts';
 
 /** Resources that every machine has some of: a task that wants more than there is runs alone on an idle worker. */
@@ -40,7 +40,7 @@ function roomByResources(worker: Worker, stage: Stage): number {
 
 /**
  * How many tasks to hand out: every slot should have max(30 ms, three commits) of work queued and at least one task beside
- * the one that it runs. It is given four times that, so that tiny tasks go in batches, and more when half of it is
+ * the one that it runs. It is given several times that, so that tiny tasks go in batches, and more when half of it is
  * done: a worker that is left with little shares it out among its slots, in works that are too small to pay.
  */
 export function wants(state: State, worker: Worker, stage: Stage): number {
@@ -50,7 +50,7 @@ export function wants(state: State, worker: Worker, stage: Stage): number {
   const { taskMs } = stage;
   let count = fewest;
   if (taskMs !== undefined) {
-    const targetMs = worker.slots * 4 * Math.max(slotTargetMs, 3 * state.commitMs);
+    const targetMs = worker.slots * Math.max(slotAheadMs, slotAheadCommits * state.commitMs);
     // Longer than the target, but not long: some at a time, because each assignment costs the coordinator a turn.
     if (count > 0 && taskMs <= shortTaskMs) count = aheadTasksPerSlot * lanes - worker.heldTasks;
     if (worker.heldMs < targetMs / 2) count = Math.max(count, Math.floor((targetMs - worker.heldMs) / Math.max(taskMs, 1e-4)));

@@ -22,10 +22,10 @@ test('one task until something is known, then twice as many with each work', () 
   expect([1, 2, 3, 4].map(() => pace.next(1000, 2))).toEqual([2, 4, 8, 16]);
 });
 
-test('works of 24 ms; tiny tasks by thousands, long ones one by one', () => {
+test('works of 48 ms; tiny tasks by thousands, long ones one by one', () => {
   expect(settled(0).next(1e6, 2)).toBe(workTasksMax);
-  expect(settled(0.1).next(1e6, 2)).toBe(240);
-  expect(settled(1).next(1e6, 2)).toBe(24);
+  expect(settled(0.1).next(1e6, 2)).toBe(480);
+  expect(settled(1).next(1e6, 2)).toBe(48);
   expect(settled(5).next(1e6, 2)).toBe(1);
   expect(settled(50).next(1e6, 2)).toBe(1);
 });

@@ -4,7 +4,7 @@
  */
 
 /** A work is about this long; a slot that has less than this left may be given the next one. */
-export const workMs = 24;
+export const workMs = 48;
 /** Tasks longer than this go one by one. */
 const longTaskMs = 4;
 /** Sharing out the last tasks stops at works of this length. */

@@ -48,7 +48,7 @@ describe('works', () => {
       'slot 0: run #5 0 8-15',
       'slot 0: run #6 0 16-31',
     );
-    w.done(2, undefined, 1000).expect('→ coordinator.1: 2 results 1/1 1 [1]', 'slot 1: run #7 0 32-55', 'slot 1: run #8 0 56-77');
+    w.done(2, undefined, 1000).expect('→ coordinator.1: 2 results 1/1 1 [1]', 'slot 1: run #7 0 32-63', 'slot 1: run #8 0 64-81');
   });
 
   test('nothing queues behind a slot that may still be starting, or starting again', () => {

@@ -20,7 +20,7 @@ import { Outbox, RunList, reportBytesMax } from './outbox.ts';
 import { finalError, isThenable, judge, validate } from './verdict.ts';
 
 /** Results wait this long for company, which is longer than most works take. Each report costs host and coordinator time, on cores that tasks want. */
-const reportMs = 36;
+const reportMs = 60;
 /** The event loop turns at least this often, if tasks are shorter. */
 const turnMs = 10;
 /** Tasks a clock reading: doubled while they take less than 5 µs each. */
