@@ -359,3 +359,52 @@ describe('under an election', () => {
     expect(heard).toEqual(['welcome']);
   });
 });
+
+describe('a coordinator that leaves in good order', () => {
+  /** A worker whose first task is done, and that was not told yet that it may forget that. */
+  const withResult = async (journal: SlowJournal) => {
+    const broker = memoryBroker();
+    const coordinator = await coordinatorOn(journal, broker);
+    const heard: ToWorker[] = [];
+    await broker.listen('worker.w.i', (messages) => {
+      for (const message of messages) heard.push(decodeMessage<ToWorker>(message));
+    });
+    const say = (message: FromWorker): Promise<void> => broker.send('hello', [concatBytes(encodeMessage(message))]);
+    await say(hello);
+    const inputs = { lengths: Uint32Array.of(1), body: [Uint8Array.of(1)] };
+    await ask(coordinator.session(), { ...submit, ...inputs } as FromClient);
+    await expect.poll(() => heard.map(({ kind }) => kind)).toContain('assign');
+    const { job, term, serial } = heard.find((message) => message.kind === 'assign')!;
+    const done = { ranges: Uint32Array.of(0, 1), lengths: Uint32Array.of(1), durations: Uint32Array.of(5), body: [Uint8Array.of(9)] };
+    const about = { worker: 'w', incarnation: 'i', number: 1, term, serial, job, stage: 0, attempt: 1 };
+    const report = (): Promise<void> => say({ kind: 'results', ...about, ...done });
+    return { coordinator, report, acknowledged: () => heard.filter(({ kind }) => kind === 'ackResults') };
+  };
+
+  it('tells its workers what they may forget: who is stopped at the same moment need not wait for another leader', async () => {
+    const { coordinator, report, acknowledged } = await withResult(new SlowJournal());
+    await report();
+    await new Promise(setImmediate);
+    expect(acknowledged()).toEqual([]);
+    await coordinator.stop();
+    await new Promise(setImmediate);
+    expect(acknowledged()).toMatchObject([{ number: 1 }]);
+  });
+
+  it('also of the commit under way, and of nothing that could not be stored (rule 1)', async () => {
+    for (const isStored of [true, false]) {
+      const journal = new SlowJournal();
+      const { coordinator, report, acknowledged } = await withResult(journal);
+      journal.isSlow = true;
+      await report();
+      await journal.nextHeld();
+      const stopped = coordinator.stop();
+      journal.isSlow = false;
+      if (!isStored) journal.isFull = true;
+      journal.letGo();
+      await stopped;
+      await new Promise(setImmediate);
+      expect(acknowledged().length).toBe(isStored ? 1 : 0);
+    }
+  });
+});

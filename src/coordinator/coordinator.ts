@@ -13,6 +13,7 @@ import type { FromClient, FromWorker, LogLine, Refusal } from '../core/messages.
 import { type About, createState, type State } from '../core/state.ts';
 import { endTurn, step } from '../core/step.ts';
 import { advanceStreams, type Draft, type Effect, Turn } from '../core/turn.ts';
+import { farewell } from '../core/workers.ts';
 import type { Election, Leadership } from '../elections/election.ts';
 import type { Journal } from '../journals/journal.ts';
 import { ShoalError } from '../lib/errors.ts';
@@ -214,6 +215,7 @@ export class Coordinator {
       if (this.carried.size > 0) await this.appender.append(entriesOf(this.carried.values(), this.state), undefined, beginning);
       this.effects.carryOut(this.afterCommit.splice(0));
       this.effects.reclaim();
+      if (!this.leadership?.lost.aborted) this.effects.carryOut(farewell(this.state));
     } catch {
       // What was not stored is not gone, and its space stays (rule 12, H2).
     }

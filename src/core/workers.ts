@@ -12,7 +12,7 @@ import { indicesOf, RangeList } from './ranges.ts';
 import { crash, giveBack, onReport } from './reports.ts';
 import { detach, putBack } from './rows.ts';
 import type { Assignment, Job, Stage, State, Wake, Worker } from './state.ts';
-import type { Turn } from './turn.ts';
+import type { Effect, Turn } from './turn.ts';
 
 export function onWorker(state: State, message: FromWorker, turn: Turn): void {
   if (message.kind === 'hello') return onHello(state, message, turn);
@@ -71,6 +71,16 @@ export function acknowledge(state: State, turn: Turn): void {
     acknowledged(worker);
     turn.send(worker.address, { kind: 'ackResults', term: state.term, number: worker.heardNumber });
   }
+}
+
+/** Of a leader that leaves, once all that it heard is stored: nobody needs to wait for the next one to forget it. */
+export function farewell(state: State): Effect[] {
+  const effects: Effect[] = [];
+  for (const { status, address, heardNumber: number } of state.workers) {
+    if (status === 'left' || number === 0) continue;
+    effects.push({ effect: 'send', address, message: { kind: 'ackResults', term: state.term, number } });
+  }
+  return effects;
 }
 
 function acknowledged(worker: Worker): void {

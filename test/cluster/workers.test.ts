@@ -226,6 +226,17 @@ describe('SIGTERM', () => {
     cluster.addWorker();
     expect(await running).toBe(1);
   });
+
+  test('of worker and coordinator at the same moment, as Ctrl-C does it: nobody waits for what is stored already (W10)', async () => {
+    cluster = await TestCluster.start({ workers: 1 });
+    const client = await cluster.ready(1);
+    expect(await on(tasks.mix, client).map(seeds(20, 1)).toArray()).toHaveLength(20);
+    const [worker] = cluster.workers as [Running];
+    const both = [worker, cluster.coordinator];
+    for (const process of both) process.kill('SIGTERM');
+    for (const process of both) expect((await process.ended).code).toBe(0);
+    expect(worker.stderr).not.toContain('the drain timeout is over');
+  });
 });
 
 describe('a worker', () => {
