@@ -6,6 +6,9 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
+/** A contender that hangs has failed (poolifier did, once in a few hundred trials). */
+const trialMsMax = 120_000;
+
 /**
  * @param {import('./contender.mjs').Trial} trial
  * @returns {Promise<Record<string, number>>}
@@ -22,7 +25,7 @@ export async function runTrial(trial) {
  */
 export function runNode(args, onOutput) {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: trialMsMax, killSignal: 'SIGKILL' });
     let output = '';
     let errors = '';
     child.stdout.on('data', (chunk) => {
