@@ -39,7 +39,7 @@ export function addWorker(state: State, name: string, index: number): Worker {
     held: new Set(),
     heldTasks: 0,
     heldMs: 0,
-    refused: new WeakSet(),
+    refused: new WeakMap(),
     inherited: [],
   };
   state.workers.push(worker);

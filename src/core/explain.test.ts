@@ -89,8 +89,16 @@ describe('who could run it', () => {
     d.ask({ kind: 'putBundle', hash: 'abc', name: 'program', body: [] });
     const job = d.submit(jobSpec([stage(undefined, { definition: { name: 'render', bundle: 'abc' } })]), texts(1));
     const assigned = d.take();
-    d.report(assigned, { kind: 'refused', ranges: assigned.ranges, why: 'broken', error: { name: 'Error', message: 'no' } });
-    expect(explain(d, job).reasons[0]!.what).toBe('no worker could load the code of "render" from its bundle');
+    const error = {
+      name: 'Error',
+      message: 'it is broken',
+      cause: { name: 'Error', message: 'not at its top level\nat render', code: 'SH1104' },
+    };
+    d.report(assigned, { kind: 'refused', ranges: assigned.ranges, why: error.message, error });
+    expect(explain(d, job).reasons[0]).toMatchObject({
+      what: 'no worker could load the code of "render" from its bundle: not at its top level',
+      try: expect.stringMatching(/^put what starts the work into main\(.*submit the program again, and: shoal jobs cancel /),
+    });
   });
 
   it('with a full journal nobody starts anything (S02)', () => {

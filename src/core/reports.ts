@@ -266,7 +266,7 @@ export function giveBack(state: State, job: Job, stage: Stage, handle: number, r
 
 /** The worker has not the code (V01): somebody else may. On one machine nobody will, and the job fails with the reason. */
 function onRefused(state: State, worker: Worker, job: Job, stage: Stage, handle: number, message: RefusedMessage, turn: Turn): void {
-  worker.refused.add(stage);
+  worker.refused.set(stage, message.error);
   giveBack(state, job, stage, handle, message.ranges);
   if (!state.isOneMachine || state.workers.some((other) => canRun(other, stage))) return;
   const index = message.ranges[0]!;

@@ -286,8 +286,8 @@ export interface Worker {
   /** Tasks held, and their estimated milliseconds. */
   heldTasks: number;
   heldMs: number;
-  /** Stages that it refused for want of the code. */
-  refused: WeakSet<Stage>;
+  /** Stages that it refused for want of the code, and why. */
+  refused: WeakMap<Stage, ErrorRecord>;
   /** Started before this term by it: resolved when it reports or its lease ends. */
   inherited: { job: Job; stage: Stage; ranges: Ranges }[];
 }

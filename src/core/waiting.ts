@@ -5,6 +5,8 @@
  * 1. Costs a look at the stages of the job and at the workers, and a bounded look at other jobs; never at tasks.
  */
 
+import { adviceFor } from '../lib/advice.ts';
+import type { ErrorRecord } from '../lib/error-record.ts';
 import type { Reason } from './answers.ts';
 import { lacksProgram } from './bundles.ts';
 import { TaskState } from './columns.ts';
@@ -128,8 +130,19 @@ function noCode(workers: readonly Worker[], job: Job, stage: Stage): Reason {
     const advice = `start one that does: ${startFor(stage)}`;
     return { what: `no worker accepts bundles, so none has the code of "${name}"`, try: advice };
   }
-  const advice = 'read in the log of a worker why it refused it: shoal workers list';
-  return { what: `no worker could load the code of "${name}" from its bundle`, try: advice };
+  const what = `no worker could load the code of "${name}" from its bundle`;
+  const refusal = workers.map(({ refused }) => refused.get(stage)).find((error) => error !== undefined);
+  if (!refusal) return { what, try: 'look into the log of a worker: shoal workers list' };
+  const codes: (string | undefined)[] = [];
+  let { message } = refusal;
+  for (let at: ErrorRecord | undefined = refusal; at; at = at.cause) {
+    codes.push(at.code);
+    message = at.message;
+  }
+  return {
+    what: `${what}: ${message.split('\n', 1)[0]}`,
+    try: `${adviceFor(codes) ?? 'mend what keeps it from being loaded'}; submit the program again, and: shoal jobs cancel ${job.id}`,
+  };
 }
 
 /** Names what nobody has enough of; where each is to be had, but not all in one place, all of them. */

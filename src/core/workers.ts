@@ -108,7 +108,7 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
     worker.heardNumber = 0;
     worker.ackedNumber = 0;
     worker.early.clear();
-    worker.refused = new WeakSet();
+    worker.refused = new WeakMap();
     worker.lastBeat = 0;
   }
   const known = worker!;

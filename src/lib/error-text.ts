@@ -6,6 +6,7 @@
  */
 import { sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { adviceFor } from './advice.ts';
 import { painter } from './painter.ts';
 import { printable, printableLine } from './printable.ts';
 
@@ -44,7 +45,7 @@ export function formatError(error: unknown, options: ErrorTextOptions): string {
     ['from', known.from ?? remote[0]],
     ...remote.slice(1).map((frame): [string, string] => ['', frame]),
     ['tried', attempts || undefined],
-    ['try', known.hint ?? adviceFor(known.cause)],
+    ['try', known.hint ?? adviceFor(causesOf(known.cause).map(({ code }) => code))],
     ['docs', known.docs],
   ];
   const lines = [`${paint.red(`error[${known.code}]`)} ${paint.bold(indented(printable(known.message), 2))}`];
@@ -84,17 +85,6 @@ function formatStranger(error: unknown, options: ErrorTextOptions): string {
     current = cause;
   }
   return lines.join('\n');
-}
-
-/** What an error in a thread would have advised: a record of it carries the code, not the hint. */
-const advice: Readonly<Record<string, string>> = {
-  SH1104: 'put what starts the work into main(async () => { … })',
-  SH1201: 'return data; functions belong into the task’s module',
-  SH5002: 'define tasks at the top level of their module, so that loading it is enough',
-};
-
-function adviceFor(cause: unknown): string | undefined {
-  return causesOf(cause).flatMap(({ code }) => (code !== undefined ? (advice[code] ?? []) : []))[0];
 }
 
 /** Where in the user's code a task failed; where it never got that far, what of the user's code was to blame for it. */

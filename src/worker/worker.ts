@@ -388,7 +388,11 @@ class WorkerShell {
       failed: (work, index, failure) => this.round(() => reports.onFailed(work.id, index, failure, now())),
       crashed: (work, index, how, error) => this.round(() => reports.onCrashed(work.id, index, how, error, now())),
       released: (work, ranges, why) => this.round(() => reports.onReleased(work.id, ranges, why, now())),
-      refused: (work, error) => this.round(() => reports.onRefused(work.id, error, now())),
+      refused: (work, error) => {
+        // On one machine its job ends with this very error.
+        if (this.options.code) this.warn(`the task "${work.definition.name}" goes back: ${error.message}`);
+        this.round(() => reports.onRefused(work.id, error, now()));
+      },
       finished: (work) => this.round(() => protocol.onFinished(work.id, now())),
       logs: (lines) => this.round(() => reports.onLogs(lines)),
       note: (work, index, done, total, note) => this.round(() => reports.onNote(work.id, index, done, total, note)),

@@ -47,6 +47,21 @@ describe('a program', () => {
     expect(both.map(({ stdout }) => [...new Set(JSON.parse(stdout) as string[])])).toEqual([['one'], ['two'], ['one']]);
   });
 
+  test('that starts its work at its top level can be loaded by no worker: it waits, and says why and what to do (V01)', async () => {
+    const file = program(
+      'top.ts',
+      `import { task } from 'shoal';
+       const same = task('submit.same', (n: number) => n);
+       console.log(await same.map([1, 2]).toArray());`,
+    );
+    const running = cluster.run(['submit', '--address', cluster.address, file]);
+    await running.said(/no worker could load the code of "submit\.same" from its bundle: .*tasks can't be started while a worker loads/);
+    const [, job] = /shoal explain (\S+)/.exec(running.stderr)!;
+    expect((await cluster.shoal('explain', job!)).stdout).toMatch(/put what starts the work into main\(/);
+    expect((await cluster.shoal('jobs', 'cancel', job!)).code).toBe(0);
+    expect((await running.ended).code).not.toBe(0);
+  });
+
   test('fails with the lines of its sources in the stack, and exit code 1', async () => {
     const file = program(
       'stack.ts',
