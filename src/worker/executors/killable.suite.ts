@@ -113,6 +113,14 @@ export function killableSuite(kind: string, make: Make): void {
         await works();
       });
 
+      test('nor is it charged to the first task of an async function, which no scope told apart (W15)', async () => {
+        expect([...(await slot.whole('leaves a rejection for later', [1])).values]).toEqual([[0, 1]]);
+        const told = await slot.whole('is the first to wait', ['x']);
+        expect(told.crashed.size).toBe(0);
+        expect([...told.released.keys()]).toEqual([0]);
+        await works();
+      });
+
       test('a module that ends its thread while it is loaded refuses the work', async () => {
         const module = new URL('./fixtures/exits-on-load.mjs', import.meta.url).href;
         const told = await slot.whole('x', [1, 2], { definition: { name: 'x', module } });

@@ -27,8 +27,9 @@ const turnMs = 10;
 const groupTasksMax = 32;
 const tinyTaskMs = 0.005;
 
-/** Definitions that have returned a promise: their tasks run in scopes (see current.ts). */
+/** Definitions that are async functions, or have returned a promise: their tasks run in scopes (see current.ts). */
 const asynchronous = new WeakSet<Definition>();
+const AsyncFunction = (async () => undefined).constructor;
 
 interface Pending {
   position: number;
@@ -83,8 +84,9 @@ export class Batch {
   /** Resolves when each position was told, and the last report is out. */
   async run(): Promise<void> {
     const lanes = Math.min(this.surroundings.work.concurrency ?? 1, lanesMax, this.count);
+    const { definition } = this.program;
+    if (lanes > 1 || definition.run instanceof AsyncFunction) asynchronous.add(definition);
     if (lanes > 1) {
-      asynchronous.add(this.program.definition);
       await Promise.all(Array.from({ length: lanes }, (_, lane) => this.runLane(lane)));
     } else {
       await this.runLane(0);
