@@ -179,8 +179,10 @@ describe('a worker that takes no bundles', () => {
       await strict.ready(1);
       const running = strict.run(['submit', '--address', strict.address, primes, '1000']);
       let jobs: { job: string; waiting?: string }[] = [];
-      while (!jobs[0]?.waiting) jobs = (JSON.parse((await strict.shoal('jobs', 'list', '--json')).stdout) as { jobs: typeof jobs }).jobs;
-      expect(jobs[0].waiting).toMatch(/no worker accepts bundles/);
+      // For a moment it waits for its inputs.
+      while (!/no worker accepts bundles/.test(jobs[0]?.waiting ?? '')) {
+        jobs = (JSON.parse((await strict.shoal('jobs', 'list', '--json')).stdout) as { jobs: typeof jobs }).jobs;
+      }
       await running.said(/shoal: primes\.\w+ waits: no worker accepts bundles/);
       strict.addWorker({ args: ['--allow-bundles'] });
       expect((await running.ended).code).toBe(0);
