@@ -238,7 +238,10 @@ export function defaultCluster(): ClusterHandle {
   const from = hook?.address === undefined && found.from === fromEnvironment ? 'SHOAL_ADDRESS (environment)' : undefined;
   const cluster = new ClusterHandle(target, { from, onState: tellState(target), ...hook?.options }, true, (address) => {
     // A tool that runs the program says such things itself.
-    if (!hook && process.env.SHOAL_QUIET !== '1') process.stderr.write(`shoal: running on ${address} (${found.from})\n`);
+    if (hook || process.env.SHOAL_QUIET === '1') return;
+    process.stderr.write(`shoal: running on ${address} (${found.from})\n`);
+    if (!process.env.SHOAL_JOURNAL || /^https?:/.test(address)) return;
+    process.stderr.write('shoal: SHOAL_JOURNAL is for shoal run; a program that node itself runs keeps no journal\n');
   });
   current = cluster;
   // Where nothing else is left to do, threads and files are put away in order.

@@ -72,9 +72,10 @@ export function inputSource(who: string, inputs: Iterable<unknown> | AsyncIterab
     if (Symbol.asyncIterator in inputs) return asyncSource(inputs[Symbol.asyncIterator]());
     if (Symbol.iterator in inputs) return syncSource(inputs[Symbol.iterator]());
   }
-  const given = inputs === null ? 'null' : `a ${typeof inputs}`;
+  const isPromise = typeof (inputs as { then?: unknown } | null)?.then === 'function';
+  const given = inputs === null || inputs === undefined ? String(inputs) : isPromise ? 'a promise' : `of type ${typeof inputs}`;
   throw new ShoalError('SH1102', `${who}: map takes an array, an iterable or an async iterable, not ${given}`, {
-    hint: `for one input: ${who}.run(input)`,
+    hint: isPromise ? 'await it first' : `for one input: ${who}.run(input)`,
   });
 }
 

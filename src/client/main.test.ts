@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 
 function start(program: string, args: readonly string[], env: Record<string, string> = {}): ChildProcess {
   const file = fileURLToPath(new URL(`./fixtures/${program}.mjs`, import.meta.url));
-  const { SHOAL_ADDRESS: _address, SHOAL_QUIET: _quiet, ...rest } = process.env;
+  const { SHOAL_ADDRESS: _address, SHOAL_QUIET: _quiet, SHOAL_JOURNAL: _journal, ...rest } = process.env;
   return spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...rest, NO_COLOR: '1', ...env } });
 }
 
@@ -26,6 +26,11 @@ describe('main', () => {
     const { out, err, code } = await run('squares', ['squares', '2', '3'], { SHOAL_ADDRESS: 'local:1' });
     expect({ out, code }).toEqual({ out: '[4,9]\n', code: 0 });
     expect(err).toBe('shoal: running on local:1 (from SHOAL_ADDRESS)\n');
+  });
+
+  it('says so where it was given a journal, which it has none of', async () => {
+    const { err } = await run('squares', ['squares', '2'], { SHOAL_ADDRESS: 'local:1', SHOAL_JOURNAL: 'file:here' });
+    expect(err).toContain('SHOAL_JOURNAL is for shoal run');
   });
 
   it('says nothing if asked to', async () => {

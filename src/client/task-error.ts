@@ -1,6 +1,7 @@
 /** The errors that jobs end with, built from what the coordinator says about a failure. */
 
 import type { JobView, Refusal, TaskFailure } from '../core/messages.ts';
+import { adviceFor } from '../lib/advice.ts';
 import { errorFromRecord } from '../lib/error-record.ts';
 import { ShoalError } from '../lib/errors.ts';
 
@@ -20,7 +21,7 @@ export class TaskError extends ShoalError {
     const { error } = failure;
     super(failure.code, `${failure.task}[${failure.index}] ${label ? `(${label}) ` : ''}${outcome(failure)}`, {
       cause: errorFromRecord(error),
-      hint: hints[failure.code],
+      hint: hints[failure.code] ?? adviceFor(error),
     });
     this.taskId = `${job}/${failure.stage}/${failure.index}`;
     this.attempts = failure.attempts;

@@ -133,15 +133,11 @@ function noCode(workers: readonly Worker[], job: Job, stage: Stage): Reason {
   const what = `no worker could load the code of "${name}" from its bundle`;
   const refusal = workers.map(({ refused }) => refused.get(stage)).find((error) => error !== undefined);
   if (!refusal) return { what, try: 'look into the log of a worker: shoal workers list' };
-  const codes: (string | undefined)[] = [];
   let { message } = refusal;
-  for (let at: ErrorRecord | undefined = refusal; at; at = at.cause) {
-    codes.push(at.code);
-    message = at.message;
-  }
+  for (let at: ErrorRecord | undefined = refusal; at; at = at.cause) message = at.message;
   return {
     what: `${what}: ${message.split('\n', 1)[0]}`,
-    try: `${adviceFor(codes) ?? 'mend what keeps it from being loaded'}; submit the program again, and: shoal jobs cancel ${job.id}`,
+    try: `${adviceFor(refusal) ?? 'mend what keeps it from being loaded'}; submit the program again, and: shoal jobs cancel ${job.id}`,
   };
 }
 

@@ -30,6 +30,41 @@ describe('an error becomes a record', () => {
     expect(depth).toBe(5);
   });
 
+  it('with properties of its own, as far as JSON has them; and back', () => {
+    class HttpError extends Error {
+      status = 502;
+      headers = { retry: ['soon'] };
+      at = new Date(0);
+      big = 5n;
+      send = () => undefined;
+      long = 'x'.repeat(10_000);
+      override name = 'HttpError';
+    }
+    const record = toErrorRecord(new HttpError('bad gateway', { cause: 'x' }));
+    const own = { status: 502, headers: { retry: ['soon'] }, at: '1970-01-01T00:00:00.000Z' };
+    expect(record.own).toEqual(own);
+    expect({ ...errorFromRecord(record) }).toEqual(own);
+    expect(errorFromRecord(record)).toMatchObject({ name: 'HttpError', message: 'bad gateway', status: 502 });
+    const many = Object.assign(new Error('many'), Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`p${n}`, n])));
+    expect(Object.keys(toErrorRecord(many).own!)).toHaveLength(20);
+    expect(toErrorRecord(new Error('none'))).not.toHaveProperty('own');
+  });
+
+  it('whose own properties do not take the place of what makes it an error (X11)', () => {
+    const own = JSON.parse('{"message":"other","stack":"none","__proto__":{"polluted":true},"constructor":1,"fine":1}');
+    const error = errorFromRecord({ name: 'Error', message: 'it', own });
+    expect({ ...error }).toEqual({ fine: 1 });
+    expect(error.message).toBe('it');
+    expect('polluted' in error).toBe(false);
+    const hostile = Object.defineProperty(new Error('it'), 'getter', {
+      enumerable: true,
+      get() {
+        throw new Error('no');
+      },
+    });
+    expect(toErrorRecord(Object.assign(hostile, { circle: hostile }))).not.toHaveProperty('own');
+  });
+
   it('whose causes go in a circle (T06)', () => {
     const one = new Error('one');
     const two = new Error('two', { cause: one });

@@ -13,6 +13,8 @@ export interface ErrorRecord {
   code?: string;
   stack?: string;
   cause?: ErrorRecord;
+  /** Other properties of its own (`status`, `path`, …), as far as JSON has words for them. */
+  own?: Record<string, unknown>;
 }
 
 const causesMax = 5;
@@ -20,6 +22,10 @@ const nameLengthMax = 200;
 const messageLengthMax = 8 * 1024;
 const stackLengthMax = 16 * 1024;
 const lineLengthMax = 1000;
+const ownMax = 20;
+const ownLengthMax = 2 * 1024;
+/** Told apart from the others, or never to be set by who reads a record. */
+const notOwn = new Set(['name', 'message', 'code', 'stack', 'cause', 'errors', '__proto__', 'constructor', 'prototype']);
 
 export function toErrorRecord(thrown: unknown): ErrorRecord {
   return recordOf(thrown, causesMax, new Set());
@@ -41,7 +47,37 @@ function recordOf(thrown: unknown, causesLeft: number, seen: Set<unknown>): Erro
   if (typeof stack === 'string') record.stack = cut(stack, stackLengthMax);
   const cause = read(thrown, 'cause') ?? firstOf(read(thrown, 'errors'));
   if (cause !== undefined && cause !== null && causesLeft > 0 && !seen.has(cause)) record.cause = recordOf(cause, causesLeft - 1, seen);
+  const own = ownOf(thrown as object);
+  if (own) record.own = own;
   return record;
+}
+
+/** What has no place in JSON, or takes too much, is left out. */
+function ownOf(thrown: object): Record<string, unknown> | undefined {
+  const own: Record<string, unknown> = {};
+  let left = ownLengthMax;
+  let count = 0;
+  try {
+    for (const key of Object.keys(thrown)) {
+      if (notOwn.has(key)) continue;
+      const text = jsonOf(read(thrown, key));
+      if (text === undefined || key.length + text.length > left) continue;
+      left -= key.length + text.length;
+      own[key] = JSON.parse(text);
+      if (++count === ownMax) break;
+    }
+  } catch {
+    // A proxy that does not say what it has.
+  }
+  return count > 0 ? own : undefined;
+}
+
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Getters and proxies of the user's may throw anything. */
@@ -76,9 +112,10 @@ function cut(text: string, lengthMax: number): string {
 
 /** An Error to throw or to give as a cause. Records made by others may nest deeper than ours: the rest is left off. */
 export function errorFromRecord(record: ErrorRecord, causesLeft: number = causesMax): Error {
-  const { name, message, code, stack, cause } = record;
+  const { name, message, code, stack, cause, own = {} } = record;
   const error = makeError(name, message, stack);
-  if (code !== undefined) Object.defineProperty(error, 'code', { value: code, enumerable: true, writable: true, configurable: true });
+  if (code !== undefined) show(error, 'code', code);
+  for (const key of Object.keys(own)) if (!notOwn.has(key)) show(error, key, own[key]);
   if (cause && causesLeft > 0) hide(error, 'cause', errorFromRecord(cause, causesLeft - 1));
   return error;
 }
@@ -97,6 +134,10 @@ export function restoreError(error: Error, name: string, stack: string | undefin
   if (error.name !== name) hide(error, 'name', name);
   hide(error, 'stack', stack ?? `${name}: ${error.message}`);
   return error;
+}
+
+function show(error: Error, key: string, value: unknown): void {
+  Object.defineProperty(error, key, { value, enumerable: true, writable: true, configurable: true });
 }
 
 function hide(error: Error, key: string, value: unknown): void {

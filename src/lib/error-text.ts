@@ -45,7 +45,7 @@ export function formatError(error: unknown, options: ErrorTextOptions): string {
     ['from', known.from ?? remote[0]],
     ...remote.slice(1).map((frame): [string, string] => ['', frame]),
     ['tried', attempts || undefined],
-    ['try', known.hint ?? adviceFor(causesOf(known.cause).map(({ code }) => code))],
+    ['try', known.hint ?? adviceOf(known.cause)],
     ['docs', known.docs],
   ];
   const lines = [`${paint.red(`error[${known.code}]`)} ${paint.bold(indented(printable(known.message), 2))}`];
@@ -85,6 +85,12 @@ function formatStranger(error: unknown, options: ErrorTextOptions): string {
     current = cause;
   }
   return lines.join('\n');
+}
+
+function adviceOf(cause: unknown): string | undefined {
+  return causesOf(cause)
+    .map(({ code }) => adviceFor(code === undefined ? undefined : { code }))
+    .find((text) => text !== undefined);
 }
 
 /** Where in the user's code a task failed; where it never got that far, what of the user's code was to blame for it. */

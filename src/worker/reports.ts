@@ -237,9 +237,9 @@ export class Reports {
   /** One value that the broker cannot carry (N09): it never will, so the tasks are dead. */
   private tellTooLarge(record: Wanted, ranges: Ranges, bytes: number, durations: Uint32Array, nowMs: number): void {
     const error: ErrorRecord = {
-      name: 'MessageTooLargeError',
-      code: 'SH3101',
-      message: `the result has ${bytes} bytes, more than the limit of one result (${this.messageBytesMax})`,
+      name: 'ShoalError',
+      code: 'SH1204',
+      message: `the result has ${bytes} bytes, more than the ${this.messageBytesMax - messageHeaderBytes} that one value may have`,
     };
     this.told(record, ranges);
     let task = 0;
