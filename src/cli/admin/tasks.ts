@@ -150,7 +150,7 @@ async function replay(admin: Admin, name: string, index: string | undefined, fla
   const answer = await connection.request<ReplayReply>({ kind: 'replay', ...at, ...expected, ...expectationOf(flags) });
   const { replayed } = answer;
   const again = replayed === 1 ? '1 task runs again' : `${replayed} tasks run again`;
-  output.did({ ...at, ...answer }, replayed === 0 ? `${name} has nothing to replay` : again);
+  output.did({ ...at, ...answer }, replayed === 0 ? `${'stage' in at ? taskNameOf(at) : name} has nothing to replay` : again);
 }
 
 /** The attempt that a replay would open, as the task is looked at: said twice, it starts once (A07). */
