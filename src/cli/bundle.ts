@@ -11,8 +11,8 @@ import { basename, dirname, extname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { BuildFailure, BuildOptions, Message } from 'esbuild';
 import { ShoalError } from '../lib/errors.ts';
+import { nearest } from '../lib/similar.ts';
 import { cacheFolder, findBundle, keepBundle, pruneBundles } from './bundle-cache.ts';
-import { nearest } from './similar.ts';
 
 export interface Bundle {
   /** What threads and the client import. */

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Command, CommanderError } from 'commander';
 import { ShoalError } from '../lib/errors.ts';
-import { nearest } from './similar.ts';
+import { nearest } from '../lib/similar.ts';
 
 /** `words`: what was typed, the verb first. */
 export function usageError(error: CommanderError, program: Command, words: readonly string[]): ShoalError {

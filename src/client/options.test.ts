@@ -129,6 +129,10 @@ describe('what options mean', () => {
   it('refuses misspelt names and says which was meant', () => {
     const error = refusal(() => checkOptionNames('t', 'call', { retry: 3 }));
     expect(error).toMatchObject({ code: 'SH1102', hint: 'did you mean retries?' });
+    expect(refusal(() => checkOptionNames('t', 'call', { retires: 3 })).hint).toBe('did you mean retries?');
+    expect(refusal(() => checkOptionNames('t', 'call', { backoff: 'fixed' })).hint).toBe(
+      'it belongs into retries: { retries: 3, backoff: … }',
+    );
     expect(refusal(() => checkOptionNames('t', 'call', { order: 'input' })).message).toBe('t: there is no option order of a call');
     expect(refusal(() => checkOptionNames('t', 'definition', JSON.parse('{"__proto__x": 1}'))).code).toBe('SH1102');
   });

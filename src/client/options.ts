@@ -5,6 +5,7 @@
 import type { JobSpec, RetrySpec, StageSpec } from '../core/spec.ts';
 import { bytesToCount, durationToMs } from '../lib/duration.ts';
 import { ShoalError } from '../lib/errors.ts';
+import { nearest } from '../lib/similar.ts';
 import type { Def, MapOptions, ReduceOptions, TaskOptions } from './types.ts';
 
 /** Options from all their places: definition, `with`, call. */
@@ -52,6 +53,9 @@ const known: Readonly<Record<OptionsPlace, ReadonlySet<string>>> = {
   map: new Set([...taskOptionNames, ...mapOptionNames]),
 };
 
+/** Without `retries` and `delay`, which are options of a task as well. */
+const retryOptionNames = new Set(['backoff', 'maxDelay', 'jitter']);
+
 export function optionError(who: string, option: string, value: unknown, wanted: string): ShoalError {
   const shown = typeof value === 'string' ? `'${value}'` : typeof value === 'object' && value !== null ? 'an object' : String(value);
   return new ShoalError('SH1102', `${who}: the option ${option} can't be ${shown}`, { hint: `${option} is ${wanted}` });
@@ -61,9 +65,11 @@ export function optionError(who: string, option: string, value: unknown, wanted:
 export function checkOptionNames(who: string, place: OptionsPlace, options: object): void {
   for (const name of Object.keys(options)) {
     if (known[place].has(name)) continue;
-    const near = [...known[place]].find((other) => other.toLowerCase().startsWith(name.slice(0, 4).toLowerCase()));
+    const names = [...known[place]];
+    const near = names.find((other) => other.toLowerCase().startsWith(name.slice(0, 4).toLowerCase())) ?? nearest(name, names)[0];
+    const others = near ? `did you mean ${near}?` : `there are ${names.join(', ')}`;
     throw new ShoalError('SH1102', `${who}: there is no option ${name} ${place === 'definition' ? 'of a task' : `of a ${place}`}`, {
-      hint: near ? `did you mean ${near}?` : `there are ${[...known[place]].join(', ')}`,
+      hint: retryOptionNames.has(name) ? `it belongs into retries: { retries: 3, ${name}: … }` : others,
     });
   }
 }

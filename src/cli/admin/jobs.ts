@@ -142,7 +142,10 @@ async function replay(admin: Admin, name: string, flags: ChangeFlags): Promise<v
   const { connection, output } = admin;
   const answer = await connection.request<ReplayReply>({ kind: 'replay', job, ...expectationOf(flags) });
   const { replayed } = answer;
-  output.did({ job, ...answer }, replayed === 0 ? `${job} has nothing to replay` : `${tasksOf(replayed)} of ${job} ${replayed === 1 ? 'runs' : 'run'} again`);
+  output.did(
+    { job, ...answer },
+    replayed === 0 ? `${job} has nothing to replay` : `${tasksOf(replayed)} of ${job} ${replayed === 1 ? 'runs' : 'run'} again`,
+  );
 }
 
 async function remove(admin: Admin, name: string, flags: ChangeFlags): Promise<void> {

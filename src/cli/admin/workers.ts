@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { QueueInfo, QueueReply, WorkerInfo } from '../../core/answers.ts';
 import type { WorkerCode } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
-import { nearest } from '../similar.ts';
+import { nearest } from '../../lib/similar.ts';
 import { type Admin, type AdminFlags, withCluster } from './cluster.ts';
 import { type ChangeFlags, expectationOf, ifMatchOption } from './options.ts';
 import { type Column, size, span } from './output.ts';

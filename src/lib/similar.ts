@@ -1,4 +1,4 @@
-/** Names like the one that was meant: for typing errors in commands and files. */
+/** Names like the one that was meant: for typing errors in commands, files and options. */
 
 /** Changes (insert, remove, replace, swap) between two words. */
 function distance(from: string, to: string): number {
