@@ -153,7 +153,7 @@ export function killableSuite(kind: string, make: Make): void {
         expect(slot.logs.map(({ index, level, message }) => [index, level, message])).toEqual([
           [5, 'info', 'hello you'],
           [5, 'error', 'oh { no: 1 }'],
-          [5, 'warn', 'careful left=3 where=here'],
+          [5, 'warn', 'careful left=3 where=here 7 5'],
         ]);
       });
 

@@ -131,7 +131,14 @@ export function stoppingSuite(kind: string, make: Make): void {
         await slot.whole('chatty', ['you'], { ranges: range(3, 1) });
         await slot.until(() => slot.logs.some(({ level }) => level === 'warn'));
         const line = slot.logs.find(({ level }) => level === 'warn');
-        expect(line).toMatchObject({ job: 'job1', stage: 2, index: 3, attempt: 1, task: 'chatty', message: 'careful left=3 where=here' });
+        expect(line).toMatchObject({
+          job: 'job1',
+          stage: 2,
+          index: 3,
+          attempt: 1,
+          task: 'chatty',
+          message: 'careful left=3 where=here 7 5',
+        });
       });
 
       test('progress is passed on a few times a second, and the last word always', async () => {

@@ -5,7 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { inspect } from 'node:util';
+import { format, inspect } from 'node:util';
 import type { ExecOptions, Logger, TaskContext } from '../../tasks/context.ts';
 import type { Work } from '../executors/executor.ts';
 import type { RuntimeOptions, RuntimePort } from './channel.ts';
@@ -210,11 +210,16 @@ export class Context implements TaskContext {
 export const { positionOf, workOf, abort: abortContext, end: endContext, hasLoggedAll, writeLog } = Context;
 
 function logger(write: (level: string, message: string) => void): Logger {
-  const at = (level: string) => (message: string, fields?: object) => write(level, fields ? `${message} ${fieldsText(fields)}` : message);
+  const at =
+    (level: string) =>
+    (message: string, ...rest: unknown[]) =>
+      write(level, [message, ...rest.map(fieldsText)].join(' '));
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
-function fieldsText(fields: object): string {
+/** An object's as `key=value`; whoever logs as with `console` finds the rest as it is. */
+function fieldsText(fields: unknown): string {
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields) || fields instanceof Error) return format(fields);
   return Object.entries(fields)
     .map(
       ([key, value]) => `${key}=${typeof value === 'string' ? value : inspect(value, { breakLength: Number.POSITIVE_INFINITY, depth: 4 })}`,
