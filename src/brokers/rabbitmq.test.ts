@@ -297,6 +297,27 @@ withServer('rabbitmq', 'RabbitMQ', (real) => {
     const other = await open(at.url, { onLost: () => {} });
     await expect(other.subscribe('worker.w2.i1', async () => {})).rejects.toMatchObject({ code: 'SH3113' });
   });
+
+  test('a queue that answers nothing any more, as one without a leader, holds up nothing that goes elsewhere', async () => {
+    const at = await place();
+    const first = await open(at.url);
+    for (const inbox of ['hello', 'coordinator.1']) await taken(() => first.publish(inbox, [bytes('makes it')]));
+    const queue = `erlang:whereis('${at.vhost}_shoal.shoal.coordinator.1')`;
+    await at.server.control('eval', `sys:suspend(${queue}).`);
+    // One that has not met it before.
+    const carrier = await open(at.url);
+    let isTaken = false;
+    const held = carrier.publish('coordinator.1', [bytes('waits')]).then(() => {
+      isTaken = true;
+    });
+    const heard: string[] = [];
+    await carrier.subscribe('hello', async (payloads) => void heard.push(...texts(payloads)));
+    await taken(() => carrier.publish('hello', [bytes('goes through')]));
+    await expect.poll(() => heard, { timeout: 30_000 }).toEqual(['makes it', 'goes through']);
+    expect(isTaken).toBe(false);
+    await at.server.control('eval', `sys:resume(${queue}).`);
+    await held;
+  }, 180_000);
 });
 
 /** A quorum queue that was made a moment ago may have no leader yet, and refuses. */

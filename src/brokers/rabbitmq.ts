@@ -13,7 +13,9 @@
  * 4. A full queue refuses (`reject-publish`): the publisher hears of it. The server's other choice drops in silence.
  * 5. The newest listener of an inbox is served first: one whose connection broke unnoticed would take its share of messages
  *    until its heartbeats are missed.
- * 6. The acknowledgement limit of the server (`consumer_timeout`, 30 min) is about acknowledgements only, and they follow the
+ * 6. Each lasting inbox has a channel of its own to publish on. One that publishes to a quorum queue without a leader (see
+ *    `removeIfLeaderless`) answers nothing any more, and the queue of a former coordinator may stay so: nobody listens there.
+ * 7. The acknowledgement limit of the server (`consumer_timeout`, 30 min) is about acknowledgements only, and they follow the
  *    handler at once, whatever tasks do (N08).
  */
 import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib';
@@ -61,8 +63,9 @@ class RabbitmqCarrier implements Carrier {
   private readonly sending: ChannelModel;
   /** It takes queues that are neither durable nor one connection's own. */
   private readonly isOld: boolean;
-  private publisher: ConfirmChannel | undefined;
-  private replaced: ConfirmChannel | undefined;
+  /** By lasting inbox; that of all others under ''. */
+  private readonly publishers = new Map<string, Promise<ConfirmChannel>>();
+  private readonly replaced = new WeakSet<ConfirmChannel>();
   /** Lasting inboxes that are known to exist. */
   private readonly made = new Map<string, Promise<unknown>>();
   private readonly listening = new Set<Listening>();
@@ -91,8 +94,7 @@ class RabbitmqCarrier implements Carrier {
 
   async start(): Promise<void> {
     try {
-      this.publisher = await this.sending.createConfirmChannel();
-      this.watch(this.publisher);
+      await this.publisherOf('');
     } catch (error) {
       await this.close();
       throw refusal(error);
@@ -122,9 +124,10 @@ class RabbitmqCarrier implements Carrier {
   }
 
   async publish(inbox: string, payloads: readonly Uint8Array[]): Promise<void> {
-    if (isLasting(inbox)) await this.makeOnce(inbox);
-    const channel = this.publisher;
-    if (this.isOver || !channel) throw new Error('the connection is over');
+    const line = isLasting(inbox) ? inbox : '';
+    const channel = await this.publisherOf(line);
+    if (isLasting(inbox)) await this.makeOnce(inbox, channel);
+    if (this.isOver) throw new Error('the connection is over');
     try {
       await confirmed(payloads.length, (told) => {
         for (const payload of payloads) {
@@ -133,7 +136,7 @@ class RabbitmqCarrier implements Carrier {
         }
       });
     } catch (error) {
-      void this.replacePublisher(channel);
+      void this.replacePublisher(line, channel);
       throw error;
     }
   }
@@ -180,12 +183,12 @@ class RabbitmqCarrier implements Carrier {
    * The server keeps with each channel what that first knew of a quorum queue. One that met it without a leader may be refused all
    * that it publishes there, for ever: RabbitMQ 3.10 goes on asking the server that led it before. A new channel looks anew.
    */
-  private async replacePublisher(refused: ConfirmChannel): Promise<void> {
-    if (this.isOver || this.replaced === refused) return;
-    this.replaced = refused;
+  private async replacePublisher(line: string, refused: ConfirmChannel): Promise<void> {
+    if (this.isOver || this.replaced.has(refused)) return;
+    this.replaced.add(refused);
+    this.publishers.delete(line);
     try {
-      this.publisher = await this.sending.createConfirmChannel();
-      this.watch(this.publisher);
+      await this.publisherOf(line);
     } catch (error) {
       return this.lose(withoutUser((error as Error).message));
     }
@@ -194,15 +197,25 @@ class RabbitmqCarrier implements Carrier {
     await leave(refused);
   }
 
+  private publisherOf(line: string): Promise<ConfirmChannel> {
+    const known = this.publishers.get(line);
+    if (known) return known;
+    if (this.isOver) return Promise.reject(new Error('the connection is over'));
+    const opening = this.sending.createConfirmChannel().then((channel) => {
+      this.watch(channel);
+      return channel;
+    });
+    this.publishers.set(line, opening);
+    return opening;
+  }
+
   private queueName(inbox: string): string {
     return `shoal.${this.options.cluster}.${inbox}`;
   }
 
-  private makeOnce(inbox: string): Promise<unknown> {
+  private makeOnce(inbox: string, channel: Channel): Promise<unknown> {
     const known = this.made.get(inbox);
     if (known) return known;
-    const channel = this.publisher;
-    if (this.isOver || !channel) return Promise.reject(new Error('the connection is over'));
     const making = this.make(channel, inbox).catch((error: unknown) => {
       throw refusal(error);
     });
@@ -228,7 +241,8 @@ class RabbitmqCarrier implements Carrier {
 
   /** A server that has run short says so to those who publish, not to those who ask. */
   private async provokeAlarm(): Promise<void> {
-    const answer = confirmed(1, (told) => this.publisher?.publish('', this.queueName('nobody'), Buffer.alloc(0), {}, told)).catch(() => {});
+    const channel = await this.publisherOf('');
+    const answer = confirmed(1, (told) => channel.publish('', this.queueName('nobody'), Buffer.alloc(0), {}, told)).catch(() => {});
     await isSettledWithin(answer, alarmAnswerMs);
   }
 }
