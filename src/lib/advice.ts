@@ -13,6 +13,14 @@ interface Link {
 
 /** By the first error of the chain that there is advice for, the outermost first. */
 export function adviceFor(error: Link | undefined): string | undefined {
-  for (let at = error; at; at = at.cause) if (at.code !== undefined && at.code in advice) return advice[at.code];
+  for (let at = error; at; at = at.cause) {
+    const found = adviceOf(at.code);
+    if (found !== undefined) return found;
+  }
   return undefined;
+}
+
+/** Codes of users' own errors may be any text. */
+export function adviceOf(code: string | undefined): string | undefined {
+  return code !== undefined && Object.hasOwn(advice, code) ? advice[code] : undefined;
 }

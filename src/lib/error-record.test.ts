@@ -50,6 +50,30 @@ describe('an error becomes a record', () => {
     expect(toErrorRecord(new Error('none'))).not.toHaveProperty('own');
   });
 
+  it('with properties that would take a hundred megabytes, or code, to show: they are left out (T06)', () => {
+    const circle: Record<string, unknown> = {};
+    circle.self = circle;
+    const error = Object.assign(new Error('big'), {
+      body: Buffer.alloc(100_000_000),
+      nested: { body: Buffer.alloc(100_000_000), fine: 1 },
+      list: new Array(1_000_000).fill(1),
+      text: 'x'.repeat(100_000_000),
+      circle,
+      sly: {
+        toJSON: () => {
+          throw new Error('it was run');
+        },
+      },
+      status: 500,
+    });
+    const { own } = toErrorRecord(error);
+    expect(own).toMatchObject({ nested: { fine: 1 }, sly: {}, status: 500 });
+    expect(own).not.toHaveProperty('body');
+    expect(own).not.toHaveProperty('list');
+    expect(own).not.toHaveProperty('text');
+    expect(JSON.stringify(own).length).toBeLessThan(3 * 1024);
+  });
+
   it('whose own properties do not take the place of what makes it an error (X11)', () => {
     const own = JSON.parse('{"message":"other","stack":"none","__proto__":{"polluted":true},"constructor":1,"fine":1}');
     const error = errorFromRecord({ name: 'Error', message: 'it', own });

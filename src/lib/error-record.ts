@@ -24,6 +24,7 @@ const stackLengthMax = 16 * 1024;
 const lineLengthMax = 1000;
 const ownMax = 20;
 const ownLengthMax = 2 * 1024;
+const ownDepthMax = 8;
 /** Told apart from the others, or never to be set by who reads a record. */
 const notOwn = new Set(['name', 'message', 'code', 'stack', 'cause', 'errors', '__proto__', 'constructor', 'prototype']);
 
@@ -52,18 +53,22 @@ function recordOf(thrown: unknown, causesLeft: number, seen: Set<unknown>): Erro
   return record;
 }
 
-/** What has no place in JSON, or takes too much, is left out. */
+/** What has no place in JSON, or takes too much, is left out; nothing of it is run, and no more of it walked than is kept. */
 function ownOf(thrown: object): Record<string, unknown> | undefined {
   const own: Record<string, unknown> = {};
-  let left = ownLengthMax;
+  const room = { left: ownLengthMax };
   let count = 0;
   try {
     for (const key of Object.keys(thrown)) {
       if (notOwn.has(key)) continue;
-      const text = jsonOf(read(thrown, key));
-      if (text === undefined || key.length + text.length > left) continue;
-      left -= key.length + text.length;
-      own[key] = JSON.parse(text);
+      const { left } = room;
+      room.left -= key.length;
+      const value = plain(read(thrown, key), room, ownDepthMax);
+      if (value === undefined || room.left < 0) {
+        room.left = left;
+        continue;
+      }
+      own[key] = value;
       if (++count === ownMax) break;
     }
   } catch {
@@ -72,12 +77,30 @@ function ownOf(thrown: object): Record<string, unknown> | undefined {
   return count > 0 ? own : undefined;
 }
 
-function jsonOf(value: unknown): string | undefined {
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return undefined;
+/** A copy out of JSON's values alone; undefined where there is none. `room.left` falls below 0 where it was too much. */
+function plain(value: unknown, room: { left: number }, depth: number): unknown {
+  room.left -= typeof value === 'string' ? value.length + 2 : 4;
+  if (room.left < 0 || depth < 0) return undefined;
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
+  if (typeof value === 'number') return Number.isFinite(value) ? value : undefined;
+  if (typeof value !== 'object') return undefined;
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? undefined : value.toISOString();
+  if (Array.isArray(value)) {
+    const items: unknown[] = [];
+    for (let i = 0; i < value.length && room.left >= 0; i++) items.push(plain(value[i], room, depth - 1) ?? null);
+    return items;
   }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return undefined;
+  const fields: Record<string, unknown> = {};
+  for (const key in value) {
+    if (room.left < 0) break;
+    if (key === '__proto__') continue;
+    room.left -= key.length;
+    const field = plain(read(value, key), room, depth - 1);
+    if (field !== undefined) fields[key] = field;
+  }
+  return fields;
 }
 
 /** Getters and proxies of the user's may throw anything. */

@@ -6,7 +6,7 @@
  */
 import { sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { adviceFor } from './advice.ts';
+import { adviceOf } from './advice.ts';
 import { painter } from './painter.ts';
 import { printable, printableLine } from './printable.ts';
 
@@ -45,7 +45,13 @@ export function formatError(error: unknown, options: ErrorTextOptions): string {
     ['from', known.from ?? remote[0]],
     ...remote.slice(1).map((frame): [string, string] => ['', frame]),
     ['tried', attempts || undefined],
-    ['try', known.hint ?? adviceOf(known.cause)],
+    [
+      'try',
+      known.hint ??
+        causesOf(known.cause)
+          .map(({ code }) => adviceOf(code))
+          .find((text) => text !== undefined),
+    ],
     ['docs', known.docs],
   ];
   const lines = [`${paint.red(`error[${known.code}]`)} ${paint.bold(indented(printable(known.message), 2))}`];
@@ -85,12 +91,6 @@ function formatStranger(error: unknown, options: ErrorTextOptions): string {
     current = cause;
   }
   return lines.join('\n');
-}
-
-function adviceOf(cause: unknown): string | undefined {
-  return causesOf(cause)
-    .map(({ code }) => adviceFor(code === undefined ? undefined : { code }))
-    .find((text) => text !== undefined);
 }
 
 /** Where in the user's code a task failed; where it never got that far, what of the user's code was to blame for it. */
