@@ -53,11 +53,21 @@ withServer('postgres', 'elections', (postgres) => {
   });
 
   it('makes its table once, though several come at the same time', async () => {
-    const url = await newDatabase('fresh');
     const warnings: string[] = [];
-    const elections = await Promise.all(Array.from({ length: 6 }, () => open(url, { onWarning: (line) => warnings.push(line) })));
-    await Promise.all(elections.map((election) => election.leader()));
+    // Which of its errors PostgreSQL has for those that come second is chance.
+    for (let round = 0; round < 10; round++) {
+      const url = await newDatabase(`fresh${round}`);
+      const elections = await Promise.all(Array.from({ length: 6 }, () => open(url, { onWarning: (line) => warnings.push(line) })));
+      await Promise.all(elections.map((election) => election.leader()));
+    }
     expect(warnings).toEqual([]);
+  });
+
+  it.each(['AS (cluster text)', 'AS ENUM ()'])('does not try in vain to make it where a type %s has its name', async (type) => {
+    const url = await newDatabase(type.includes('ENUM') ? 'counted' : 'composed');
+    await rowCount(url, `CREATE TYPE shoal_election ${type}`);
+    const refused = await (await open(url)).campaign(me, never).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: 'SH3011', why: expect.stringContaining('shoal_election') });
   });
 
   it('keeps its leader when its connections are cut, as poolers and proxies do (C08)', async () => {

@@ -123,9 +123,7 @@ function dialler(library: Pick<typeof import('pg'), 'Client'>, url: string): Dia
     signal.addEventListener('abort', hangUp, { once: true });
     try {
       await client.connect();
-      // Asked first, because CREATE TABLE IF NOT EXISTS needs the right to create even if it exists.
-      const { rows } = await client.query<{ found: boolean }>("SELECT to_regclass('shoal_election') IS NOT NULL AS found");
-      if (!rows[0]?.found) await client.query(create).catch(unlessAlreadyMade);
+      await makeTable(client);
     } catch (error) {
       hangUp();
       throw error;
@@ -143,12 +141,21 @@ function dialler(library: Pick<typeof import('pg'), 'Client'>, url: string): Dia
   };
 }
 
-/** Two that make it at once don't wait for each other. */
-function unlessAlreadyMade(error: Error & { code?: string }): void {
-  if (error.code !== '23505' && error.code !== '42P07') throw error;
+/** Looks first, because CREATE TABLE IF NOT EXISTS needs the right to create even if it exists. */
+async function makeTable(client: Pick<import('pg').Client, 'query'>): Promise<void> {
+  const isThere = async (): Promise<boolean> => (await client.query("SELECT to_regclass('shoal_election')::oid AS id")).rows[0].id !== null;
+  if (await isThere()) return;
+  try {
+    await client.query(create);
+  } catch (error) {
+    // Of several that make it at once all but one fail, and with one of three errors, IF NOT EXISTS or not.
+    if (!(await isThere())) throw error;
+  }
 }
 
-/** Password, database, rights, or a table of that name that is not ours. */
+/** Password, database, rights, or a table or type of that name that is not ours. */
 function isRefusal(code: string | undefined): boolean {
-  return code !== undefined && (code.startsWith('28') || ['3D000', '3F000', '42501', '42703', '42804', '42P10'].includes(code));
+  return (
+    code !== undefined && (code.startsWith('28') || ['3D000', '3F000', '42501', '42703', '42710', '42804', '42809', '42P10'].includes(code))
+  );
 }
