@@ -3,8 +3,8 @@
  * deletes them, loses its line, and may itself be killed and started again with what it had noted.
  */
 import { Connection, type Request } from '../src/client/connection.ts';
-import type { QueueInfo } from '../src/core/answers.ts';
-import type { DeliverMessage, JobView, ReplayReply, SubmitReply } from '../src/core/messages.ts';
+import type { JobView, QueueInfo, ReplayReply, SubmitReply } from '../src/core/answers.ts';
+import type { DeliverMessage } from '../src/core/messages.ts';
 import type { Outside } from '../src/lib/outside.ts';
 import { Dice } from './chance.ts';
 import type { Gate } from './faults.ts';

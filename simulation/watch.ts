@@ -6,17 +6,10 @@
  * under one assignment, nor under a lower term than the worker knows · I9 no attempt before its time · I11 nothing is handed
  * out after a cancellation was confirmed · I13 no word of a leader after its leadership was lost.
  */
+
+import type { JobView, SubmitReply } from '../src/core/answers.ts';
 import type { RegistryFact } from '../src/core/facts.ts';
-import type {
-  AssignMessage,
-  FromClient,
-  FromWorker,
-  JobView,
-  NumberedMessage,
-  SubmitReply,
-  ToClient,
-  ToWorker,
-} from '../src/core/messages.ts';
+import type { AssignMessage, FromClient, FromWorker, NumberedMessage, ToClient, ToWorker } from '../src/core/messages.ts';
 import { decodeHead, decodeMessage } from '../src/wire/frame.ts';
 import type { Work } from '../src/worker/executors/executor.ts';
 import { type Asked, isChange } from './change-model.ts';

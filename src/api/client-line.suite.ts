@@ -1,7 +1,7 @@
 /** A coordinator behind its port, and jobs for raw clients to submit. */
 import { afterEach } from 'vitest';
+import type { SubmitReply } from '../core/answers.ts';
 import { jobSpec, stage } from '../core/drive.suite.ts';
-import type { SubmitReply } from '../core/messages.ts';
 import type { JobSpec } from '../core/spec.ts';
 import { type Plugs, type RawClient, type Served, serve } from './api.suite.ts';
 import type { ApiOptions } from './server.ts';

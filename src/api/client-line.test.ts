@@ -2,8 +2,9 @@
 import { describe, expect, test } from 'vitest';
 import { WsBrokerServer } from '../brokers/ws/server.ts';
 import { openRemoteSession } from '../client/remote/session.ts';
+import type { JobView, SubmitReply } from '../core/answers.ts';
 import { pack } from '../core/drive.suite.ts';
-import type { DeliverMessage, FromClient, JobView, Session, SubmitReply, ToClient } from '../core/messages.ts';
+import type { DeliverMessage, FromClient, Session, ToClient } from '../core/messages.ts';
 import { noElection } from '../elections/none.ts';
 import { memoryJournal } from '../journals/memory.ts';
 import { Secret } from '../lib/secret.ts';

@@ -1,5 +1,5 @@
 /** What a run has done, in a line a job; many jobs of one name (a `run()` in a loop) share a line. */
-import type { JobView } from '../core/messages.ts';
+import type { JobView } from '../core/answers.ts';
 import { formatCount, formatElapsed } from '../lib/format.ts';
 import { painter } from '../lib/painter.ts';
 import { printableLine } from '../lib/printable.ts';

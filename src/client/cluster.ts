@@ -2,8 +2,7 @@
 
 import { msgpackCodec } from '../codecs/msgpack.ts';
 import { codecNamed } from '../codecs/named.ts';
-import type { WorkerInfo } from '../core/answers.ts';
-import type { JobView } from '../core/messages.ts';
+import type { JobView, WorkerInfo } from '../core/answers.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { findDefinition } from '../tasks/definition.ts';
 import { Connection } from './connection.ts';

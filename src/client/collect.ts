@@ -1,5 +1,6 @@
 /** Reading without iterating: everything into one array, or the one value that a job gives. */
-import type { DeliverMessage, TaskFailure } from '../core/messages.ts';
+import type { TaskFailure } from '../core/answers.ts';
+import type { DeliverMessage } from '../core/messages.ts';
 import type { Connection } from './connection.ts';
 import { type Codecs, DeliveryCursor, placeValues } from './delivery.ts';
 

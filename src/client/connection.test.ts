@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { DeliverMessage, FromClient, JobView, LogLine, Session } from '../core/messages.ts';
+import type { JobView } from '../core/answers.ts';
+import type { DeliverMessage, FromClient, LogLine, Session } from '../core/messages.ts';
 import type { JobSpec } from '../core/spec.ts';
 import { Connection } from './connection.ts';
 

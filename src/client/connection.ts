@@ -9,7 +9,8 @@
  *    order, inputs that are not known to be durable, readers from where they were. What repeats is the same job (A03).
  */
 import { randomBytes } from 'node:crypto';
-import type { FromClient, JobView, Refusal, Session, ToClient } from '../core/messages.ts';
+import type { JobView } from '../core/answers.ts';
+import type { FromClient, Refusal, Session, ToClient } from '../core/messages.ts';
 import type { ShoalError } from '../lib/errors.ts';
 import { ulid } from '../lib/ulid.ts';
 import { type LogSink, OpenReaders, type ReaderSink, type ReadOptions } from './open-readers.ts';

@@ -1,6 +1,7 @@
 /** Reads a delivery: columns of outcomes, and values as frames in one region. */
 import type { Codec } from '../codecs/codec.ts';
-import type { DeliverMessage, TaskFailure } from '../core/messages.ts';
+import type { TaskFailure } from '../core/answers.ts';
+import type { DeliverMessage } from '../core/messages.ts';
 import type { DefinitionRef } from '../core/spec.ts';
 import { concatBytes } from '../lib/bytes.ts';
 import { findDefinition } from '../tasks/definition.ts';

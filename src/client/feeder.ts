@@ -9,7 +9,7 @@
  * 5. A job that has inputs already is fed on only after the same inputs were seen again (H14).
  */
 import type { Codec } from '../codecs/codec.ts';
-import type { SubmitReply } from '../core/messages.ts';
+import type { SubmitReply } from '../core/answers.ts';
 import { ShoalError } from '../lib/errors.ts';
 import type { Connection } from './connection.ts';
 import { RollingDigest } from './digests.ts';

@@ -3,7 +3,8 @@
  * remembers its result, so that asking twice reads once.
  */
 import type { Codec } from '../codecs/codec.ts';
-import type { JobState, JobView, LogLine, ReplayReply } from '../core/messages.ts';
+import type { JobState, JobView, ReplayReply } from '../core/answers.ts';
+import type { LogLine } from '../core/messages.ts';
 import type { JobSpec } from '../core/spec.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { collectAll, collectOne } from './collect.ts';

@@ -5,7 +5,7 @@
  * What ends it from this side (an input that cannot travel, an iterator that throws, the caller's signal) is kept as
  * `#problem`, cancels the job, and is what every reader gets in place of the cancellation.
  */
-import type { JobView } from '../core/messages.ts';
+import type { JobView } from '../core/answers.ts';
 import { ShoalError } from '../lib/errors.ts';
 import type { ClusterHandle } from './cluster.ts';
 import type { Codecs, DeliveryCursor } from './delivery.ts';

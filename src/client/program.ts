@@ -2,7 +2,7 @@
  * How a tool that runs a user's program (`shoal run`) reaches the client inside it. The hook hangs on globalThis,
  * because the program may carry a copy of this package of its own.
  */
-import type { JobView } from '../core/messages.ts';
+import type { JobView } from '../core/answers.ts';
 import type { OpenOptions } from './opener.ts';
 
 export interface ProgramEnd {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { JobView } from '../core/messages.ts';
+import type { JobView } from '../core/answers.ts';
 import { ProgressMeter } from './progress.ts';
 
 function view(counts: Partial<JobView>): JobView {

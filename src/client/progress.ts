@@ -1,6 +1,6 @@
 /** How a job's progress is watched: by asking now and then, and by whoever draws it. */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { JobView } from '../core/messages.ts';
+import type { JobView } from '../core/answers.ts';
 import type { Connection } from './connection.ts';
 import { programHook } from './program.ts';
 import type { Progress } from './types.ts';

@@ -4,7 +4,8 @@
  * the order of things. What it leaves out (retries, leases, journals) the client never sees.
  */
 import { fillTemplate, pick } from '../codecs/template.ts';
-import type { DeliverMessage, FromClient, JobState, JobView, LogLine, Session, TaskFailure, ToClient } from '../core/messages.ts';
+import type { JobState, JobView, TaskFailure } from '../core/answers.ts';
+import type { DeliverMessage, FromClient, LogLine, Session, ToClient } from '../core/messages.ts';
 import type { JobSpec, StageSpec } from '../core/spec.ts';
 import { ByteSink, concatBytes } from '../lib/bytes.ts';
 import { findDefinition } from '../tasks/definition.ts';

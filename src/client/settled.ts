@@ -2,8 +2,7 @@
  * Outcomes of all tasks, with their inputs. A task that was skipped because of another's failure never reaches a reader;
  * its outcome is told here, so that each input has one.
  */
-import type { LetterPage } from '../core/answers.ts';
-import type { JobView, TaskFailure } from '../core/messages.ts';
+import type { JobView, LetterPage, TaskFailure } from '../core/answers.ts';
 import type { Codecs, DeliveryCursor } from './delivery.ts';
 import { ResultStream } from './result-stream.ts';
 import type { OpenJob } from './submission.ts';

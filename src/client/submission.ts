@@ -1,6 +1,6 @@
 /** From a built spec to an open job: options into the spec, keys, digests, and the inputs that are known at once. */
 import { createHash } from 'node:crypto';
-import type { SubmitReply } from '../core/messages.ts';
+import type { SubmitReply } from '../core/answers.ts';
 import type { JobSpec, StageSpec } from '../core/spec.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { findDefinition } from '../tasks/definition.ts';

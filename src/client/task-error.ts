@@ -1,6 +1,7 @@
 /** The errors that jobs end with, built from what the coordinator says about a failure. */
 
-import type { JobView, Refusal, TaskFailure } from '../core/messages.ts';
+import type { JobView, TaskFailure } from '../core/answers.ts';
+import type { Refusal } from '../core/messages.ts';
 import { adviceFor } from '../lib/advice.ts';
 import { errorFromRecord } from '../lib/error-record.ts';
 import { ShoalError } from '../lib/errors.ts';

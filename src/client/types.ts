@@ -4,7 +4,7 @@
  * in which unit, what the default is.
  */
 import type { Codec } from '../codecs/codec.ts';
-import type { JobState } from '../core/messages.ts';
+import type { JobState } from '../core/answers.ts';
 import type { Bytes, Duration } from '../lib/duration.ts';
 import type { StandardSchema } from '../tasks/definition.ts';
 import type { TaskError } from './task-error.ts';

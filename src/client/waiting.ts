@@ -2,7 +2,7 @@
  * Nothing waits in silence: while jobs of this program run on a cluster, the coordinator is asked now and then whether one
  * of them waits for something that will not come by itself, and each reason is told once.
  */
-import type { JobView } from '../core/messages.ts';
+import type { JobView } from '../core/answers.ts';
 import type { Connection } from './connection.ts';
 
 const everyMs = 5_000;

@@ -1,9 +1,9 @@
 /** What people do to jobs and queues: each thing that they change has a version (versions.ts), which each change raises. */
-import type { CancelReply, PurgeReply, QueueReply } from './answers.ts';
+import type { CancelReply, PurgeReply, QueueReply, ReplayReply } from './answers.ts';
 import { dropJob, unknownJob } from './drop.ts';
 import type { JobChange } from './facts.ts';
 import { purgeLetters } from './letters.ts';
-import type { FromClient, Refusal, ReplayReply } from './messages.ts';
+import type { FromClient, Refusal } from './messages.ts';
 import { replay } from './replay.ts';
 import { attach } from './rows.ts';
 import { endJob, judge } from './settle.ts';

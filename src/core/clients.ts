@@ -1,7 +1,8 @@
+import type { SubmitReply } from './answers.ts';
 import { missingBundle, putBundle } from './bundles.ts';
 import { onChange } from './changes.ts';
 import { dropJob, unknownJob } from './drop.ts';
-import type { FromClient, Refusal, SubmitReply } from './messages.ts';
+import type { FromClient, Refusal } from './messages.ts';
 import { onOperator } from './operator.ts';
 import { openReader, readerKey } from './readers.ts';
 import { attach } from './rows.ts';

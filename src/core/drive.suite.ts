@@ -2,11 +2,13 @@
  * Drives the core by hand in tests: collects what it does, checks every invariant after every turn, and folds
  * the journal anew to compare (I8). Time stands still unless told. Workers are scripted, or run by `work`.
  */
+
+import type { JobView } from './answers.ts';
 import { applyJobFact, applyRegistryFact } from './fold.ts';
 import type { Input } from './inputs.ts';
 import { checkInvariants } from './invariants.ts';
 import { leaseMs, type SomeBounds } from './limits.ts';
-import type { AssignMessage, DeliverMessage, FromClient, FromWorker, JobView, NumberedMessage, ToClient, WorkerCode } from './messages.ts';
+import type { AssignMessage, DeliverMessage, FromClient, FromWorker, NumberedMessage, ToClient, WorkerCode } from './messages.ts';
 import { indicesOf } from './ranges.ts';
 import { goOn, startAt } from './roll.ts';
 import type { JobSpec, StageSpec } from './spec.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { SubmitReply } from './answers.ts';
 import { Driver, jobSpec, pack, stage } from './drive.suite.ts';
 import { freeIndex } from './gone.ts';
 import { workersMax } from './limits.ts';
-import type { SubmitReply } from './messages.ts';
 import { createState } from './state.ts';
 
 const goneMs = 60_000;

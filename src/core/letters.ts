@@ -4,10 +4,9 @@
  * 1. A purged letter is neither listed nor counted nor replayed; its row stays dead.
  * 2. `onFailure: 'drop'` leaves no letters.
  */
-import type { LetterPage } from './answers.ts';
+import type { DeadLetter, LetterPage } from './answers.ts';
 import { TaskState } from './columns.ts';
 import { letterPageBytesMax } from './limits.ts';
-import type { DeadLetter } from './messages.ts';
 import { RangeList } from './ranges.ts';
 import type { Job, Stage, State } from './state.ts';
 import { storyKey } from './state.ts';

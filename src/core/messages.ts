@@ -6,7 +6,7 @@
  * frames (encoded values) that lie in `body` one after another in the order of `ranges`.
  */
 import type { ErrorRecord } from '../lib/error-record.ts';
-import type { LogPlace, TaskStateName } from './answers.ts';
+import type { JobState, LogPlace, TaskFailure, TaskStateName } from './answers.ts';
 import type { DefinitionRef, JobSpec } from './spec.ts';
 
 export type { ErrorRecord };
@@ -321,73 +321,6 @@ export type FromClient =
   | { kind: 'status'; request: number }
   /** Why a job, or one task of it, waits or has failed. Reply: Explanation. */
   | { kind: 'explain'; request: number; job: string; stage?: number; index?: number };
-
-export interface SubmitReply {
-  job: string;
-  deduplicated: boolean;
-  hasOtherCode?: boolean;
-  state: JobState;
-  /** Fed by inputs: how many are there, the digest of the last batch. */
-  stages: { stage: number; count: number; digest?: string; sealed: boolean }[];
-}
-
-export interface ReplayReply {
-  /** Tasks that were put back. */
-  replayed: number;
-  /** Of the job, by this. */
-  version: number;
-}
-
-export type JobState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'expired';
-
-export interface JobView {
-  job: string;
-  name: string;
-  key?: string;
-  state: JobState;
-  /** How often people have changed it; a change may be bound to it. */
-  version: number;
-  priority: number;
-  /** What the job gives, and whose codec wrote it: what a client that did not submit the job needs to read it. */
-  output?: { take: 'one' | 'all'; definition?: DefinitionRef };
-  createdWallMs: number;
-  endedWallMs?: number;
-  /** Why it failed or was cancelled. */
-  reason?: string;
-  /** The failure that ended it, or the last one seen. */
-  error?: TaskFailure;
-  /** Sums over all stages with a definition; total is undefined while inputs may still come. */
-  total?: number;
-  queued: number;
-  running: number;
-  succeeded: number;
-  failed: number;
-  skipped: number;
-  retried: number;
-  /** Succeeded tasks that this coordinator found in the journal when it started. */
-  recovered: number;
-  /** The newest ctx.progress() note of any running task. */
-  note?: string;
-  /** Why nothing runs although tasks are queued: paused, no worker, delayed …; undefined when things move. */
-  waiting?: string;
-}
-
-export interface TaskFailure {
-  stage: number;
-  index: number;
-  task: string;
-  attempts: number;
-  worker: string;
-  /** SH2001 failed, SH2002 timed out, SH2003 crashed, SH2004 skipped, SH2005 cancelled, SH2006 expired … */
-  code: string;
-  error: ErrorRecord;
-}
-
-export interface DeadLetter extends TaskFailure {
-  job: string;
-  label: string;
-  history: { attempt: number; wallMs: number; worker: string; how: string; error: ErrorRecord }[];
-}
 
 // ---- coordinator → client -------------------------------------------------
 

@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { ClusterView, Explanation, JobPage, LetterPage, QueueInfo, TaskPage, TaskView, WorkerInfo } from './answers.ts';
+import type { ClusterView, DeadLetter, Explanation, JobPage, LetterPage, QueueInfo, TaskPage, TaskView, WorkerInfo } from './answers.ts';
 import { Driver, jobSpec, stage } from './drive.suite.ts';
 import { letterPageBytesMax } from './limits.ts';
 import { listJobs } from './listing.ts';
-import type { DeadLetter } from './messages.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 const upper = (frames: string[]): string => `<${frames.join('+')}>`;

@@ -3,9 +3,11 @@
  * A delivery is a list of slices of journal entries; the bytes are fetched when the effect is carried out.
  * Skipped and cancelled tasks are not delivered: `done` and the job's outcome tell of them.
  */
+
+import type { TaskFailure } from './answers.ts';
 import { TaskState } from './columns.ts';
 import { deliverBytesMax, deliverTasksMax } from './limits.ts';
-import type { DeliverMessage, FromClient, TaskFailure } from './messages.ts';
+import type { DeliverMessage, FromClient } from './messages.ts';
 import { RangeList } from './ranges.ts';
 import { attach } from './rows.ts';
 import type { DefinitionRef } from './spec.ts';

@@ -1,10 +1,9 @@
 /** The cluster at a glance, and what of it a person should look at. */
 
-import type { ClusterView, QueueInfo, Reason } from './answers.ts';
+import type { ClusterView, JobState, QueueInfo, Reason } from './answers.ts';
 import { TaskState } from './columns.ts';
 import { letterCountOf } from './letters.ts';
 import { listQueues } from './listing.ts';
-import type { JobState } from './messages.ts';
 import type { Job, State, Worker } from './state.ts';
 import { stateOf } from './view.ts';
 import { whyNobodyStarts } from './waiting.ts';

@@ -1,9 +1,9 @@
 /** Versions of jobs and queues: what raises them, who is refused, and what a repeated change is told (issue 6, A03). */
 import { describe, expect, it } from 'vitest';
-import type { CancelReply, PurgeReply, QueueReply } from './answers.ts';
+import type { CancelReply, PurgeReply, QueueReply, ReplayReply } from './answers.ts';
 import { Driver, jobSpec, stage } from './drive.suite.ts';
 import { changesKept } from './limits.ts';
-import type { FromClient, Refusal, ReplayReply } from './messages.ts';
+import type { FromClient, Refusal } from './messages.ts';
 
 const tolerant = () => jobSpec([stage(undefined, { failuresMax: { count: 9 } })]);
 

@@ -1,6 +1,7 @@
 /** What people and clients see of a job: derived on demand, never kept. */
+
+import type { JobState, JobView, TaskFailure } from './answers.ts';
 import { TaskState } from './columns.ts';
-import type { JobState, JobView, TaskFailure } from './messages.ts';
 import type { Job, Stage, State } from './state.ts';
 import { storyKey } from './state.ts';
 import { whyJobWaits } from './waiting.ts';

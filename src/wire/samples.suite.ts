@@ -1,6 +1,7 @@
 /** One message of each kind and one fact of each name. A new kind does not compile until it has its sample, and then its golden bytes. */
+
+import type { JobView, TaskFailure } from '../core/answers.ts';
 import type { Fact, LinesFact } from '../core/facts.ts';
-import type { JobView, TaskFailure } from '../core/messages.ts';
 import type { JobSpec } from '../core/spec.ts';
 import type { Message } from './frame.ts';
 

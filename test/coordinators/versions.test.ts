@@ -2,8 +2,7 @@
 import { afterEach, expect, test, vi } from 'vitest';
 import { Connection } from '../../src/client/connection.ts';
 import { openRemoteSession } from '../../src/client/remote/session.ts';
-import type { CancelReply, QueueReply } from '../../src/core/answers.ts';
-import type { JobView, ReplayReply } from '../../src/core/messages.ts';
+import type { CancelReply, JobView, QueueReply, ReplayReply } from '../../src/core/answers.ts';
 import { Secret } from '../../src/lib/secret.ts';
 import * as tasks from '../cluster/fixtures/tasks.ts';
 import { TestCluster } from '../cluster/harness.ts';

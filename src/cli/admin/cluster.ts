@@ -1,8 +1,7 @@
 /** A command's line to the coordinator, and the things that people name on the command line. */
 import { Connection } from '../../client/connection.ts';
 import { openRemoteSession } from '../../client/remote/session.ts';
-import type { JobPage, TaskPage } from '../../core/answers.ts';
-import type { JobView } from '../../core/messages.ts';
+import type { JobPage, JobView, TaskPage } from '../../core/answers.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { printableLine } from '../../lib/printable.ts';
 import { type ClusterFlags, type Target, targetOf } from '../flags.ts';

@@ -1,7 +1,6 @@
 /** `shoal jobs …`: what there is, and what is done to it. Waiting for a job is in job-follow.ts. */
 import { type Command, Option } from 'commander';
-import type { CancelReply, JobPage } from '../../core/answers.ts';
-import type { JobState, JobView, ReplayReply } from '../../core/messages.ts';
+import type { CancelReply, JobPage, JobState, JobView, ReplayReply } from '../../core/answers.ts';
 import { type ProgressMode, progressModes } from '../../lib/progress-bar.ts';
 import { duration } from '../flags.ts';
 import { type Admin, type AdminFlags, findJob, withCluster } from './cluster.ts';

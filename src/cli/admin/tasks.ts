@@ -1,7 +1,15 @@
 /** `shoal tasks …` and `shoal dlq …` */
 import type { Command } from 'commander';
-import type { LetterPage, PurgeReply, TaskPage, TaskStateName, TaskView } from '../../core/answers.ts';
-import type { DeadLetter, ReplayReply, TaskFailure } from '../../core/messages.ts';
+import type {
+  DeadLetter,
+  LetterPage,
+  PurgeReply,
+  ReplayReply,
+  TaskFailure,
+  TaskPage,
+  TaskStateName,
+  TaskView,
+} from '../../core/answers.ts';
 import { userFrames } from '../../lib/error-text.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { type Admin, type AdminFlags, findJob, findSubject, findTask, type TaskName, taskNameOf, withCluster } from './cluster.ts';
