@@ -2,7 +2,7 @@
  * A simulated client: the real Connection, and a program over it that submits jobs, feeds them, reads, cancels, replays and
  * deletes them, loses its line, and may itself be killed and started again with what it had noted.
  */
-import { Connection, type Request } from '../src/client/connection.ts';
+import { Connection, type ReadAlong, type Request } from '../src/client/connection.ts';
 import type { JobView, QueueInfo, ReplayReply, SubmitReply } from '../src/core/answers.ts';
 import type { DeliverMessage } from '../src/core/messages.ts';
 import type { Outside } from '../src/lib/outside.ts';
@@ -29,6 +29,9 @@ export interface ClientOptions {
 }
 
 type Change = Extract<Request, { kind: 'cancel' | 'replay' | 'purge' | 'setQueue' }>;
+
+/** More than any job gives. */
+const everything = 1e6;
 
 function orTooLate(error: unknown): undefined {
   if ((error as { code?: string }).code !== 'SH1414') throw error;
@@ -155,13 +158,14 @@ export class SimClient {
   };
 
   /** Until it has its answer, however often the coordinator has no room for it. */
-  private async submit(job: JobScript): Promise<SubmitReply> {
+  private async submit(job: JobScript, along?: ReadAlong): Promise<SubmitReply> {
     for (;;) {
       const { spec, digest, submission } = job;
-      const along = job.isSmall ? packValues(job.inputs.get(0)!.map(inputValue)) : undefined;
-      const inputs = along ? { lengths: along.lengths, body: [along.body] } : {};
+      const packed = job.isSmall ? packValues(job.inputs.get(0)!.map(inputValue)) : undefined;
+      const inputs = packed ? { lengths: packed.lengths, body: [packed.body] } : {};
+      const message = { kind: 'submit', spec: structuredClone(spec), digest, submission, ...inputs } as const;
       try {
-        return await this.connection.request<SubmitReply>({ kind: 'submit', spec: structuredClone(spec), digest, submission, ...inputs });
+        return await (along ? this.connection.submitAndRead(message, along) : this.connection.request<SubmitReply>(message));
       } catch (error) {
         const { code } = error as { code?: string };
         if (code === 'SH1408') await this.upload(job);
@@ -183,8 +187,10 @@ export class SimClient {
     const { watch, world } = this.options;
     if (job.startMs > world.nowMs) await this.sleep(job.startMs - world.nowMs);
     let reply: SubmitReply;
+    const along = job.reads && this.dice.chance(0.5) ? this.reader(job, 'completion', everything) : undefined;
+    along?.read.catch(() => undefined);
     try {
-      reply = await this.submit(job);
+      reply = await this.submit(job, along);
     } catch (error) {
       const { key } = job.spec;
       const isTaken = [...watch.model.jobs.values()].some((other) => other.spec.key === key && other.digest !== job.digest);
@@ -201,11 +207,15 @@ export class SimClient {
     job.id = reply.job;
     this.feed(job, reply);
     if (job.purges) this.purge(job);
-    if (job.reads) this.read(job, this.dice.pick(['input', 'completion'] as const), this.dice.pick([2, 7, 1_000])).catch(this.ignore(job));
+    if (job.reads && !along)
+      this.read(job, this.dice.pick(['input', 'completion'] as const), this.dice.pick([2, 7, 1_000])).catch(this.ignore(job));
     if (job.cancelAfterMs !== undefined) this.outside.after(job.cancelAfterMs, () => this.cancel(job));
     if (job.competesAfterMs !== undefined) this.compete(job).catch(this.ignore(job));
     try {
       await this.finish(job);
+      if (!along) return;
+      await along.read;
+      reached('a job is read from its submission on');
     } catch (error) {
       this.ignore(job)(error);
     }
@@ -342,26 +352,35 @@ export class SimClient {
   }
 
   private read(job: JobScript, order: 'input' | 'completion', credit: number): Promise<Read> {
+    const { connection } = this;
+    const reader = this.reader(job, order, credit, (count) => connection.readCredit(handle, count));
+    const handle = connection.read(job.id!, reader, reader.how);
+    reader.close = () => connection.unread(handle);
+    return reader.read;
+  }
+
+  private reader(
+    job: JobScript,
+    order: 'input' | 'completion',
+    credit: number,
+    onTaken: (count: number) => void = () => undefined,
+  ): ReadAlong & { read: Promise<Read> } {
     const { watch } = this.options;
     const read: Read = { indices: new Map(), atoms: [], order: [], isInOrder: order === 'input' };
-    return new Promise((resolve, reject) => {
-      const { connection } = this;
-      const handle = connection.read(
-        job.id!,
-        {
-          deliver: (message) => {
-            watch.guard(() => this.onDelivered(job, message, read));
-            if (message.statuses.length > 0) connection.readCredit(handle, message.statuses.length);
-          },
-          end: (error) => {
-            connection.unread(handle);
-            if (error) reject(error);
-            else resolve(read);
-          },
-        },
-        { order, credit, inputs: false },
-      );
-    });
+    let end: (error: Error | undefined) => void = () => undefined;
+    return {
+      how: { order, credit, inputs: false },
+      read: new Promise((resolve, reject) => (end = (error) => (error ? reject(error) : resolve(read)))),
+      deliver: (message) => {
+        watch.guard(() => this.onDelivered(job, message, read));
+        if (message.statuses.length > 0) onTaken(message.statuses.length);
+      },
+      end(error) {
+        this.close();
+        end(error);
+      },
+      close: () => undefined,
+    };
   }
 
   private onDelivered(job: JobScript, message: DeliverMessage, read: Read): void {

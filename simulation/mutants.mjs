@@ -422,6 +422,14 @@ export const mutants = [
     budget: 500,
   },
   {
+    id: 'along-under-its-old-number',
+    rule: 'client 5: a submission that is said again opens its reader again',
+    file: 'src/client/open-readers.ts',
+    find: 'reader.asked.reader = reader.number;',
+    replace: '',
+    budget: 500,
+  },
+  {
     id: 'gone-too-early',
     rule: 'rule 1: that there is no such job is said when it is durable',
     file: 'src/core/turn.ts',

@@ -178,7 +178,9 @@ export class RawClient {
       messageBytesMax: 1024 ** 3,
       isOrdered: true,
       onMessage: (bytes) => {
-        this.told.push(decodeMessage<ToClient>(bytes));
+        const message = decodeMessage<ToClient>(bytes);
+        if (message.kind === 'deliver') this.told.push(...(message.replies ?? []));
+        this.told.push(message);
         for (const look of this.lookers) look();
       },
       onClose: () => undefined,

@@ -15,6 +15,7 @@ const credit = whole(0, 1e9);
 const limit = whole(1, 10_000);
 const job = id;
 const change = { request, change: maybe(text(64, /^.+$/)), expectedVersion: maybe(whole(0)) };
+const asked = { reader, order: oneOf('input', 'completion'), credit, inputs: bool };
 const states = maybe(list(text(32), 20));
 /** A task costs its row, however small its input: what one message, and one stage, may take of the memory. */
 const tasksPerMessageMax = 1_000_000;
@@ -27,6 +28,7 @@ const checks: { [K in FromClient['kind']]: Check } = {
     spec: jobSpec,
     digest: text(256),
     submission: maybe(text(64)),
+    read: maybe(fields(asked)),
     lengths: maybe(column),
     body: maybe(chunks),
   }),
@@ -34,7 +36,7 @@ const checks: { [K in FromClient['kind']]: Check } = {
   seal: fields({ kind, job, stage, total: index, confirm: maybe(bool) }),
   cancel: fields({ kind, ...change, job, reason: text(4_096) }),
   replay: fields({ kind, ...change, job, stage: maybe(stage), index: maybe(index), expectedAttempt: maybe(whole(0, 255)) }),
-  read: fields({ kind, reader, job, order: oneOf('input', 'completion'), credit, inputs: bool, from: maybe(index) }),
+  read: fields({ kind, job, from: maybe(index), ...asked }),
   readLogs: fields({ kind, reader, job, follow: bool, from: maybe(fields({ term: whole(0), line: whole(0) })) }),
   readCredit: fields({ kind, reader, credit }),
   unread: fields({ kind, reader }),

@@ -104,6 +104,43 @@ test.each<[Role, string]>([
   client.socket.terminate();
 });
 
+describe('a submission that reads', () => {
+  const read = (reader: number) => ({ reader, order: 'input', credit: 9, inputs: false });
+
+  test('is answered with its first delivery where that comes at once, and by itself where it does not', async () => {
+    const { port } = await served();
+    const client = await RawClient.open(port, 'client');
+    client.send({ kind: 'submit', request: 1, spec: echo({ keepMs: 0 }), digest: 'd', ...pack(['a']), read: read(1) });
+    const delivery = await client.heard<DeliverMessage>(({ kind }) => kind === 'deliver');
+    expect(delivery).toMatchObject({ reader: 1, done: true, replies: [{ request: 1, value: { deduplicated: false } }] });
+    // Its inputs are to come.
+    expect(await client.ask({ kind: 'submit', request: 2, spec: echo(), digest: 'd', read: read(2) })).toMatchObject({ kind: 'reply' });
+    client.socket.terminate();
+  });
+
+  test('is answered before whatever else is said', async () => {
+    const { port } = await served();
+    const client = await RawClient.open(port, 'client');
+    client.send({ kind: 'submit', request: 1, spec: echo(), digest: 'd', read: read(1) });
+    await client.ask({ kind: 'status', request: 2 });
+    expect(client.told.map((told) => 'request' in told && told.request)).toEqual([1, 2]);
+    client.socket.terminate();
+  });
+
+  test('has opened no reader where it is refused: its number is free', async () => {
+    const { port } = await served();
+    const client = await RawClient.open(port, 'client');
+    const job = await submit(client, echo({ key: 'k' }));
+    const other = { kind: 'submit', spec: echo({ key: 'k' }), digest: 'other', read: read(1) };
+    expect(await client.ask({ ...other, request: 2 })).toMatchObject({ error: { code: 'SH1402' } });
+    client.send({ kind: 'inputs', job, stage: 0, from: 0, ...pack(['a']) });
+    client.send({ kind: 'read', job, ...read(1) });
+    expect(await client.heard(({ kind }) => kind === 'deliver')).toMatchObject({ reader: 1 });
+    client.send({ ...other, request: 3 });
+    expect(await client.closed).toEqual([1008, 'a reader of this number is open']);
+  });
+});
+
 describe('a line', () => {
   test('keeps the order of what is said: megabytes, then their seal; results, then their end', async () => {
     const { port } = await served();

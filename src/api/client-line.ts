@@ -7,10 +7,12 @@
  * 3. What waits for a client that reads slowly has a bound: readers get no more than the line takes (credit.ts), and whoever
  *    asks for more than `waitingBytesMax` all the same is cut off (N10).
  * 4. The end of either side is the end of both: a broken line closes its session, whose jobs go on.
+ * 5. The answer to a submission that is read from the start goes with the first delivery, if that comes soon: whoever waits
+ *    for a result has no use for it before, and each message wakes another process.
  */
 import type { WebSocket } from 'ws';
 import { messageBytesMax } from '../core/limits.ts';
-import type { FromClient, Refusal, Session, ToClient } from '../core/messages.ts';
+import type { FromClient, Refusal, Reply, Session, ToClient } from '../core/messages.ts';
 import { bundlesOf } from '../core/spec.ts';
 import type { Role } from '../lib/tokens.ts';
 import { decodeMessage, encodeMessage } from '../wire/frame.ts';
@@ -30,6 +32,8 @@ const highWaterBytes = 8 * 1024 * 1024;
 /** One message of the largest size, and whatever is on the way beside it. */
 const waitingBytesMax = messageBytesMax + 8 * highWaterBytes;
 const readersMax = 100_000;
+/** How long an answer waits for a delivery. */
+const answerMs = 10;
 
 export function bindClient(socket: WebSocket, session: Session, options: ClientLineOptions): Link {
   return new ClientLine(socket, session, options).link;
@@ -42,6 +46,10 @@ class ClientLine {
   private readonly credit: Credit;
   /** Opened and neither ended by the coordinator nor unread. */
   private readonly readers = new Map<number, 'read' | 'readLogs'>();
+  /** The readers that were asked for with a submission, by its request. */
+  private readonly alongs = new Map<number, number>();
+  private readonly answers: Reply[] = [];
+  private answering: NodeJS.Timeout | undefined;
 
   constructor(socket: WebSocket, session: Session, options: ClientLineOptions) {
     this.session = session;
@@ -52,6 +60,7 @@ class ClientLine {
       highWaterBytes,
       onMessage: (bytes) => this.hear(bytes),
       onClose: () => {
+        clearTimeout(this.answering);
         session.close();
         options.onEnd();
       },
@@ -62,12 +71,41 @@ class ClientLine {
   }
 
   private tell(message: ToClient): void {
-    this.link.send(encodeMessage(message));
+    if (message.kind === 'reply' && this.alongs.delete(message.request)) return this.answerSoon(message);
+    if (message.kind === 'refusal') this.neverOpened(message.request);
+    if (message.kind === 'deliver' && this.answers.length > 0) this.send({ ...message, replies: this.answers.splice(0) });
+    else {
+      this.answer();
+      this.send(message);
+    }
     if (this.link.queuedBytes > waitingBytesMax) return this.link.close(1008, 'more was asked for than was read');
     if (message.kind === 'readEnd') {
       this.readers.delete(message.reader);
       this.credit.close(message.reader);
     } else if (message.kind === 'deliver') this.credit.delivered(message);
+  }
+
+  private answerSoon(reply: Reply): void {
+    this.answers.push(reply);
+    this.answering ??= setTimeout(() => this.answer(), answerMs);
+  }
+
+  private answer(): void {
+    clearTimeout(this.answering);
+    this.answering = undefined;
+    for (const reply of this.answers.splice(0)) this.send(reply);
+  }
+
+  private send(message: ToClient): void {
+    this.link.send(encodeMessage(message));
+  }
+
+  private neverOpened(request: number): void {
+    const reader = this.alongs.get(request);
+    if (reader === undefined) return;
+    this.alongs.delete(request);
+    this.readers.delete(reader);
+    this.credit.close(reader);
   }
 
   private hear(bytes: Uint8Array): void {
@@ -94,12 +132,18 @@ class ClientLine {
 
   private pass(message: FromClient): void {
     switch (message.kind) {
+      case 'submit': {
+        const { read } = message;
+        if (!read) break;
+        if (!this.admit(read.reader, 'read')) return;
+        this.alongs.set(message.request, read.reader);
+        return this.credit.open(read, (credit) => ({ ...message, read: { ...read, credit } }));
+      }
       case 'read':
+        if (!this.admit(message.reader, 'read')) return;
+        return this.credit.open(message, (credit) => ({ ...message, credit }));
       case 'readLogs':
-        if (this.readers.has(message.reader)) return this.link.close(1008, 'a reader of this number is open');
-        if (this.readers.size >= readersMax) return this.link.close(1008, `more than ${readersMax} readers are open`);
-        this.readers.set(message.reader, message.kind);
-        if (message.kind === 'read') return this.credit.open(message);
+        if (!this.admit(message.reader, 'readLogs')) return;
         break;
       case 'readCredit':
         return this.credit.more(message.reader, message.credit);
@@ -112,6 +156,16 @@ class ClientLine {
       default:
     }
     this.session.send(message);
+  }
+
+  private admit(reader: number, kind: 'read' | 'readLogs'): boolean {
+    if (this.readers.has(reader)) this.link.close(1008, 'a reader of this number is open');
+    else if (this.readers.size >= readersMax) this.link.close(1008, `more than ${readersMax} readers are open`);
+    else {
+      this.readers.set(reader, kind);
+      return true;
+    }
+    return false;
   }
 }
 

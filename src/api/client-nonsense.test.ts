@@ -196,6 +196,13 @@ function nonsense(random: () => number, jobs: readonly string[], request: number
     () => ({ kind: 'submit', request, spec: anySpec(below), digest: 'd', ...(random() < 0.5 && pack(['a', 'bb', ''])) }),
     () => ({ kind: 'submit', request, spec: { ...anySpec(below), key: `k${below(3)}` }, digest: `d${below(2)}` }),
     () => ({ kind: 'submit', request, spec: anySpec(below), digest: 'd', submission: `s${below(3)}`, ...pack(['a']) }),
+    () => ({
+      kind: 'submit',
+      request,
+      spec: { ...anySpec(below), key: `k${below(3)}` },
+      digest: `d${below(2)}`,
+      read: { reader: request, order: random() < 0.5 ? 'input' : 'completion', credit: below(9), inputs: random() < 0.5 },
+    }),
     () => ({ kind: 'inputs', job, stage: below(4), from: below(4), confirm: random() < 0.3, ...pack(['a', 'b']) }),
     () => ({ kind: 'inputs', job, stage: 0, from: 0, ...pack([]) }),
     () => ({ kind: 'seal', job, stage: below(4), total: below(5) }),

@@ -21,6 +21,10 @@ class Line {
     await Promise.resolve();
   }
 
+  open(message: ReturnType<typeof read>): void {
+    this.credit.open(message, (credit) => ({ ...message, credit }));
+  }
+
   /** Credit that went on for a reader since the last time. */
   took(reader: number): number {
     let sum = 0;
@@ -53,7 +57,7 @@ const read = (reader: number, credit: number): Extract<FromClient, { kind: 'read
 
 test('what is little goes on at once, and never more than was given', () => {
   const line = new Line();
-  line.credit.open(read(1, 5));
+  line.open(read(1, 5));
   expect(line.given).toEqual([read(1, 5)]);
   expect(line.took(1)).toBe(5);
   line.deliver(1, 5, 10);
@@ -64,7 +68,7 @@ test('what is little goes on at once, and never more than was given', () => {
 
 test('small results soon have a wide window, large ones a narrow one (N10)', () => {
   const line = new Line();
-  line.credit.open(read(1, 1e9));
+  line.open(read(1, 1e9));
   let out = line.took(1);
   expect(out).toBeLessThanOrEqual(64);
   let most = out;
@@ -79,11 +83,11 @@ test('small results soon have a wide window, large ones a narrow one (N10)', () 
 
 test('above the high-water mark nothing goes on until the line has room (N10)', async () => {
   const line = new Line();
-  line.credit.open(read(1, 1e9));
+  line.open(read(1, 1e9));
   const out = line.took(1);
   line.queuedBytes = 9 * mib;
   line.deliver(1, out, 1000);
-  line.credit.open(read(2, 10));
+  line.open(read(2, 10));
   expect(line.given).toEqual([read(2, 0)]);
   await line.empties();
   expect(line.given).toContainEqual({ kind: 'readCredit', reader: 2, credit: 10 });
@@ -92,7 +96,7 @@ test('above the high-water mark nothing goes on until the line has room (N10)', 
 
 test('a result larger than the window comes all the same, one at a time', () => {
   const line = new Line();
-  line.credit.open(read(1, 1_000));
+  line.open(read(1, 1_000));
   let out = line.took(1);
   for (let total = 0; total < 200; total++) {
     line.deliver(1, out, 20 * mib);
@@ -104,8 +108,8 @@ test('a result larger than the window comes all the same, one at a time', () => 
 
 test('whoever ended or was closed is given nothing more', () => {
   const line = new Line();
-  line.credit.open(read(1, 1_000));
-  line.credit.open(read(2, 1_000));
+  line.open(read(1, 1_000));
+  line.open(read(2, 1_000));
   line.given.length = 0;
   line.deliver(1, 3, 10, true);
   line.credit.more(1, 10);

@@ -7,7 +7,7 @@
  * 2. How large a result is, is learned from what was delivered. Until then it is taken to be large.
  * 3. A reader for which nothing is on the way has credit for one task at least, as far as the client gave any.
  */
-import type { DeliverMessage, FromClient } from '../core/messages.ts';
+import type { DeliverMessage, FromClient, ReadAsked } from '../core/messages.ts';
 import type { Link } from '../wire/link.ts';
 
 interface Reader {
@@ -39,11 +39,12 @@ export class Credit {
     this.give = give;
   }
 
-  open(message: Extract<FromClient, { kind: 'read' }>): void {
-    const reader: Reader = { owed: message.credit, out: 0, bytesPerTask: unknownBytesPerTask };
-    this.readers.set(message.reader, reader);
+  /** `asking`: what opens it, with so much of its credit. */
+  open({ reader: number, credit }: ReadAsked, asking: (credit: number) => FromClient): void {
+    const reader: Reader = { owed: credit, out: 0, bytesPerTask: unknownBytesPerTask };
+    this.readers.set(number, reader);
     const hasRoom = !this.isWaiting && this.link.queuedBytes < this.highWaterBytes;
-    this.give({ ...message, credit: hasRoom ? take(reader) : 0 });
+    this.give(asking(hasRoom ? take(reader) : 0));
     this.passOn();
   }
 

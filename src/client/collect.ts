@@ -1,7 +1,8 @@
 /** Reading without iterating: everything into one array, or the one value that a job gives. */
 import type { TaskFailure } from '../core/answers.ts';
 import type { DeliverMessage } from '../core/messages.ts';
-import type { Connection } from './connection.ts';
+import type { ShoalError } from '../lib/errors.ts';
+import type { Connection, ReadAlong } from './connection.ts';
 import { type Codecs, DeliveryCursor, placeValues } from './delivery.ts';
 
 const credit = 32_768;
@@ -66,48 +67,59 @@ function place(message: DeliverMessage, codecs: Codecs, values: unknown[]): numb
   return placed;
 }
 
+/** The one value of a job that is there: see OneValue. */
+export function readOne(connection: Connection, job: string, one: OneValue): Promise<unknown> {
+  const reader = connection.read(job, one, one.how);
+  one.close = () => connection.unread(reader);
+  return one.value;
+}
+
 /**
  * The job's one value. `without` says what to do if there is none: with the failure in its place, or without one (the
  * job was cancelled, or there was nothing to fold).
  */
-export function collectOne(
-  connection: Connection,
-  job: string,
-  codecs: Codecs,
-  without: (failure: TaskFailure | undefined) => Promise<unknown>,
-): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    let one: { value: unknown } | undefined;
-    let failure: TaskFailure | undefined;
-    let problem: unknown;
-    const reader = connection.read(
-      job,
-      {
-        deliver(message) {
-          try {
-            const cursor = new DeliveryCursor(message, codecs);
-            if (!cursor.next()) return;
-            failure = cursor.failure;
-            if (!failure) one = { value: cursor.value() };
-          } catch (error) {
-            problem = error;
-          }
-        },
-        end(error) {
-          if (error ?? problem) {
-            connection.unread(reader);
-            reject(error ?? problem);
-          } else if (one) {
-            connection.unread(reader);
-            resolve(one.value);
-          } else {
-            without(failure)
-              .then(resolve, reject)
-              .finally(() => connection.unread(reader));
-          }
-        },
-      },
-      { order: 'input', credit: 1, inputs: false },
-    );
-  });
+export class OneValue implements ReadAlong {
+  readonly value: Promise<unknown>;
+  readonly how = { order: 'input', credit: 1, inputs: false } as const;
+  close = (): void => undefined;
+  readonly #codecs: Codecs;
+  readonly #without: (failure: TaskFailure | undefined) => Promise<unknown>;
+  #resolve!: (value: unknown) => void;
+  #reject!: (error: unknown) => void;
+  #one: { value: unknown } | undefined;
+  #failure: TaskFailure | undefined;
+  #problem: unknown;
+
+  constructor(codecs: Codecs, without: (failure: TaskFailure | undefined) => Promise<unknown>) {
+    this.#codecs = codecs;
+    this.#without = without;
+    this.value = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  deliver(message: DeliverMessage): void {
+    try {
+      const cursor = new DeliveryCursor(message, this.#codecs);
+      if (!cursor.next()) return;
+      this.#failure = cursor.failure;
+      if (!this.#failure) this.#one = { value: cursor.value() };
+    } catch (error) {
+      this.#problem = error;
+    }
+  }
+
+  end(error: ShoalError | undefined): void {
+    const problem = error ?? this.#problem;
+    if (problem === undefined && !this.#one) {
+      this.#without(this.#failure)
+        .then(this.#resolve, this.#reject)
+        .finally(() => this.close());
+      return;
+    }
+    this.close();
+    if (problem === undefined) this.#resolve(this.#one!.value);
+    else this.#reject(problem);
+  }
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { JobView } from '../core/answers.ts';
 import type { DeliverMessage, FromClient, LogLine, Session } from '../core/messages.ts';
 import type { JobSpec } from '../core/spec.ts';
-import { Connection } from './connection.ts';
+import { Connection, type ReadAlong } from './connection.ts';
 
 function session(): Session & { sent: FromClient[]; isClosed: boolean } {
   return {
@@ -86,6 +86,55 @@ describe('on a line that breaks and comes back', () => {
     line.onMessage({ kind: 'reply', request: 2, value: 'job' });
     await expect(submitted).resolves.toBe('job');
     expect(reset()).toEqual([]);
+  });
+
+  it('a submission that reads opens its reader again, under a number of the new line, until it was answered', async () => {
+    const { line, connection, reset } = breaking();
+    const told: unknown[] = [];
+    const one: ReadAlong = {
+      how: { order: 'input', credit: 1, inputs: false },
+      close: () => undefined,
+      deliver: ({ statuses }) => told.push(statuses.length),
+      end: (error) => told.push(error ?? 'end'),
+    };
+    const submitted = connection.submitAndRead({ kind: 'submit', spec, digest: '' }, one);
+    const { reader: old } = (line.sent[0] as Extract<FromClient, { kind: 'submit' }>).read!;
+    const again = reset();
+    expect(again).toMatchObject([{ kind: 'submit', read: { order: 'input', credit: 1, inputs: false } }]);
+    const { reader } = (again[0] as Extract<FromClient, { kind: 'submit' }>).read!;
+    expect(reader).not.toBe(old);
+    line.onMessage(delivery(old, 0, 1, true));
+    expect(told).toEqual([]);
+    // The answer may come with what it goes before.
+    line.onMessage({ ...delivery(reader, 0, 1), replies: [{ kind: 'reply', request: 2, value: { job: 'a' } }] });
+    await expect(submitted).resolves.toEqual({ job: 'a' });
+    expect(told).toEqual([1]);
+    const [third] = reset();
+    expect(third).toMatchObject({ kind: 'read', job: 'a', from: 1, credit: 0 });
+    line.onMessage(delivery((third as Extract<FromClient, { kind: 'read' }>).reader, 1, 0, true));
+    expect(told).toEqual([1, 0, 'end']);
+    one.close();
+    expect(line.sent.at(-1)).toMatchObject({ kind: 'unread', reader: (third as Extract<FromClient, { kind: 'read' }>).reader });
+  });
+
+  it('a submission that reads and is refused, or cut off by the end, is told so by its answer alone', async () => {
+    const { line, connection, reset } = breaking();
+    const told: unknown[] = [];
+    const one = (): ReadAlong => ({
+      how: { order: 'input', credit: 1, inputs: false },
+      close: () => undefined,
+      deliver: () => told.push('delivery'),
+      end: () => told.push('end'),
+    });
+    const refused = connection.submitAndRead({ kind: 'submit', spec, digest: '' }, one());
+    line.onMessage({ kind: 'refusal', request: 2, error: { code: 'SH1408', message: 'no program' } });
+    await expect(refused).rejects.toMatchObject({ code: 'SH1408' });
+    expect(reset()).toEqual([]);
+    const cutOff = connection.submitAndRead({ kind: 'submit', spec, digest: '' }, one());
+    connection.close();
+    await expect(cutOff).rejects.toMatchObject({ code: 'SH1302' });
+    await expect(connection.submitAndRead({ kind: 'submit', spec, digest: '' }, one())).rejects.toMatchObject({ code: 'SH1302' });
+    expect(told).toEqual([]);
   });
 
   it('a change has a name of its own, and keeps it when it is said again (A03)', () => {

@@ -5,12 +5,13 @@
  * 1. Each request is answered once: by a reply, a refusal, or the end of the session.
  * 2. Each reader gets deliveries in the order they were sent, each task once, then one end.
  * 3. After the session's end everything that waits has been told so, and whatever asks anew is told at once.
- * 4. Where the line may break and come back (`session.resets`), all that was not answered is said again: requests in their
+ * 4. A submission that opens a reader is answered before that reader hears anything; one that is refused has opened none.
+ * 5. Where the line may break and come back (`session.resets`), all that was not answered is said again: requests in their
  *    order, inputs that are not known to be durable, readers from where they were. What repeats is the same job (A03).
  */
 import { randomBytes } from 'node:crypto';
-import type { JobView } from '../core/answers.ts';
-import type { FromClient, Refusal, Session, ToClient } from '../core/messages.ts';
+import type { JobView, SubmitReply } from '../core/answers.ts';
+import type { FromClient, Refusal, Reply, Session, ToClient } from '../core/messages.ts';
 import type { ShoalError } from '../lib/errors.ts';
 import { ulid } from '../lib/ulid.ts';
 import { type LogSink, OpenReaders, type ReaderSink, type ReadOptions } from './open-readers.ts';
@@ -25,8 +26,17 @@ type Distribute<M> = M extends { request: number } ? Omit<M, 'request'> : never;
 /** A message that expects an answer, without its number. */
 export type Request = Distribute<FromClient>;
 
+/** A reader that can be opened together with its job. */
+export interface ReadAlong extends ReaderSink {
+  readonly how: ReadOptions;
+  /** Set when it is opened: to be called when its owner has read all. */
+  close: () => void;
+}
+
 interface Waiting {
   message: FromClient;
+  /** Handle of the reader that goes with it. */
+  reader?: number | undefined;
   /** Said on more than one line: what it asks for may have been done already. */
   isRepeated: boolean;
   resolve(value: unknown): void;
@@ -63,6 +73,19 @@ export class Connection {
   }
 
   request<T>(message: Request): Promise<T> {
+    return this.#ask(message);
+  }
+
+  /** Submits a job and reads it from the start. */
+  submitAndRead(message: Extract<Request, { kind: 'submit' }>, along: ReadAlong): Promise<SubmitReply> {
+    if (this.#over) return Promise.reject(this.#over);
+    const { handle, asked } = this.#readers.readAlong(along, along.how);
+    along.close = () => this.unread(handle);
+    message.read = asked;
+    return this.#ask(message, handle);
+  }
+
+  #ask<T>(message: Request, reader?: number): Promise<T> {
     if (this.#over) return Promise.reject(this.#over);
     const request = this.#nextNumber++;
     // On the message itself: whoever has to say it again, once its program is uploaded, means the same submission (A03).
@@ -70,7 +93,7 @@ export class Connection {
     if (this.#session.resets && isChange(message)) message.change ??= newName();
     const whole = { request, ...message } as FromClient;
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.set(request, { message: whole, isRepeated: false, resolve: resolve as (value: unknown) => void, reject });
+      this.#waiting.set(request, { message: whole, reader, isRepeated: false, resolve: resolve as (value: unknown) => void, reject });
       this.#session.send(whole);
     });
   }
@@ -149,19 +172,19 @@ export class Connection {
   }
 
   #sayAgain(): void {
+    const readers = this.#readers.again();
     for (const waiting of this.#waiting.values()) {
       waiting.isRepeated = true;
       this.#session.send(waiting.message);
     }
     for (const message of this.#unconfirmed.again()) this.#session.send(message);
-    for (const message of this.#readers.again()) this.#session.send(message);
+    for (const message of readers) this.#session.send(message);
   }
 
   #receive(message: ToClient): void {
     switch (message.kind) {
       case 'reply':
-        this.#take(message.request)?.resolve(message.value);
-        return;
+        return this.#answered(message);
       case 'refusal':
         this.#refused(message.request, message.error);
         return;
@@ -170,6 +193,7 @@ export class Connection {
         this.#flows.get(message.job)?.(message);
         return;
       case 'deliver':
+        for (const reply of message.replies ?? []) this.#answered(reply);
         this.#readers.deliver(message);
         return;
       case 'printed':
@@ -181,9 +205,17 @@ export class Connection {
     }
   }
 
+  #answered({ request, value }: Reply): void {
+    const waiting = this.#take(request);
+    if (!waiting) return;
+    if (waiting.reader !== undefined) this.#readers.submitted(waiting.reader, (value as SubmitReply).job);
+    waiting.resolve(value);
+  }
+
   #refused(request: number, error: Refusal): void {
     const waiting = this.#take(request);
     if (!waiting) return;
+    if (waiting.reader !== undefined) this.#readers.close(waiting.reader);
     // The first time it was done, and the line broke before we heard so.
     if (waiting.isRepeated && waiting.message.kind === 'deleteJob' && error.code === 'SH1401') waiting.resolve({});
     else waiting.reject(refusalError(error));
@@ -201,7 +233,10 @@ export class Connection {
     this.#over = error;
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
-    for (const each of waiting) each.reject(error);
+    for (const { reader, reject } of waiting) {
+      if (reader !== undefined) this.#readers.close(reader);
+      reject(error);
+    }
     this.#readers.endAll(error);
   }
 }

@@ -7,7 +7,7 @@ import type { JobState, JobView, ReplayReply } from '../core/answers.ts';
 import type { LogLine } from '../core/messages.ts';
 import type { JobSpec } from '../core/spec.ts';
 import { ShoalError } from '../lib/errors.ts';
-import { collectAll, collectOne } from './collect.ts';
+import { collectAll, OneValue, readOne } from './collect.ts';
 import type { Connection } from './connection.ts';
 import { durationOption } from './options.ts';
 import { jobViews, ProgressMeter } from './progress.ts';
@@ -206,9 +206,24 @@ export function readResult(
   const { connection, id } = job;
   const codecs = { output: codec, input: codec };
   if (take === 'all') return collectAll(connection, id, codecs, () => throwIfUnsuccessful(job, abortReason, label));
-  return collectOne(connection, id, codecs, async (failure) => {
+  return readOne(
+    connection,
+    id,
+    oneValue(() => job, codec, abortReason, label),
+  );
+}
+
+/** Of a job that may be submitted only now. */
+export function oneValue(
+  opened: () => OpenJob | Promise<OpenJob>,
+  codec: Codec,
+  abortReason: () => unknown,
+  label?: (index: number) => string | undefined,
+): OneValue {
+  return new OneValue({ output: codec, input: codec }, async (failure) => {
+    const job = await opened();
     await throwIfUnsuccessful(job, abortReason, label);
-    if (failure) throw new TaskError(id, failure);
+    if (failure) throw new TaskError(job.id, failure);
     throw noValue(job.name);
   });
 }

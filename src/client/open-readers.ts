@@ -3,7 +3,7 @@
  * handle for its owner, and another number on each line, so that what an old line still brings is nobody's.
  */
 import type { LogPlace } from '../core/answers.ts';
-import type { DeliverMessage, FromClient, LogLine, ToClient } from '../core/messages.ts';
+import type { DeliverMessage, FromClient, LogLine, ReadAsked, ToClient } from '../core/messages.ts';
 import type { ShoalError } from '../lib/errors.ts';
 
 export interface ReaderSink {
@@ -26,6 +26,8 @@ export interface ReadOptions {
 interface ResultReader {
   kind: 'results';
   job: string;
+  /** In a submission that was not answered yet: what opens it. */
+  asked: ReadAsked | undefined;
   sink: ReaderSink;
   order: 'input' | 'completion';
   inputs: boolean;
@@ -57,7 +59,23 @@ export class OpenReaders {
   }
 
   read(job: string, sink: ReaderSink, { order, credit, inputs }: ReadOptions): { handle: number; message: FromClient } {
-    return this.#open({ kind: 'results', job, sink, order, inputs, credit, delivered: 0, nextIndex: 0 });
+    return this.#open({ kind: 'results', job, asked: undefined, sink, order, inputs, credit, delivered: 0, nextIndex: 0 });
+  }
+
+  /** A reader of a job that is being submitted; `asked` goes with the submission, as often as that is said. */
+  readAlong(sink: ReaderSink, how: ReadOptions): { handle: number; asked: ReadAsked } {
+    const number = this.#newNumber();
+    const asked = { reader: number, ...how };
+    this.#add({ handle: number, number, isDone: false, kind: 'results', job: '', asked, sink, ...how, delivered: 0, nextIndex: 0 });
+    return { handle: number, asked };
+  }
+
+  /** The submission was answered. */
+  submitted(handle: number, job: string): void {
+    const reader = this.#byHandle.get(handle);
+    if (reader?.kind !== 'results') return;
+    reader.job = job;
+    reader.asked = undefined;
   }
 
   readLogs(job: string, sink: LogSink, follow: boolean): { handle: number; message: FromClient } {
@@ -120,23 +138,29 @@ export class OpenReaders {
     for (const reader of readers) reader.sink.end(error);
   }
 
-  /** Under new numbers, from where each was. */
+  /** Under new numbers, from where each was. Those that go with a submission are opened by that, which has their numbers then. */
   again(): FromClient[] {
     this.#byNumber.clear();
     const readers = [...this.#byHandle.values()].filter(({ isDone }) => !isDone);
-    return readers.map((reader) => {
+    return readers.flatMap((reader) => {
       reader.number = this.#newNumber();
       this.#byNumber.set(reader.number, reader);
-      return messageOf(reader);
+      if (reader.kind === 'logs' || !reader.asked) return messageOf(reader);
+      reader.asked.reader = reader.number;
+      return [];
     });
   }
 
   #open(what: ResultReader | LogReader): { handle: number; message: FromClient } {
     const number = this.#newNumber();
     const reader: Reader = { handle: number, number, isDone: false, ...what };
-    this.#byNumber.set(number, reader);
-    this.#byHandle.set(number, reader);
+    this.#add(reader);
     return { handle: number, message: messageOf(reader) };
+  }
+
+  #add(reader: Reader): void {
+    this.#byNumber.set(reader.number, reader);
+    this.#byHandle.set(reader.handle, reader);
   }
 
   #finish(reader: Reader): void {

@@ -187,7 +187,7 @@ export class ScriptedCoordinator {
     }
   }
 
-  #submit({ spec, digest, request, lengths, body }: Of<'submit'>): void {
+  #submit({ spec, digest, request, lengths, body, read }: Of<'submit'>): void {
     const known = spec.key === undefined ? undefined : [...this.jobs.values()].find((job) => job.spec.key === spec.key);
     if (known && known.digest !== digest) {
       return this.#tell({ kind: 'refusal', request, error: { code: 'SH1402', message: 'the key belongs to another job' } });
@@ -201,6 +201,7 @@ export class ScriptedCoordinator {
     const { inputDigest } = job;
     const stages = [{ stage: 0, count: job.inputs.length, sealed: job.sealed, ...(inputDigest !== undefined && { digest: inputDigest }) }];
     this.#tell({ kind: 'reply', request, value: { job: job.id, deduplicated: known !== undefined, state: job.state, stages } });
+    if (read) this.#receive({ kind: 'read', job: job.id, ...read });
   }
 
   #soon(): void {

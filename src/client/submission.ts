@@ -6,7 +6,7 @@ import { ShoalError } from '../lib/errors.ts';
 import { findDefinition } from '../tasks/definition.ts';
 import { insideTask } from '../tasks/where-am-i.ts';
 import type { ClusterHandle } from './cluster.ts';
-import type { Connection, Request } from './connection.ts';
+import type { Connection, ReadAlong, Request } from './connection.ts';
 import { RollingDigest, specDigest } from './digests.ts';
 import { otherInputs } from './feeder.ts';
 import { type JobTerms, keepMsNormal } from './options.ts';
@@ -51,14 +51,21 @@ export function refuseInsideTask(name: string): void {
   });
 }
 
-/** `whole`: the one input of stage 0 of a job without a key, sent along at once. */
+/** What goes with the submission of a job without a key. */
+export interface Along {
+  /** The one input of stage 0. */
+  input: Uint8Array;
+  /** Reads the job from the start. */
+  reader: ReadAlong | undefined;
+}
+
 export async function openJob(
   cluster: ClusterHandle,
   name: string,
   built: BuiltSpec,
   terms: JobTerms,
   autoKey?: string,
-  whole?: Uint8Array,
+  along?: Along,
 ): Promise<OpenJob> {
   const connection = cluster.connection ?? (await cluster.open());
   const key = terms.key ?? autoKey;
@@ -70,8 +77,8 @@ export async function openJob(
     if (spec.keepMs === 0) spec.keepMs = keepMsNormal;
   }
   const digest = key === undefined ? '' : specDigest(spec);
-  const inputs = whole && { lengths: Uint32Array.of(whole.length), body: [whole] };
-  const reply = await submitWithProgram(connection, { kind: 'submit', spec, digest, ...inputs });
+  const inputs = along && { lengths: Uint32Array.of(along.input.length), body: [along.input] };
+  const reply = await submitWithProgram(connection, { kind: 'submit', spec, digest, ...inputs }, along?.reader);
   const hasEnded = reply.state === 'failed' || reply.state === 'cancelled' || reply.state === 'expired';
   if (autoKey !== undefined && reply.deduplicated && hasEnded) await connection.request({ kind: 'replay', job: reply.job });
   cluster.started(reply.job);
@@ -115,13 +122,17 @@ function placed(stage: StageSpec): StageSpec {
 }
 
 /** The program goes ahead of the first job that needs it, and again if the coordinator has let go of it meanwhile. */
-async function submitWithProgram(connection: Connection, message: Extract<Request, { kind: 'submit' }>): Promise<SubmitReply> {
+async function submitWithProgram(
+  connection: Connection,
+  message: Extract<Request, { kind: 'submit' }>,
+  reader: ReadAlong | undefined,
+): Promise<SubmitReply> {
   const bundle = programHook()?.bundle;
   const needsBundle = bundle && message.spec.stages.some(({ definition }) => definition?.bundle === bundle.hash);
   for (let tries = 1; ; tries++) {
     if (needsBundle) await upload(connection, bundle);
     try {
-      return await connection.request<SubmitReply>(message);
+      return await (reader ? connection.submitAndRead(message, reader) : connection.request<SubmitReply>(message));
     } catch (error) {
       if (!needsBundle || tries === 3 || (error as ShoalError).code !== 'SH1408') throw error;
       uploads.delete(connection);

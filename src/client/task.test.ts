@@ -133,7 +133,7 @@ describe('run', () => {
     coordinator.isEager = false;
     const controller = new AbortController();
     const running = half.on(cluster).run(1, { signal: controller.signal });
-    while (coordinator.of('read').length === 0) await new Promise(setImmediate);
+    while (coordinator.of('submit').length === 0) await new Promise(setImmediate);
     controller.abort(new Error('stop'));
     await expect(running).rejects.toThrow('stop');
     expect(coordinator.job.state).toBe('cancelled');

@@ -7,9 +7,10 @@ import { ShoalError } from '../lib/errors.ts';
 import type { TaskContext } from '../tasks/context.ts';
 import { type Definition, findDefinition, registerDefinition } from '../tasks/definition.ts';
 import { type ClusterHandle, clusterHandleOf, defaultCluster } from './cluster.ts';
+import type { ReadAlong } from './connection.ts';
 import { encodeAlone } from './encoder.ts';
 import { recordGraph } from './graph.ts';
-import { OpenedJob, readResult } from './job.ts';
+import { OpenedJob, oneValue, readResult } from './job.ts';
 import { MapHandle } from './map-job.ts';
 import { callerUrl } from './module-url.ts';
 import {
@@ -55,11 +56,16 @@ class TaskHandle<I, O> extends Planned {
   async run(input?: unknown, options?: TaskOptions): Promise<O> {
     // Its result is handed out here and now; nobody comes back for it, unless by a key.
     const prepared = this.#prepare(options, options?.idempotencyKey === undefined ? 0 : keepMsNormal);
-    const job = await this.#start(input, prepared);
     const { built, signal } = prepared;
+    const { take } = built.output;
+    const abortReason = (): unknown => signal?.reason;
+    const one = take === 'one' ? oneValue(() => opening, built.outputCodec, abortReason) : undefined;
+    const opening = this.#start(input, prepared, one);
+    const job = await opening;
     const unlink = cancelOnAbort(job, signal);
     try {
-      return (await readResult(job, built.output.take, built.outputCodec, () => signal?.reason)) as O;
+      const value = one && !job.isKeyed ? one.value : readResult(job, take, built.outputCodec, abortReason);
+      return (await value) as O;
     } finally {
       unlink?.();
       job.cluster.ended(job.id);
@@ -124,13 +130,14 @@ class TaskHandle<I, O> extends Planned {
     return { built: buildSpec(this.#plan, options, false), terms, signal, isKept: merged.keepResults !== undefined };
   }
 
-  async #start(input: unknown, { built, terms }: Prepared): Promise<OpenJob> {
+  /** `along`: reads it from the start, unless it has a key. */
+  async #start(input: unknown, { built, terms }: Prepared, along?: ReadAlong): Promise<OpenJob> {
     const cluster = this.#cluster ?? defaultCluster();
     const frame = encodeAlone(built.inputCodec, input, this.name);
     const autoKey = automaticKey(cluster, this.name, terms, frame);
     // A keyed job may be there already, with other inputs or with these: then they are compared first.
     const goesAlong = autoKey === undefined && terms.key === undefined;
-    const job = await openJob(cluster, this.name, built, terms, autoKey, goesAlong ? frame : undefined);
+    const job = await openJob(cluster, this.name, built, terms, autoKey, goesAlong ? { input: frame, reader: along } : undefined);
     if (!goesAlong) feedFrames(job, 0, [frame]);
     for (const { stage, frames } of built.fixed) feedFrames(job, stage, frames);
     return job;

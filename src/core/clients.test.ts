@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Driver, jobSpec, stage } from './drive.suite.ts';
+import type { SubmitReply } from './answers.ts';
+import { Driver, jobSpec, pack, stage } from './drive.suite.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 const upper = (frames: string[]): string => `<${frames.join('+')}>`;
@@ -100,6 +101,31 @@ describe('clients', () => {
       stages: [{ stage: 0, count: 1, sealed: true }],
     });
     expect(() => d.ask({ kind: 'submit', spec: jobSpec([stage()], { key: 'k' }), digest: 'other' })).toThrow('belongs to another job');
+  });
+
+  it('a submission that reads is answered first, then told its results; so is one that is said again (A03)', () => {
+    const d = new Driver();
+    d.hello();
+    const read = { reader: 7, order: 'input', credit: 9, inputs: false };
+    const submit = { kind: 'submit', spec: jobSpec([stage()], { keepMs: 0 }), digest: 'd', submission: 's', ...pack(['a']) };
+    const { job } = d.ask<SubmitReply>({ ...submit, read });
+    expect(d.told.at(-1)).toMatchObject({ message: { kind: 'reply' } });
+    d.work(upper);
+    expect(d.delivered).toMatchObject([{ reader: 7, values: ['<a>'], done: true }]);
+    expect(d.ask({ ...submit, read: { ...read, reader: 8 } })).toMatchObject({ job });
+    expect(d.delivered.at(-1)).toMatchObject({ reader: 8, values: ['<a>'], done: true });
+    d.client({ kind: 'unread', reader: 8 });
+    expect(() => d.view(job)).toThrow('there is no job');
+  });
+
+  it('a submission that is refused opens no reader', () => {
+    const d = new Driver();
+    d.submit(jobSpec([stage()], { key: 'k' }), texts(1));
+    const read = { reader: 7, order: 'input', credit: 9, inputs: false };
+    expect(() => d.ask({ kind: 'submit', spec: jobSpec([stage()], { key: 'k' }), digest: 'other', read })).toThrow('another job');
+    expect(d.state.readers.size).toBe(0);
+    expect(d.ask({ kind: 'submit', spec: jobSpec([stage()], { key: 'k' }), digest: 'digest', read })).toMatchObject({ deduplicated: true });
+    expect(d.state.readers.size).toBe(1);
   });
 
   it('after a confirmed cancel nothing completes and nothing starts (A04, I11)', () => {

@@ -11,6 +11,8 @@ import type { Job, State } from './state.ts';
 import type { Turn } from './turn.ts';
 import { jobView, stateOf } from './view.ts';
 
+type SubmitMessage = Extract<FromClient, { kind: 'submit' }>;
+
 export function onClient(state: State, session: string, message: FromClient, newId: string, turn: Turn): void {
   switch (message.kind) {
     case 'submit':
@@ -96,7 +98,7 @@ function withJob(state: State, session: string, message: { request: number; job:
   } else refuse(turn, session, message.request, unknownJob(message.job));
 }
 
-function submit(state: State, session: string, message: Extract<FromClient, { kind: 'submit' }>, newId: string, turn: Turn): void {
+function submit(state: State, session: string, message: SubmitMessage, newId: string, turn: Turn): void {
   const { spec, digest, request } = message;
   // Also of a job that is there: whoever was to upload it may be gone, and the job waits for it.
   const missing = missingBundle(state, spec);
@@ -122,7 +124,7 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
     // One that has ended may be replayed next.
     const hasOtherCode = useCodeOf(state, known, spec, turn);
     attach(state, known);
-    return turn.tell(session, { kind: 'reply', request, value: { ...submitReply(known, true), ...(hasOtherCode && { hasOtherCode }) } });
+    return submitted(state, session, message, known, { ...submitReply(known, true), ...(hasOtherCode && { hasOtherCode }) }, turn);
   }
   if (state.full) {
     return refuse(turn, session, request, {
@@ -142,16 +144,21 @@ function submit(state: State, session: string, message: Extract<FromClient, { ki
   });
   const job = state.jobs.get(newId)!;
   takeAlong(state, session, job, message, turn);
-  turn.tell(session, { kind: 'reply', request, value: submitReply(job, false) });
+  submitted(state, session, message, job, submitReply(job, false), turn);
 }
 
 /** A client that did not hear the answer (A03). The inputs that it sent along may not have been stored with the job. */
-function submitAgain(state: State, session: string, job: Job, message: Extract<FromClient, { kind: 'submit' }>, turn: Turn): void {
+function submitAgain(state: State, session: string, job: Job, message: SubmitMessage, turn: Turn): void {
   takeAlong(state, session, job, message, turn);
-  turn.tell(session, { kind: 'reply', request: message.request, value: submitReply(job, false) });
+  submitted(state, session, message, job, submitReply(job, false), turn);
 }
 
-function takeAlong(state: State, session: string, job: Job, message: Extract<FromClient, { kind: 'submit' }>, turn: Turn): void {
+function submitted(state: State, session: string, { request, read }: SubmitMessage, job: Job, value: SubmitReply, turn: Turn): void {
+  turn.tell(session, { kind: 'reply', request, value });
+  if (read) openReader(state, session, { ...read, job: job.id }, turn);
+}
+
+function takeAlong(state: State, session: string, job: Job, message: SubmitMessage, turn: Turn): void {
   job.feeder = session;
   const { lengths, body } = message;
   if (!lengths || !body) return;

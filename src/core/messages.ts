@@ -244,16 +244,27 @@ interface ChangeRequest {
   expectedVersion?: number;
 }
 
+/** A reader of a job's output. */
+export interface ReadAsked {
+  /** Its number in the session, chosen by the client. */
+  reader: number;
+  order: 'input' | 'completion';
+  credit: number;
+  inputs: boolean;
+}
+
 export type FromClient =
   /** `digest`: of the spec without key; the same key with another digest is a conflict. */
   /** With `lengths` and `body`: all inputs of stage 0 of a job without a key, which saves a round trip. */
   /** `submission`: chosen by a client that may have to say it again; the same one is the same job for as long as that lives (A03). */
+  /** `read`: its output is read from the start. A refused one opens no reader. */
   | {
       kind: 'submit';
       request: number;
       spec: JobSpec;
       digest: string;
       submission?: string;
+      read?: ReadAsked;
       lengths?: Uint32Array;
       body?: readonly Uint8Array[];
     }
@@ -281,7 +292,7 @@ export type FromClient =
    * Deliver the job's output; `credit` = tasks that may be on the way. `inputs`: with each task's input. `from`: of a reader that
    * goes on after a break: in input order the first index wanted, in completion order how many tasks to pass over.
    */
-  | { kind: 'read'; reader: number; job: string; order: 'input' | 'completion'; credit: number; inputs: boolean; from?: number }
+  | ({ kind: 'read'; job: string; from?: number } & ReadAsked)
   /** What its tasks printed, as `printed` messages: what is kept behind `from`, and with `follow` all that comes until the job ends. */
   | { kind: 'readLogs'; reader: number; job: string; follow: boolean; from?: LogPlace }
   /** So many tasks more may be on the way. */
@@ -324,8 +335,14 @@ export type FromClient =
 
 // ---- coordinator → client -------------------------------------------------
 
+export interface Reply {
+  kind: 'reply';
+  request: number;
+  value: unknown;
+}
+
 export type ToClient =
-  | { kind: 'reply'; request: number; value: unknown }
+  | Reply
   | { kind: 'refusal'; request: number; error: Refusal }
   /** How far a job that this client feeds has come: feed more while added − final is small. `sealed`: no more inputs are taken. */
   | { kind: 'flow'; job: string; stage: number; added: number; final: number; sealed?: boolean }
@@ -347,7 +364,7 @@ export interface Refusal {
  * failures are in `failures` in order. With `counts` a value is an array of that many frames and `lengths` has one per frame. With
  * `inputs: true` the body then goes on with the input frames, lengths in `inputLengths` (`inputTemplates`: they are templates with holes).
  * `codecOf` wrote the values, `inputCodecOf` the inputs (absent: the output stage's own definition). `done`: the last one.
- * Output 'one' of a folded or single stage is delivered as one task of index 0.
+ * Output 'one' of a folded or single stage is delivered as one task of index 0. `replies` were said before it.
  */
 export interface DeliverMessage {
   kind: 'deliver';
@@ -366,6 +383,7 @@ export interface DeliverMessage {
   inputCodecOf?: DefinitionRef;
   failures: TaskFailure[];
   done: boolean;
+  replies?: Reply[];
   body: readonly Uint8Array[];
 }
 

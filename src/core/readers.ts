@@ -20,7 +20,7 @@ export function readerKey(session: string, id: number): string {
   return `${session}/${id}`;
 }
 
-export function openReader(state: State, session: string, message: Extract<FromClient, { kind: 'read' }>, turn: Turn): void {
+export function openReader(state: State, session: string, message: Omit<Extract<FromClient, { kind: 'read' }>, 'kind'>, turn: Turn): void {
   const job = state.jobs.get(message.job);
   if (!job || job.dropping) {
     turn.tell(session, { kind: 'readEnd', reader: message.reader, error: { code: 'SH1401', message: `there is no job ${message.job}` } });

@@ -134,7 +134,14 @@ export const messageSamples: { [K in Message['kind']]: Extract<Message, { kind: 
     ],
   },
   note: { ...fromWorker, kind: 'note', job: 'j1', stage: 0, index: 7, done: 0.25, total: 1, note: 'warm' },
-  submit: { kind: 'submit', request: 1, spec, digest: 'd1', submission: '01JD2L' },
+  submit: {
+    kind: 'submit',
+    request: 1,
+    spec,
+    digest: 'd1',
+    submission: '01JD2L',
+    read: { reader: 2, order: 'input', credit: 1, inputs: false },
+  },
   inputs: {
     kind: 'inputs',
     job: 'j1',
@@ -192,6 +199,7 @@ export const messageSamples: { [K in Message['kind']]: Extract<Message, { kind: 
     lengths: u32(1, 0),
     failures: [failure],
     done: true,
+    replies: [{ kind: 'reply', request: 1, value: { job: 'j1' } }],
     body: [],
   },
   readEnd: { kind: 'readEnd', reader: 1, error: { code: 'SH1404', message: 'gone', why: 'it was deleted' } },

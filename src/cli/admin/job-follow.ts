@@ -6,7 +6,7 @@
  */
 import { once } from 'node:events';
 import { constants } from 'node:os';
-import { collectOne } from '../../client/collect.ts';
+import { OneValue, readOne } from '../../client/collect.ts';
 import type { Codecs } from '../../client/delivery.ts';
 import { jobViews } from '../../client/progress.ts';
 import { nothing, ResultStream } from '../../client/result-stream.ts';
@@ -118,10 +118,11 @@ async function writeAll({ connection }: Admin, { job }: JobView, codecs: Codecs)
 }
 
 async function writeOne({ connection }: Admin, { job, name }: JobView, codecs: Codecs): Promise<void> {
-  const value = await collectOne(connection, job, codecs, async (failure) => {
+  const one = new OneValue(codecs, async (failure) => {
     const error = jobError(await connection.request<JobView>({ kind: 'query', job }));
     throw error ?? (failure ? new TaskError(job, failure) : noValue(name));
   });
+  const value = await readOne(connection, job, one);
   process.stdout.write(`${jsonText(plainValue(value))}\n`);
 }
 
