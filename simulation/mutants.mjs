@@ -423,7 +423,7 @@ export const mutants = [
   },
   {
     id: 'along-under-its-old-number',
-    rule: 'client 5: a submission that is said again opens its reader again',
+    rule: 'client 4: a submission that is said again opens its reader again',
     file: 'src/client/open-readers.ts',
     find: 'reader.asked.reader = reader.number;',
     replace: '',

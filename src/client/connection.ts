@@ -5,9 +5,9 @@
  * 1. Each request is answered once: by a reply, a refusal, or the end of the session.
  * 2. Each reader gets deliveries in the order they were sent, each task once, then one end.
  * 3. After the session's end everything that waits has been told so, and whatever asks anew is told at once.
- * 4. A submission that opens a reader is answered before that reader hears anything; one that is refused has opened none.
- * 5. Where the line may break and come back (`session.resets`), all that was not answered is said again: requests in their
+ * 4. Where the line may break and come back (`session.resets`), all that was not answered is said again: requests in their
  *    order, inputs that are not known to be durable, readers from where they were. What repeats is the same job (A03).
+ * 5. A submission that opens a reader is answered before that reader hears anything; one that is refused has opened none.
  */
 import { randomBytes } from 'node:crypto';
 import type { JobView, SubmitReply } from '../core/answers.ts';
