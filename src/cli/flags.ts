@@ -49,6 +49,20 @@ export function names(text: string): string[] {
   throw new InvalidArgumentError('It is a list like a,b,c.');
 }
 
+/**
+ * What stands behind the file, which belongs to the program. One of `ours` there is more often meant for us: then `warning`
+ * says where it belongs, unless a `--` right behind the file says that it is meant so.
+ */
+export function behindFile(file: string, words: readonly string[], ours: readonly string[]): { args: readonly string[]; warning?: string } {
+  if (words[0] === '--') return { args: words.slice(1) };
+  const flag = words.map((word) => word.split('=', 1)[0]!).find((word) => ours.includes(word));
+  if (flag === undefined) return { args: words };
+  return {
+    args: words,
+    warning: `${flag} stands behind ${file}, so that it goes to the program; for shoal it stands before the file, and ${file} -- ${flag} … says that it is the program's`,
+  };
+}
+
 export function several(text: string, before: string[] = []): string[] {
   return [...before, text];
 }

@@ -105,6 +105,18 @@ describe('a program', () => {
     expect(stderr).toContain('error[SH1101] the task name "same" is used twice');
   });
 
+  it.each([
+    [['run'], '--threads=1'],
+    [['submit', '--address', 'http://127.0.0.1:1'], '--address'],
+  ])('%j is told of its flags that stand behind the file, where they are the program’s', async (verb, flag) => {
+    program('flags.ts', "if (process.argv.at(-1) === '--help') process.stdout.write('its own');\n");
+    const name = flag.split('=')[0]!;
+    const { stdout, stderr } = await shoal([...verb, 'flags.ts', flag, '--help']).ended;
+    expect(stdout).toBe('its own');
+    expect(stderr).toContain(`${name} stands behind flags.ts, so that it goes to the program`);
+    expect((await shoal([...verb, 'flags.ts', '--', flag, '--help']).ended).stderr).not.toContain(name);
+  });
+
   it('that defines a task in main() is told where it belongs', async () => {
     program('late.ts', `main(async () => { await task('late', (n: number) => n).run(1); });`);
     const { code, stderr } = await shoal(['run', 'late.ts']).ended;

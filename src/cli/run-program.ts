@@ -16,12 +16,13 @@ import { printable, printableLine } from '../lib/printable.ts';
 import { createProgress, type Progress } from '../lib/progress-bar.ts';
 import { wantsColor } from '../lib/terminal.ts';
 import { type Bundle, bundleProgram, findProgram } from './bundle.ts';
+import { behindFile } from './flags.ts';
 import { headStart } from './head-start.ts';
 import { report } from './report.ts';
 import type { RunOptions } from './run.ts';
 import { Summary } from './summary.ts';
 
-export async function runProgram(file: string, args: readonly string[], options: RunOptions): Promise<void> {
+export async function runProgram(file: string, words: readonly string[], options: RunOptions): Promise<void> {
   const how = { json: options.json === true, color: options.color };
   const mode = options.quiet ? 'none' : options.progress === 'auto' && options.json ? 'none' : options.progress;
   const progress = createProgress({ mode, color: options.color });
@@ -32,6 +33,8 @@ export async function runProgram(file: string, args: readonly string[], options:
   const address = `local:${options.threads ?? ''}${options.isolation === 'process' ? '?isolation=process' : ''}`;
   const tell = teller(progress, { ...how, quiet: options.quiet === true });
   const warn = (text: string): void => tell('warning', text, { jobs: [], address });
+  const { args, warning } = behindFile(file, words, ['--threads', '--journal', '--isolation']);
+  if (warning !== undefined) warn(warning);
   const openOptions = {
     journal: options.journal,
     cancelGraceMs: options.cancelGrace,

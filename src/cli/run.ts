@@ -72,8 +72,7 @@ export function defineRun(command: Command): void {
     .action(async (file: string, args: string[], options: RunOptions) => {
       // Help and wrong usage are answered without loading the client.
       const { runProgram } = await import('./run-program.ts');
-      // Flags end at the file, so a `--` right behind it separates nothing any more.
-      await runProgram(file, args[0] === '--' ? args.slice(1) : args, options);
+      await runProgram(file, args, options);
     });
 }
 

@@ -4,19 +4,22 @@ import { defaultCluster } from '../client/cluster.ts';
 import { installProgram, type ProgramEnd } from '../client/program.ts';
 import { createProgress } from '../lib/progress-bar.ts';
 import { wantsColor } from '../lib/terminal.ts';
-import { targetOf } from './flags.ts';
+import { behindFile, targetOf } from './flags.ts';
 import { report } from './report.ts';
 import { logPrinter, teller } from './run-program.ts';
 import { shipProgram } from './ship.ts';
 import type { SubmitOptions } from './submit.ts';
 import { Summary } from './summary.ts';
 
-export async function submitProgram(file: string, args: readonly string[], options: SubmitOptions): Promise<void> {
+export async function submitProgram(file: string, words: readonly string[], options: SubmitOptions): Promise<void> {
   const how = { json: options.json === true, color: options.color };
   const mode = options.quiet ? 'none' : options.progress === 'auto' && options.json ? 'none' : options.progress;
   const progress = createProgress({ mode, color: options.color });
   const summary = new Summary();
   const { address, from, token } = targetOf(options, ['client+bundles', 'admin', 'client']);
+  const tell = teller(progress, { ...how, quiet: options.quiet === true });
+  const { args, warning } = behindFile(file, words, ['--address', '--token-file']);
+  if (warning !== undefined) tell('warning', warning, { jobs: [], address });
   let hasEnded = false;
 
   process.setSourceMapsEnabled(true);
@@ -40,7 +43,7 @@ export async function submitProgram(file: string, args: readonly string[], optio
     progress: (title, views, asked) => {
       if (!options.quiet) return progress.follow(title, summary.watch(views), asked);
     },
-    tell: teller(progress, { ...how, quiet: options.quiet === true }),
+    tell,
     onEnd: (end) => {
       hasEnded = true;
       finish(end);

@@ -45,6 +45,6 @@ export function defineSubmit(command: Command): void {
     )
     .action(async (file: string, args: string[], options: SubmitOptions) => {
       const { submitProgram } = await import('./submit-program.ts');
-      await submitProgram(file, args[0] === '--' ? args.slice(1) : args, options);
+      await submitProgram(file, args, options);
     });
 }
