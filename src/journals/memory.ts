@@ -4,6 +4,7 @@
  *
  * It outlives no process: durability 'none', and `close` lets everything go.
  */
+import { RecentSet } from '../lib/recent-set.ts';
 import { checkEntries, journalClosedError, missingSliceError } from './checks.ts';
 import { type BodySlice, ConflictError, type Entry, type Journal } from './journal.ts';
 
@@ -39,7 +40,7 @@ class MemoryJournal implements Journal {
   readonly maxEntryBytes: number;
   readonly durability = 'none';
   readonly #streams = new Map<string, Stream>();
-  readonly #dropped = new Set<string>();
+  readonly #dropped = new RecentSet<string>(DROPPED_MAX);
   #isClosed = false;
 
   constructor(maxEntryBytes: number) {
@@ -86,7 +87,6 @@ class MemoryJournal implements Journal {
   drop(name: string): Promise<void> {
     if (this.#isClosed) return Promise.reject(journalClosedError());
     this.#dropped.add(name);
-    if (this.#dropped.size > DROPPED_MAX) for (const oldest of this.#dropped) if (this.#dropped.delete(oldest)) break;
     this.#streams.delete(name);
     return DONE;
   }

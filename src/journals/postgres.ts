@@ -10,11 +10,13 @@
  *
  * The tables are made at the first append. One statement an append, prepared: one round trip.
  */
+
 import { createHash } from 'node:crypto';
 import type { Pool, QueryArrayConfig, QueryArrayResult } from 'pg';
 import { ShoalError } from '../lib/errors.ts';
 import type { Finding } from '../lib/finding.ts';
 import { peer } from '../lib/peer.ts';
+import { RecentSet } from '../lib/recent-set.ts';
 import {
   type Engine,
   forbiddenError,
@@ -88,7 +90,7 @@ class PostgresEngine implements Engine {
   /** Quoted. */
   readonly #schema: string;
   /** Streams whose rows in journal_streams are known to be there. */
-  readonly #known = new Set<string>();
+  readonly #known = new RecentSet<string>(10_000);
 
   constructor(pool: Pool, server: Server, cluster: string, schemaName: string, schema: string) {
     this.#pool = pool;
@@ -272,7 +274,6 @@ class PostgresEngine implements Engine {
 
   #know(id: string): void {
     this.#known.add(id);
-    if (this.#known.size > 10_000) for (const oldest of this.#known) if (this.#known.delete(oldest)) break;
   }
 
   /** The first one of all makes the tables. */
