@@ -7,6 +7,7 @@ import { noElection } from '../elections/none.ts';
 import { type Journal, JournalFullError, OutcomeUnknownError } from '../journals/journal.ts';
 import { memoryJournal } from '../journals/memory.ts';
 import { concatBytes } from '../lib/bytes.ts';
+import { type Outside, realOutside } from '../lib/outside.ts';
 import { decodeMessage, encodeMessage } from '../wire/frame.ts';
 import { Bodies } from './bodies.ts';
 import { Coordinator } from './coordinator.ts';
@@ -18,8 +19,8 @@ afterEach(async () => {
   for (const coordinator of open.splice(0)) await coordinator.stop();
 });
 
-async function coordinatorOn(journal: Journal, broker = memoryBroker()): Promise<Coordinator> {
-  const coordinator = new Coordinator({ broker, journal, election: noElection(), isOneMachine: true });
+async function coordinatorOn(journal: Journal, broker = memoryBroker(), outside = realOutside): Promise<Coordinator> {
+  const coordinator = new Coordinator({ broker, journal, election: noElection(), isOneMachine: true, outside });
   open.push(coordinator);
   await coordinator.start();
   return coordinator;
@@ -199,6 +200,23 @@ it('keeps the stream of a job that is gone where it could not store that, and st
   const kept = [];
   for await (const entries of journal.read(`job.${value.job}`, { from: 0, part: 'head' })) kept.push(...entries);
   expect(kept.length).toBeGreaterThan(0);
+});
+
+it('gives the space of many small jobs back as they go, not all at once with the next tick', async () => {
+  const journal = new SmallJournal();
+  const dropped: string[] = [];
+  journal.drop = async (stream) => void dropped.push(stream);
+  const timeless: Outside = { ...realOutside, every: () => ({ cancel() {}, ref() {}, unref() {} }) };
+  const session = (await coordinatorOn(journal, memoryBroker(), timeless)).session();
+  const spec = { ...jobSpec([stage()]), keepMs: 0 };
+  const read = { order: 'input', credit: 1, inputs: false } as const;
+  for (let reader = 0; reader < 700; reader++) {
+    const submission: FromClient = { kind: 'submit', request: reader, spec, digest: 'd', lengths: new Uint32Array(), body: [] };
+    await ask(session, { ...submission, read: { ...read, reader } });
+    session.send({ kind: 'unread', reader });
+  }
+  expect(new Set(dropped).size).toBe(dropped.length);
+  expect(dropped.length).toBe(512);
 });
 
 it('bodies of streams that are gone are forgotten, and their places with them (I14)', () => {

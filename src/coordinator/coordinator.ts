@@ -54,6 +54,8 @@ export interface CoordinatorOptions {
 const journalLooksMax = 30;
 const brokerLooksMax = 15;
 const tickMs = 1_000;
+/** Streams that are not left to the next tick: thousands of small jobs a second would make that one long. */
+const reclaimCount = 256;
 
 export class Coordinator {
   private readonly options: CoordinatorOptions;
@@ -323,11 +325,15 @@ export class Coordinator {
     if (this.isStopped) return;
     this.flushDue = true;
     this.tickCount++;
-    // Whoever can't show that it leads takes nothing away (C06).
-    if (this.proof?.isFresh(this.outside.nowMs())) this.effects.reclaim();
+    this.reclaim();
     this.logs.prune();
     const { state: carries, refusedCount } = this.options.broker;
     this.push({ from: 'self', event: 'tick', isBrokerDown: carries === 'down', ...(refusedCount !== undefined && { refusedCount }) });
+  }
+
+  /** Whoever can't show that it leads takes nothing away (C06). */
+  private reclaim(): void {
+    if (this.proof?.isFresh(this.outside.nowMs())) this.effects.reclaim();
   }
 
   // ---- turns ----
@@ -358,6 +364,7 @@ export class Coordinator {
         if (this.isLost()) return;
         this.effects.carryOut(this.afterCommit.splice(0, this.carried.size === 0 ? this.afterCommit.length : 0));
         this.effects.carryOut(this.holdBack(effects.list));
+        if (this.effects.droppedCount >= reclaimCount) this.reclaim();
         this.logs.settle();
       }
     } catch (error) {

@@ -37,6 +37,8 @@ export class Effects {
   count = 0;
   /** Streams that are gone, and whose space is not reclaimed yet. */
   private readonly dropped: string[] = [];
+  /** Of these, how many have come since the last time. */
+  droppedCount = 0;
 
   constructor(options: EffectsOptions) {
     this.options = options;
@@ -59,6 +61,7 @@ export class Effects {
 
   /** Space comes back now and then, many streams at a time: nobody waits for it, and no commit should. */
   reclaim(): void {
+    this.droppedCount = 0;
     const streams = this.dropped.splice(0);
     if (streams.length === 0) return;
     const { journal, onDropped } = this.options;
@@ -126,6 +129,7 @@ export class Effects {
       case 'dropStream':
         this.bodies.drop(effect.stream);
         this.dropped.push(effect.stream);
+        this.droppedCount++;
         return true;
       case 'logs':
         this.options.onLogs(effect.lines);
