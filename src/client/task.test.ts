@@ -120,6 +120,19 @@ describe('run', () => {
     ]);
   });
 
+  it('is read from its submission on, unless it has a key or more of its inputs follow', async () => {
+    await half.on(cluster).run(1);
+    await half.on(cluster).run(1, { idempotencyKey: 'k' });
+    coordinator.isEager = false;
+    const sum = task('task.sum', (parts: number[]) => parts.reduce((a, b) => a + b, 0));
+    const doubled = task('task.doubled', (n: number) => 2 * n);
+    const fixed = dag('task.fixed', (g, _input: Ref<number>) => g.reduce(sum, g.map(doubled, [1, 2, 3])));
+    const running = fixed.on(cluster).run(0);
+    while (coordinator.of('read').length < 2) await new Promise(setImmediate);
+    expect(coordinator.of('submit').map(({ read }) => read?.credit)).toEqual([1, undefined, undefined]);
+    await Promise.all([expect(running).rejects.toMatchObject({ code: 'SH1302' }), cluster.close()]);
+  });
+
   it('takes options of with and of the call', async () => {
     await half
       .with({ priority: 'low', timeout: 5 })

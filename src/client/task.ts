@@ -59,7 +59,9 @@ class TaskHandle<I, O> extends Planned {
     const { built, signal } = prepared;
     const { take } = built.output;
     const abortReason = (): unknown => signal?.reason;
-    const one = take === 'one' ? oneValue(() => opening, built.outputCodec, abortReason) : undefined;
+    // Not where more inputs follow: they wait for the answer, which would wait for a result.
+    const goesAlong = take === 'one' && built.fixed.length === 0;
+    const one = goesAlong ? oneValue(() => opening, built.outputCodec, abortReason) : undefined;
     const opening = this.#start(input, prepared, one);
     const job = await opening;
     const unlink = cancelOnAbort(job, signal);
