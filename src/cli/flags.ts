@@ -50,12 +50,16 @@ export function names(text: string): string[] {
 }
 
 /**
- * What stands behind the file, which belongs to the program. One of `ours` there is more often meant for us: then `warning`
- * says where it belongs, unless a `--` right behind the file says that it is meant so.
+ * What stands behind the file, which belongs to the program. One of `ours` there is more often meant for us, unless it is given
+ * before the file as well (`true`): then `warning` says where it belongs, if no `--` right behind the file says that it is meant so.
  */
-export function behindFile(file: string, words: readonly string[], ours: readonly string[]): { args: readonly string[]; warning?: string } {
+export function behindFile(
+  file: string,
+  words: readonly string[],
+  ours: Readonly<Record<string, boolean>>,
+): { args: readonly string[]; warning?: string } {
   if (words[0] === '--') return { args: words.slice(1) };
-  const flag = words.map((word) => word.split('=', 1)[0]!).find((word) => ours.includes(word));
+  const flag = words.map((word) => word.split('=', 1)[0]!).find((word) => Object.hasOwn(ours, word) && !ours[word]);
   if (flag === undefined) return { args: words };
   return {
     args: words,

@@ -106,15 +106,15 @@ describe('a program', () => {
   });
 
   it.each([
-    [['run'], '--threads=1'],
-    [['submit', '--address', 'http://127.0.0.1:1'], '--address'],
-  ])('%j is told of its flags that stand behind the file, where they are the program’s', async (verb, flag) => {
+    ['run', '--threads=1'],
+    ['submit', '--address'],
+  ])('%s is told of its flags that stand behind the file, where they are the program’s', async (verb, flag) => {
     program('flags.ts', "if (process.argv.at(-1) === '--help') process.stdout.write('its own');\n");
     const name = flag.split('=')[0]!;
-    const { stdout, stderr } = await shoal([...verb, 'flags.ts', flag, '--help']).ended;
+    const { stdout, stderr } = await shoal([verb, 'flags.ts', flag, '--help']).ended;
     expect(stdout).toBe('its own');
     expect(stderr).toContain(`${name} stands behind flags.ts, so that it goes to the program`);
-    expect((await shoal([...verb, 'flags.ts', '--', flag, '--help']).ended).stderr).not.toContain(name);
+    expect((await shoal([verb, 'flags.ts', '--', flag, '--help']).ended).stderr).not.toContain(name);
   });
 
   it('that defines a task in main() is told where it belongs', async () => {

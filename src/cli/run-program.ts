@@ -33,7 +33,11 @@ export async function runProgram(file: string, words: readonly string[], options
   const address = `local:${options.threads ?? ''}${options.isolation === 'process' ? '?isolation=process' : ''}`;
   const tell = teller(progress, { ...how, quiet: options.quiet === true });
   const warn = (text: string): void => tell('warning', text, { jobs: [], address });
-  const { args, warning } = behindFile(file, words, ['--threads', '--journal', '--isolation']);
+  const { args, warning } = behindFile(file, words, {
+    '--threads': options.threads !== undefined,
+    '--journal': options.journal !== 'memory:',
+    '--isolation': options.isolation !== 'thread',
+  });
   if (warning !== undefined) warn(warning);
   const openOptions = {
     journal: options.journal,

@@ -18,7 +18,10 @@ export async function submitProgram(file: string, words: readonly string[], opti
   const summary = new Summary();
   const { address, from, token } = targetOf(options, ['client+bundles', 'admin', 'client']);
   const tell = teller(progress, { ...how, quiet: options.quiet === true });
-  const { args, warning } = behindFile(file, words, ['--address', '--token-file']);
+  const { args, warning } = behindFile(file, words, {
+    '--address': options.address !== undefined,
+    '--token-file': options.tokenFile !== undefined,
+  });
   if (warning !== undefined) tell('warning', warning, { jobs: [], address });
   let hasEnded = false;
 
