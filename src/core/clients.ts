@@ -4,7 +4,7 @@ import { onChange } from './changes.ts';
 import { dropJob, unknownJob } from './drop.ts';
 import type { FromClient, Refusal } from './messages.ts';
 import { onOperator } from './operator.ts';
-import { openReader, readerKey } from './readers.ts';
+import { addReader, openReader, readerKey } from './readers.ts';
 import { attach } from './rows.ts';
 import { differences, useCodeOf } from './same-job.ts';
 import type { Job, State } from './state.ts';
@@ -155,7 +155,7 @@ function submitAgain(state: State, session: string, job: Job, message: SubmitMes
 
 function submitted(state: State, session: string, { request, read }: SubmitMessage, job: Job, value: SubmitReply, turn: Turn): void {
   turn.tell(session, { kind: 'reply', request, value });
-  if (read) openReader(state, session, { ...read, job: job.id }, turn);
+  if (read) addReader(state, session, job, read);
 }
 
 function takeAlong(state: State, session: string, job: Job, message: SubmitMessage, turn: Turn): void {

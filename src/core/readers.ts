@@ -7,7 +7,7 @@
 import type { TaskFailure } from './answers.ts';
 import { TaskState } from './columns.ts';
 import { deliverBytesMax, deliverTasksMax } from './limits.ts';
-import type { DeliverMessage, FromClient } from './messages.ts';
+import type { DeliverMessage, FromClient, ReadAsked } from './messages.ts';
 import { RangeList } from './ranges.ts';
 import { attach } from './rows.ts';
 import type { DefinitionRef } from './spec.ts';
@@ -20,23 +20,28 @@ export function readerKey(session: string, id: number): string {
   return `${session}/${id}`;
 }
 
-export function openReader(state: State, session: string, message: Omit<Extract<FromClient, { kind: 'read' }>, 'kind'>, turn: Turn): void {
+export function openReader(state: State, session: string, message: Extract<FromClient, { kind: 'read' }>, turn: Turn): void {
   const job = state.jobs.get(message.job);
   if (!job || job.dropping) {
     turn.tell(session, { kind: 'readEnd', reader: message.reader, error: { code: 'SH1401', message: `there is no job ${message.job}` } });
     return;
   }
+  addReader(state, session, job, message, message.from);
+}
+
+export function addReader(state: State, session: string, job: Job, asked: ReadAsked, from = 0): void {
   attach(state, job);
+  const { reader: id, order, inputs, credit } = asked;
   const reader: Reader = {
-    key: readerKey(session, message.reader),
+    key: readerKey(session, id),
     session,
-    id: message.reader,
+    id,
     job,
-    order: message.order,
-    inputs: message.inputs,
-    credit: message.credit,
-    next: message.order === 'input' ? (message.from ?? 0) : 0,
-    passOver: message.order === 'completion' ? (message.from ?? 0) : 0,
+    order,
+    inputs,
+    credit,
+    next: order === 'input' ? from : 0,
+    passOver: order === 'completion' ? from : 0,
     pair: 0,
     within: 0,
     done: false,
