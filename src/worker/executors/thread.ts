@@ -1,8 +1,9 @@
 /** A slot in a worker thread: the default. Its heap has a limit; memory outside of the heap (buffers) has none. */
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import { entryUrl } from '../../lib/entry.ts';
 import { MemoryBoard } from '../runtime/board.ts';
-import type { FromRuntime } from '../runtime/channel.ts';
+import { type FromRuntime, isSmall, type ToRuntime } from '../runtime/channel.ts';
+import { Line } from '../runtime/line.ts';
 import type { ThreadData } from '../runtime/thread-data.ts';
 import type { Executor, ExecutorOptions } from './executor.ts';
 import { Host } from './host.ts';
@@ -13,28 +14,37 @@ export function threadExecutor(options: ExecutorOptions): Executor {
   return new Host(options, (events) => launchThread(options, events));
 }
 
+/** About what it costs to sleep and to be woken. */
+const lookoutMs = 0.05;
+
 function launchThread({ name, graceMs, heapMiB, modules, sourceMaps }: ExecutorOptions, events: VesselEvents): Vessel {
   const board = new MemoryBoard();
+  const { port1, port2 } = new MessageChannel();
   const workerData: ThreadData = {
     options: { name, graceMs, ...(modules && { modules }) },
     board: board.memory,
+    line: port2,
     sourceMaps: sourceMaps || sourceMapsEnabled(),
   };
   const worker = new Worker(entryUrl(import.meta.url, '../runtime/thread-entry.ts'), {
     workerData,
+    transferList: [port2],
     name,
     ...(heapMiB !== undefined && { resourceLimits: { maxOldGenerationSizeMb: heapMiB } }),
   });
   worker.unref();
+  const line = new Line<FromRuntime, ToRuntime>(port1, board, 'host', lookoutMs, (message) => events.message(message));
+  port1.unref();
   let isHeld = false;
   let isKilled = false;
+  let isLooking = false;
   let failure: NodeJS.ErrnoException | undefined;
-  worker.on('message', (message: FromRuntime) => events.message(message));
   worker.on('error', (error: NodeJS.ErrnoException) => {
     failure = error;
   });
   worker.on('exit', (code) => {
     if (isKilled) return;
+    line.drain();
     if (failure?.code === 'ERR_WORKER_OUT_OF_MEMORY') {
       const limit = heapMiB === undefined ? 'its heap limit' : `its heap limit of ${heapMiB} MiB`;
       events.died('out-of-memory', crashRecord(`the task's thread reached ${limit}`));
@@ -47,8 +57,14 @@ function launchThread({ name, graceMs, heapMiB, modules, sourceMaps }: ExecutorO
   return {
     shared: { claims: board.claims },
     post(message, transfer) {
-      worker.postMessage(message, transfer);
-      board.ring();
+      line.post(message, transfer);
+      if (message.kind !== 'work' || isLooking || !isSmall(message.work)) return;
+      isLooking = true;
+      // Behind all that this turn of the event loop has to do.
+      setImmediate(() => {
+        isLooking = false;
+        if (!isKilled) line.lookOut();
+      });
     },
     marksOf: (work, lanes) => board.marksOf(work, lanes),
     hold(busy) {
@@ -60,6 +76,7 @@ function launchThread({ name, graceMs, heapMiB, modules, sourceMaps }: ExecutorO
     async kill() {
       isKilled = true;
       await worker.terminate();
+      port1.close();
     },
   };
 }

@@ -6,8 +6,8 @@
  *   of `monotonicMs`, 0 where nobody will ask).
  * - A *claim* per position, one byte, changed by compare-and-swap only: 0 open, 1 started by the runtime, 2 taken back.
  *
- * - The *bell*: how many messages the host has posted (u32, wraps), so that a thread that has just run something small
- *   can look out for the next without sleeping.
+ * - Two *bells*: how many messages the host has posted, and the thread (i32, wrap), so that whoever expects one can look out
+ *   for it without sleeping.
  *
  * A thread shares this memory with its host. A child process writes its marks to a file without a name, which outlives
  * it (0.7 µs a mark), and keeps its claims to itself, so that its host has to ask.
@@ -21,7 +21,8 @@ const marksBytes = lanesMax * markBytes;
 /** Claims of the two works that can be posted at a time lie in halves of this size; larger works bring their own. */
 export const claimsMax = 8192;
 const bellAt = marksBytes + 2 * claimsMax;
-const boardBytes = bellAt + 4;
+const boardBytes = bellAt + 8;
+export const bell = { host: 0, thread: 1 } as const;
 /** Offset of a half's claims. */
 export const claimsAt = (half: 0 | 1): number => marksBytes + half * claimsMax;
 
@@ -49,24 +50,24 @@ export class MemoryBoard implements Board {
   private readonly numbers: Int32Array;
   private readonly times: Float64Array;
   readonly claims: Uint8Array;
-  private readonly bell: Int32Array;
+  private readonly bells: Int32Array;
 
   constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(boardBytes)) {
     this.memory = memory;
     this.numbers = new Int32Array(memory, 0, lanesMax * 4);
     this.times = new Float64Array(memory, 0, lanesMax * 2);
     this.claims = new Uint8Array(memory);
-    this.bell = new Int32Array(memory, bellAt, 1);
+    this.bells = new Int32Array(memory, bellAt, 2);
   }
 
-  /** The host: one more message is posted. */
-  ring(): void {
-    Atomics.add(this.bell, 0, 1);
+  /** One more message is posted. */
+  ring(which: 0 | 1): void {
+    Atomics.add(this.bells, which, 1);
   }
 
   /** Messages posted so far. */
-  get rung(): number {
-    return Atomics.load(this.bell, 0);
+  rung(which: 0 | 1): number {
+    return Atomics.load(this.bells, which);
   }
 
   begin(lane: number, work: number, position: number, startMs: number): void {

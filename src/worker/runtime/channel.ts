@@ -80,6 +80,11 @@ export interface RuntimeOptions {
   modules?: readonly string[];
 }
 
+const smallTasksMax = 8;
+
+/** Its report, and the next work after it, may be near enough to look out for. */
+export const isSmall = ({ ranges }: Work): boolean => ranges.length === 2 && ranges[1]! <= smallTasksMax;
+
 /** Below this a copy costs less than handing the buffer over. */
 const transferBytesMin = 16_384;
 
