@@ -2,6 +2,7 @@
  * I17: what a leader keeps is bounded by what lives, and not by what has been. Each collection of the state has its answer here,
  * so that one that is added without any is an error of the compiler.
  */
+import { jobsOf } from '../src/core/rings.ts';
 import type { State } from '../src/core/state.ts';
 import { check } from './violation.ts';
 
@@ -29,7 +30,7 @@ const answers: { [K in CollectionOf<State>]: (state: State, nowMs: number) => bo
   workersByIndex: ({ workersByIndex, workers }) => workersByIndex.size === workers.length,
   assignments: ({ assignments, jobs }) => [...assignments.values()].every(({ job, open }) => jobs.get(job.id) === job && open > 0),
   adopted: ({ adopted, assignments }) => [...adopted.values()].every((handle) => assignments.has(handle)),
-  rings: ({ rings, jobs }) => rings.every((ring) => ring.jobs.every((job) => jobs.has(job.id))),
+  rings: ({ rings, jobs }) => rings.every((ring) => [...jobsOf(ring)].every((job) => jobs.has(job.id))),
   readers: ({ readers, jobs }) => [...readers.values()].every(({ job }) => jobs.get(job.id) === job && job.readers.size > 0),
   // Emptied with each turn.
   touched: ({ touched }) => touched.size === 0,

@@ -72,7 +72,7 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
     hasDeadline: spec.deadlineWallMs !== undefined,
     notBeforeMs: spec.delayMs && spec.delayMs > ageMs ? at.nowMs + spec.delayMs - ageMs : 0,
     started: false,
-    inRing: false,
+    place: undefined,
     isResting: false,
     recovered: 0,
     feeder: undefined,
@@ -119,6 +119,7 @@ function newStage(spec: StageSpec, index: number, links: StageLinks): Stage {
     fold: spec.feed.kind === 'fold' ? newFold() : undefined,
     elements: links.spread.length > 0 ? new Map() : undefined,
     taskMs: undefined,
+    kind: undefined,
     flowTold: 0,
   };
 }

@@ -3,6 +3,7 @@
  * step in tests and simulation; far too slow for anything else.
  */
 import { isFinal, TaskState } from './columns.ts';
+import { hasReady, kindOf, type Place } from './rings.ts';
 import type { Job, Stage, State } from './state.ts';
 import { storyKey } from './state.ts';
 
@@ -15,6 +16,7 @@ export function checkInvariants(state: State): void {
     resting.every((job) => job.outcome === undefined),
     'a job that has ended rests',
   );
+  if (state.leading) checkRings(state);
   const openByHandle = new Map<number, number>();
   for (const job of state.jobs.values()) {
     for (const stage of job.stages) checkStage(job, stage, openByHandle, state);
@@ -88,13 +90,39 @@ function checkCompletion({ columns, completion }: Stage, where: string): void {
   }
 }
 
-function checkRing(state: State, job: Job): void {
-  const places = state.rings.flatMap((ring) => ring.jobs.filter((other) => other === job).map(() => ring.priority));
-  must(places.length <= 1, `${job.id} is in its ring ${places.length} times`);
-  must(job.inRing === (places.length === 1), `${job.id} says inRing ${job.inRing}`);
-  if (places.length === 1) must(places[0] === job.spec.priority, `${job.id} is in another priority's ring`);
-  const hasReady = job.outcome === undefined && job.stages.some((stage) => stage.counts[TaskState.ready]! > 0);
-  if (hasReady && job.notBeforeMs === 0 && !job.isResting) must(job.inRing, `${job.id} has ready tasks and is not in its ring`);
+function checkRing(_state: State, job: Job): void {
+  const { place } = job;
+  if (hasReady(job) && job.notBeforeMs === 0 && !job.isResting)
+    must(place !== undefined, `${job.id} has ready tasks and is not in its ring`);
+  if (!place) return;
+  const { line } = place;
+  must(line.ring.priority === job.spec.priority, `${job.id} is in another priority's ring`);
+  const needs = new Set([...line.kinds].map((kind) => kind.split(' ~')[0]));
+  for (const stage of job.stages) {
+    const isThere = stage.counts[TaskState.ready] === 0 || needs.has(kindOf(stage).split(' ~')[0]);
+    must(isThere || job.outcome !== undefined, `${job.id} stands in the line ${line.name}, where stage ${stage.index} is not called`);
+  }
+}
+
+/** Each place is its job's, in the order of tickets. */
+function checkRings(state: State): void {
+  const places = new Set<Place>();
+  for (const ring of state.rings) {
+    must(ring.lines.size > 0, `the ring of ${ring.priority} is empty`);
+    for (const [name, line] of ring.lines) {
+      must(line.name === name && line.ring === ring && line.first !== undefined, `the line ${name} is not what it says`);
+      let before: Place | undefined;
+      for (let place = line.first; place; place = place.after) {
+        must(place.line === line && place.before === before, `${place.job.id} is not where it says`);
+        must(!before || before.ticket < place.ticket, `${place.job.id} stands before one who was there first`);
+        must(place.job.place === place, `${place.job.id} has another place`);
+        places.add(place);
+        before = place;
+      }
+      must(line.last === before, `the line ${name} has another end`);
+    }
+  }
+  for (const { id, place } of state.jobs.values()) must(!place || places.has(place), `${id} stands in no line`);
 }
 
 function checkWorker(state: State, worker: State['workers'][number]): void {

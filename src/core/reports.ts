@@ -11,6 +11,7 @@ import { attemptsMax } from './limits.ts';
 import type { CrashedMessage, FailedMessage, NumberedMessage, PartialMessage, Ranges, RefusedMessage, ResultsMessage } from './messages.ts';
 import { canRun } from './placement.ts';
 import { indicesOf, RangeList } from './ranges.ts';
+import { markRefused } from './rings.ts';
 import { detach, putBack } from './rows.ts';
 import { endJob } from './settle.ts';
 import type { Job, Stage, State, Worker } from './state.ts';
@@ -267,6 +268,7 @@ export function giveBack(state: State, job: Job, stage: Stage, handle: number, r
 /** The worker has not the code (V01): somebody else may. On one machine nobody will, and the job fails with the reason. */
 function onRefused(state: State, worker: Worker, job: Job, stage: Stage, handle: number, message: RefusedMessage, turn: Turn): void {
   worker.refused.set(stage, message.error);
+  markRefused(state, job, stage, worker.index);
   giveBack(state, job, stage, handle, message.ranges);
   if (!state.isOneMachine || state.workers.some((other) => canRun(other, stage))) return;
   const index = message.ranges[0]!;

@@ -1,5 +1,6 @@
 /** Whether a job that is submitted under a key is the one that is there: what of it differs, and whose code it runs. */
 import type { RegistryFact } from './facts.ts';
+import { changeKind } from './rings.ts';
 import type { JobSpec, RetrySpec, StageSpec } from './spec.ts';
 import type { Job, State } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -77,6 +78,9 @@ export function foldCodeChanged(state: State, { job: id, definitions }: Extract<
     const own = job?.spec.stages[index];
     if (!definition || !own) return;
     own.definition = definition;
+    const stage = job!.stages[index]!;
+    for (const worker of state.workers) worker.refused.delete(stage);
+    changeKind(state, job!, stage, undefined);
     if (definition.bundle !== undefined) state.bundles.get(definition.bundle)?.jobs.add(id);
   });
 }

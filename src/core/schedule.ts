@@ -1,7 +1,7 @@
 /**
  * Handing out ready tasks: jobs by priority, those of one priority in turns (a turn is one batch of equal
  * time, so shares are equal); inside a job the stage nearest to the end first, which keeps what is half done
- * small. Costs one look per batch, however many jobs, tasks and workers there are.
+ * small. Costs one look per batch, however many jobs and tasks there are (rings.ts).
  */
 import { buildAssign, inputBytes } from './assign.ts';
 import { lacksProgram } from './bundles.ts';
@@ -9,6 +9,7 @@ import { TaskState } from './columns.ts';
 import { assignBytesMax, shortTaskMs, suspectGroupSizes } from './limits.ts';
 import { canRun, wants } from './placement.ts';
 import { RangeList } from './ranges.ts';
+import { changeLine, drawTicket, hasReady, kindOf, type Line, leaveRing, nextLine } from './rings.ts';
 import type { Assignment, Job, Stage, State, Worker } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -17,24 +18,16 @@ export function schedule(state: State, turn: Turn): void {
   const workers = state.workers.filter((worker) => worker.status === 'live');
   if (workers.length === 0) return;
   const hopeless = new Set<string>();
-  for (let r = 0; r < state.rings.length; r++) {
-    const ring = state.rings[r]!;
-    let fruitless = 0;
-    while (ring.jobs.length > 0 && fruitless < ring.jobs.length) {
-      const job = ring.jobs.shift()!;
-      const gave = job.outcome === undefined && state.jobs.has(job.id) && giveBatch(state, job, workers, hopeless, turn);
-      if (hasReady(job)) ring.jobs.push(job);
-      else job.inRing = false;
-      fruitless = gave ? 0 : fruitless + 1;
+  const closed = new Set<Line>();
+  for (const ring of [...state.rings]) {
+    for (let line = nextLine(ring, closed); line; line = nextLine(ring, closed)) {
+      const { job } = line.first!;
+      const gave = hasReady(job) && giveBatch(state, job, workers, hopeless, turn);
+      if (!hasReady(job)) leaveRing(state, job);
+      else if (gave) drawTicket(state, job);
+      else if (!changeLine(state, job)) closed.add(line);
     }
-    if (ring.jobs.length === 0) state.rings.splice(r--, 1);
   }
-}
-
-function hasReady(job: Job): boolean {
-  if (job.outcome !== undefined) return false;
-  for (const stage of job.stages) if (stage.counts[TaskState.ready]! > 0) return true;
-  return false;
 }
 
 function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless: Set<string>, turn: Turn): boolean {
@@ -53,7 +46,7 @@ function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless:
       }
     }
     if (!best) {
-      if (!workers.some((worker) => worker.refused.has(stage))) hopeless.add(kindOf(stage));
+      hopeless.add(kindOf(stage));
       continue;
     }
     // Near the end every worker should get some: at most half of an even share at a time.
@@ -74,19 +67,6 @@ function suspectGroup(state: State, stage: Stage, suspicion: number): number {
   const share = Math.ceil(stage.counts[TaskState.ready]! / Math.max(1, slots));
   const short = Math.floor(shortTaskMs / (stage.taskMs ?? shortTaskMs));
   return Math.max(1, Math.min(suspectGroupSizes[suspicion - 1]!, Math.max(share, short)));
-}
-
-/**
- * Stages of one kind find the same workers willing or not, so that after one was turned away the others of this turn need not
- * ask each worker again: a thousand jobs that wait cost a thousand looks, not a thousand times the workers. Times of tasks
- * count as orders of magnitude; who is wronged by that gets its turn when any worker reports.
- */
-function kindOf({ spec, taskMs }: Stage): string {
-  const { queue, resources, definition, concurrency = 1, chunkSize = 0 } = spec;
-  const code = definition?.bundle ?? definition?.name ?? '';
-  const time = taskMs === undefined ? '' : `${Math.round(Math.log2(taskMs))}${taskMs <= shortTaskMs ? 's' : ''}`;
-  const needs = Object.entries(resources).map(([name, amount]) => `${name}=${amount}`);
-  return `${queue} ${code} ${time} ${concurrency} ${chunkSize} ${needs.join()}`;
 }
 
 /** Takes tasks of one attempt and one degree of suspicion off the queue and gives them to the worker. */

@@ -14,6 +14,7 @@ import type { Changes, JobOutcome } from './facts.ts';
 import { type Bounds, boundsDefault, type SomeBounds } from './limits.ts';
 import type { ErrorRecord, MemoryReading, Ranges, WorkerCode } from './messages.ts';
 import type { ReadyQueue } from './ranges.ts';
+import type { Place, Ring } from './rings.ts';
 import type { JobSpec, StageSpec } from './spec.ts';
 import { Timers } from './timers.ts';
 
@@ -58,6 +59,7 @@ export interface State {
   nextSerial: number;
   /** Jobs with ready tasks, by priority, largest first; inside a priority they take turns. */
   rings: Ring[];
+  nextTicket: number;
   timers: Timers<Wake>;
   readers: Map<string, Reader>;
   /** Jobs touched in this turn: their ends, flows and readers are looked at when it closes. */
@@ -110,11 +112,6 @@ export interface StoredBundle {
   readonly jobs: Set<string>;
 }
 
-export interface Ring {
-  priority: number;
-  jobs: Job[];
-}
-
 export interface Job {
   id: string;
   /** So many were opened before it. */
@@ -143,7 +140,8 @@ export interface Job {
   /** Monotonic: nothing is ready before. */
   notBeforeMs: number;
   started: boolean;
-  inRing: boolean;
+  /** In its ring, where it has ready tasks. */
+  place: Place | undefined;
   /** Waits for a client to attach; see State.isOneMachine. */
   isResting: boolean;
   recovered: number;
@@ -185,6 +183,8 @@ export interface Stage {
   elements: Map<number, [from: number, count: number]> | undefined;
   /** Measured milliseconds a task; undefined until the first result. */
   taskMs: number | undefined;
+  /** What its tasks need of a worker, and who refused them; undefined until somebody asks (rings.ts). */
+  kind: string | undefined;
   /** Last flow told to the feeder. */
   flowTold: number;
 }
@@ -378,6 +378,7 @@ export function createState(options: StateOptions): State {
     adopted: new Map(),
     nextSerial: 1,
     rings: [],
+    nextTicket: 1,
     timers: new Timers(),
     readers: new Map(),
     touched: new Set(),

@@ -16,8 +16,9 @@ import type { Input } from './inputs.ts';
 import { tickGapMs } from './limits.ts';
 import { rollLog } from './logs.ts';
 import { RangeList } from './ranges.ts';
+import { enring, hasReady } from './rings.ts';
 import { rollRegistry } from './roll.ts';
-import { enring, makeReady } from './rows.ts';
+import { makeReady } from './rows.ts';
 import { schedule } from './schedule.ts';
 import { endJob, settleJobs } from './settle.ts';
 import type { State, Wake } from './state.ts';
@@ -100,7 +101,7 @@ function onWake(state: State, wake: Wake, turn: Turn): void {
     }
     case 'job-start':
       job.notBeforeMs = 0;
-      if (job.stages.some((stage) => stage.counts[TaskState.ready]! > 0)) enring(state, job);
+      if (hasReady(job)) enring(state, job);
       return;
     case 'job-deadline':
       if (job.outcome === undefined && job.hasDeadline) endJob(state, job, 'expired', 'its deadline has passed', turn);

@@ -7,8 +7,9 @@
 import { TaskState } from './columns.ts';
 import { dropJob } from './drop.ts';
 import { RangeList } from './ranges.ts';
+import { enring, hasReady } from './rings.ts';
 import { freshStream } from './roll.ts';
-import { enring, makeReady } from './rows.ts';
+import { makeReady } from './rows.ts';
 import type { Job, Stage, State } from './state.ts';
 import type { Turn } from './turn.ts';
 import { resolveInherited } from './workers.ts';
@@ -19,15 +20,14 @@ export function onTookOver(state: State, term: number, turn: Turn): void {
   state.leading = true;
   state.lastTickMs = turn.nowMs;
   for (const worker of state.workers) worker.lastHeardMs = turn.nowMs;
-  for (const ring of state.rings) ring.jobs.length = 0;
   state.rings.length = 0;
   for (const job of state.jobs.values()) {
-    job.inRing = false;
+    job.place = undefined;
     job.isResting = state.isOneMachine && job.outcome === undefined;
     if (job.isResting) state.restingJobs++;
     for (const stage of job.stages) rebuild(state, job, stage);
     job.recovered = countRecovered(job);
-    if (job.stages.some((stage) => stage.counts[TaskState.ready]! > 0)) enring(state, job);
+    if (hasReady(job)) enring(state, job);
     state.touched.add(job);
   }
   for (const worker of state.workers)

@@ -11,6 +11,7 @@ import type { Reason } from './answers.ts';
 import { lacksProgram } from './bundles.ts';
 import { TaskState } from './columns.ts';
 import { canRun, hasCode, servesQueue } from './placement.ts';
+import { jobsOf } from './rings.ts';
 import type { Job, Stage, State, Worker } from './state.ts';
 
 export interface Cause {
@@ -177,7 +178,7 @@ function moreUrgent(state: State, job: Job, workers: readonly Worker[]): Job[] {
   let looks = 0;
   for (const ring of state.rings) {
     if (ring.priority <= job.spec.priority) break;
-    for (const other of ring.jobs) {
+    for (const other of jobsOf(ring)) {
       if (found.length > namesMax || looks++ === looksMax) return found;
       if (other.stages.some((stage) => couldTake(state, stage, workers))) found.push(other);
     }
