@@ -2,7 +2,7 @@
 /**
  * Shoal against its peers and against bare threads, on this machine.
  *
- *   npm run bench -- NAME [--rounds N] [--count N]        NAME: noop cpu50 cpu1 latency start journal
+ *   npm run bench -- NAME [--rounds N] [--count N]        NAME: noop cpu50 cpu1 latency runs start journal
  *                                                             cluster roundtrip million recovery brokers journals failover takeover, or all
  *
  * Prints a table and what it means for each claim, and writes the same to bench/results/NAME.json. Exits with 1 if a claim
@@ -16,7 +16,7 @@ import { cluster, million, recovery, roundtrip } from './cluster.mjs';
 import { failover, takeover } from './failover.mjs';
 import { journals } from './journals.mjs';
 import { cpu1, cpu50, noop } from './throughput.mjs';
-import { journal, latency, start } from './times.mjs';
+import { journal, latency, runs, start } from './times.mjs';
 
 /**
  * @typedef {{ claim: string, value: number, atLeast?: number, atMost?: number }} Claim
@@ -28,6 +28,7 @@ const benches = {
   cpu50,
   cpu1,
   latency,
+  runs,
   start,
   journal,
   cluster,

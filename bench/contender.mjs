@@ -5,6 +5,7 @@
  *   node bench/contender.mjs '{"contender": "shoal", "mode": "map", "work": "noop", "count": 1000000, "input": 1}'
  */
 import { performance } from 'node:perf_hooks';
+import { lanes } from './lanes.mjs';
 import { works } from './works.mjs';
 
 /**
@@ -21,6 +22,7 @@ import { works } from './works.mjs';
  * @property {number} count
  * @property {number} [input] the same for every task; absent: its index
  * @property {number} [threads]
+ * @property {number} [inFlight] calls at a time of mode `run`; absent: each is measured by itself
  * @property {Settings} [settings]
  */
 
@@ -32,7 +34,7 @@ const { open } = await import(`./contenders/${trial.contender}.mjs`);
 const contender = await open({ work, threads, settings });
 
 /** @type {object} */
-const seen = trial.mode === 'map' ? await measureMap() : await measureRuns();
+const seen = await (trial.mode === 'map' ? measureMap() : trial.inFlight ? measureLanes(trial.inFlight) : measureRuns());
 await contender.close();
 process.stdout.write(`${JSON.stringify(seen)}\n`);
 
@@ -49,6 +51,15 @@ async function measureMap() {
   if (results.length !== count || (last !== undefined && results.at(-1) !== works[work]?.(last))) throw new Error('wrong results');
   const peakBytes = process.resourceUsage().maxRSS * 1024;
   return { seconds, rate: count / seconds, peakBytes, bytesPerTask: Math.max(0, peakBytes - heldBytes) / count };
+}
+
+/** @param {number} inFlight */
+async function measureLanes(inFlight) {
+  const inputs = Array.from({ length: count }, (_, index) => trial.input ?? index);
+  await lanes(inputs.slice(0, Math.ceil(count / 5)), inFlight, contender.run);
+  const started = performance.now();
+  await lanes(inputs, inFlight, contender.run);
+  return { rate: count / ((performance.now() - started) / 1000) };
 }
 
 async function measureRuns() {

@@ -30,6 +30,27 @@ export async function latency({ rounds = 5, count = 20_000 } = {}) {
 }
 
 /** @returns {Promise<Outcome>} */
+export async function runs({ rounds = 3, count = 40_000 } = {}) {
+  /** @param {string} contender @param {number} inFlight */
+  const trial = (contender, inFlight) => () => runTrial({ contender, mode: 'run', work: 'noop', count, inFlight });
+  const contenders = Object.fromEntries(
+    [10, 1_000, 10_000].flatMap((inFlight) => ['shoal', 'piscina'].map((name) => [`${name} ${inFlight}`, trial(name, inFlight)])),
+  );
+  const seen = await interleave(contenders, rounds);
+  return {
+    rows: Object.entries(seen).map(([name, all]) => ({ 'contender, calls at a time': name, 'runs/s': Math.round(medianOf(all, 'rate')) })),
+    claims: [
+      {
+        claim: 'of the rate of ten run() at a time that ten thousand have',
+        value: ratioOf(seen['shoal 10000'] ?? [], seen['shoal 10'] ?? [], 'rate'),
+        atLeast: 0.5,
+      },
+    ],
+    notes: { count },
+  };
+}
+
+/** @returns {Promise<Outcome>} */
 export async function start({ rounds = 7 } = {}) {
   /** @param {string[]} args */
   const firstByte = (args) => async () => {

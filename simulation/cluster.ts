@@ -3,6 +3,7 @@ import type { Broker } from '../src/brokers/broker.ts';
 import { Candidacy } from '../src/coordinator/candidacy.ts';
 import type { Coordinator } from '../src/coordinator/coordinator.ts';
 import type { Fact } from '../src/core/facts.ts';
+import { checkInvariants } from '../src/core/invariants.ts';
 import type { FromWorker, MemoryReading, ToWorker } from '../src/core/messages.ts';
 import type { State } from '../src/core/state.ts';
 import type { Draft } from '../src/core/turn.ts';
@@ -231,6 +232,7 @@ export class Cluster {
     const leader = this.leader();
     if (!leader) return;
     this.watch.guard(() => {
+      checkInvariants(leader.state);
       compareMemory(leader, this.watch.model);
       judgeLeases(this.world, leader.node, leader.state);
       this.watch.leases.judgeReadings(leader.node, leader.state);

@@ -108,6 +108,14 @@ export const mutantsOfJobs = [
     budget: 200,
   },
   {
+    id: 'stays-in-its-line',
+    rule: 'jobs stand where what they need is called',
+    file: 'src/core/rings.ts',
+    find: 'else if (stage && !job.place.line.kinds.has(kindOf(stage))) changeLine(state, job);',
+    replace: '',
+    budget: 500,
+  },
+  {
     id: 'any-queue-serves',
     rule: 'tasks go to workers that serve their queue',
     file: 'src/core/placement.ts',
