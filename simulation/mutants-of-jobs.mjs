@@ -94,7 +94,7 @@ export const mutantsOfJobs = [
   {
     id: 'delay-is-nothing',
     rule: 'nothing of a delayed job starts before its time',
-    file: 'src/core/rows.ts',
+    file: 'src/core/rings.ts',
     find: 'job.notBeforeMs > 0 || job.isResting',
     replace: 'job.isResting',
     budget: 200,
