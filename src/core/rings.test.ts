@@ -59,6 +59,18 @@ it('a stage that has something to do at last is seen, wherever its job stands (L
   expect(d.assigned.map(({ job, stage: at }) => [job, at])).toContainEqual([graph, 1]);
 });
 
+it('a job of very many kinds has a line of its own, whatever comes to them', () => {
+  const d = new Driver();
+  full(d);
+  const stages = Array.from({ length: 20 }, (_, i) => stage(undefined, { chunkSize: i + 1 }));
+  const job = d.submit(jobSpec(stages), undefined);
+  for (let at = 0; at < stages.length; at++) {
+    d.client({ kind: 'inputs', job, stage: at, from: 0, lengths: Uint32Array.of(1), body: [new Uint8Array(1)] });
+  }
+  d.hello('w2', { slots: 20 });
+  expect(d.assigned.filter((assigned) => assigned.job === job)).toHaveLength(20);
+});
+
 it('who has been refused by a worker does not stand in the way of those whom it would take (V01)', () => {
   const d = new Driver(1, false);
   d.hello('w1', { slots: 1 });
