@@ -20,7 +20,7 @@ export function checkInvariants(state: State): void {
   const openByHandle = new Map<number, number>();
   for (const job of state.jobs.values()) {
     for (const stage of job.stages) checkStage(job, stage, openByHandle, state);
-    if (state.leading) checkRing(state, job);
+    if (state.leading) checkRing(job);
     if (job.outcome !== undefined) {
       for (const stage of job.stages) {
         for (let index = 0; index < stage.columns.length; index++) {
@@ -90,7 +90,7 @@ function checkCompletion({ columns, completion }: Stage, where: string): void {
   }
 }
 
-function checkRing(_state: State, job: Job): void {
+function checkRing(job: Job): void {
   const { place } = job;
   if (hasReady(job) && job.notBeforeMs === 0 && !job.isResting)
     must(place !== undefined, `${job.id} has ready tasks and is not in its ring`);

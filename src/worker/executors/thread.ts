@@ -43,8 +43,9 @@ function launchThread({ name, graceMs, heapMiB, modules, sourceMaps }: ExecutorO
     failure = error;
   });
   worker.on('exit', (code) => {
-    if (isKilled) return;
+    // What it left behind is told by its last messages, also where it was ended.
     line.drain();
+    if (isKilled) return;
     if (failure?.code === 'ERR_WORKER_OUT_OF_MEMORY') {
       const limit = heapMiB === undefined ? 'its heap limit' : `its heap limit of ${heapMiB} MiB`;
       events.died('out-of-memory', crashRecord(`the task's thread reached ${limit}`));
