@@ -47,7 +47,7 @@ export async function cluster({ rounds = 3, count = 500_000 } = {}) {
 }
 
 /** @returns {Promise<Outcome>} */
-export async function roundtrip({ rounds = 3, count = 5_000 } = {}) {
+export async function roundtrip({ rounds = 3, count = 20_000 } = {}) {
   /** @param {string} contender @param {import('./contender.mjs').Settings} [settings] */
   const trial =
     (contender, settings = {}) =>

@@ -12,6 +12,14 @@ export const mutantsOfFiles = [
     budget: 100,
   },
   {
+    id: 'looks-for-others-once',
+    rule: 'H19, S13: whether another has made a newer segment is asked again once a name has come or gone',
+    file: 'src/journals/file/fence.ts',
+    find: 'if (mark !== undefined && mark === this.#seen) return false;',
+    replace: 'if (this.#seen !== undefined) return false;',
+    budget: 500,
+  },
+  {
     id: 'reads-before-it-creates',
     rule: 'H19, S13: an opener makes its segment before it reads the others’',
     file: 'src/journals/file/recover.ts',

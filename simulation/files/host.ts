@@ -126,6 +126,8 @@ export interface Habits {
 export class Host {
   /** No more bytes than these. */
   bytesMax = Number.POSITIVE_INFINITY;
+  /** How often a process or the machine goes in the midst of an act that is done on its own thread. */
+  deaths: number;
   /** The share of writes and syncs that fail. */
   failing = 0;
   onDeath: (of: Life) => void = () => undefined;
@@ -137,12 +139,14 @@ export class Host {
   private names = new Map<string, Inode>();
   private durableNames = new Map<string, Inode>();
   private readonly changedNames: { name: string; inode: Inode | undefined }[] = [];
+  private nameChanges = 0;
   /** Counts crashes of the machine. */
   private boot = 0;
 
   constructor(world: World, habits: Habits) {
     this.world = world;
     this.habits = habits;
+    this.deaths = habits.deaths;
     this.dice = new Dice(world.seed, 'files/host');
   }
 
@@ -171,6 +175,7 @@ export class Host {
 
   disk(of: Life, onCreated: (name: string) => void): Disk {
     const rename = (path: string, inode: Inode | undefined): void => {
+      this.nameChanges++;
       const name = basename(path);
       if (inode) this.names.set(name, inode);
       else this.names.delete(name);
@@ -179,6 +184,7 @@ export class Host {
     const opened = (inode: Inode): File => new File(inode, (apply) => this.act(of, apply));
     return {
       list: () => [...this.names.keys()],
+      marksOf: () => () => this.nameChanges,
       create: (path) =>
         this.act(of, () => {
           if (this.names.has(basename(path))) throw failure('EEXIST');
@@ -263,7 +269,7 @@ export class Host {
 
   private actNow(of: Life, apply: (share: number) => void): void {
     if (!isAlive(of)) return;
-    const isLast = this.dice.chance(this.habits.deaths);
+    const isLast = this.dice.chance(this.deaths);
     try {
       apply(isLast ? this.dice.next() : 1);
     } finally {

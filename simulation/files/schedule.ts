@@ -101,6 +101,7 @@ class Run {
     this.isCalm = true;
     host.bytesMax = Number.POSITIVE_INFINITY;
     host.failing = 0;
+    host.deaths = 0;
     for (const user of this.users) user.die();
     world.log('the storm is over');
     const last = new User(this, world.node('last', 0));

@@ -64,16 +64,20 @@ export function record(check: Check, countMax: number): Check {
 
 /** Exactly these fields, some of which may be `maybe`. */
 export function fields(checks: Record<string, Check>): Check {
-  const entries = Object.entries(checks);
-  const known = new Set(Object.keys(checks));
+  const names = Object.keys(checks);
+  const each = Object.values(checks);
   return (value, path) => {
     if (!isObject(value)) return `${path} is no object`;
-    for (const name of Object.keys(value)) if (!known.has(name)) return `${path === '' ? 'it' : path} has an unknown field`;
-    for (const [name, check] of entries) {
-      const wrong = check(value[name], path === '' ? name : `${path}.${name}`);
+    const prefix = path === '' ? '' : `${path}.`;
+    let known = 0;
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i]!;
+      const field = value[name];
+      if (field !== undefined || name in value) known++;
+      const wrong = each[i]!(field, prefix + name);
       if (wrong !== undefined) return wrong;
     }
-    return undefined;
+    return Object.keys(value).length > known ? `${path === '' ? 'it' : path} has an unknown field` : undefined;
   };
 }
 

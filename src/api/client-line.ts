@@ -32,7 +32,7 @@ const highWaterBytes = 8 * 1024 * 1024;
 /** One message of the largest size, and whatever is on the way beside it. */
 const waitingBytesMax = messageBytesMax + 8 * highWaterBytes;
 const readersMax = 100_000;
-/** How long an answer waits for a delivery. */
+/** How long an answer waits for a delivery at most. */
 const answerMs = 10;
 
 export function bindClient(socket: WebSocket, session: Session, options: ClientLineOptions): Link {
@@ -87,12 +87,14 @@ class ClientLine {
 
   private answerSoon(reply: Reply): void {
     this.answers.push(reply);
-    this.answering ??= setTimeout(() => this.answer(), answerMs);
+    // Left to run when a delivery takes the answer along: a timer for each would cost more than one that finds nothing.
+    this.answering ??= setTimeout(() => {
+      this.answering = undefined;
+      this.answer();
+    }, answerMs);
   }
 
   private answer(): void {
-    clearTimeout(this.answering);
-    this.answering = undefined;
     for (const reply of this.answers.splice(0)) this.send(reply);
   }
 

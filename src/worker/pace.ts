@@ -57,23 +57,22 @@ export class Pace {
   }
 }
 
-const stagesMax = 256;
+const stagesMax = 128;
 
-/** The paces of the stages seen last. */
+/** The paces of the stages seen last: at least so many. */
 export class Paces {
-  private readonly byStage = new Map<string, Pace>();
+  private seen = new Map<string, Pace>();
+  private before = new Map<string, Pace>();
 
   of(job: string, stage: number, lanes: number): Pace {
     const key = `${stage}/${job}`;
-    const known = this.byStage.get(key);
-    if (known && known.lanes === lanes) return known;
-    const pace = new Pace(lanes);
-    this.byStage.set(key, pace);
-    if (this.byStage.size > stagesMax) {
-      for (const oldest of this.byStage.keys()) {
-        this.byStage.delete(oldest);
-        break;
-      }
+    const known = this.seen.get(key) ?? this.before.get(key);
+    const pace = known?.lanes === lanes ? known : new Pace(lanes);
+    this.seen.set(key, pace);
+    if (this.seen.size >= stagesMax) {
+      // Taking the oldest out of one map, one by one, would look over all that were taken before it.
+      this.before = this.seen;
+      this.seen = new Map();
     }
     return pace;
   }

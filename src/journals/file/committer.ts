@@ -19,11 +19,12 @@ import type { ShoalError } from '../../lib/errors.ts';
 import { entryRefusedError } from '../checks.ts';
 import { ConflictError, JournalFullError, OutcomeUnknownError } from '../journal.ts';
 import { type Disk, type DiskFile, isFull } from './disk.ts';
+import { Fence } from './fence.ts';
 import { encodeHeader, RECORD_DROP, RECORD_ENTRY, RECORD_REMOVED, SEGMENT_BYTES_MAX } from './format.ts';
 import type { Ledger } from './ledger.ts';
 import { copiedBytes, type EncodedSizes, RecordBuffer, type RecordFields, sizesOf } from './record-buffer.ts';
 import { RESERVE_BYTES, type Reserve } from './reserve.ts';
-import { createSegmentFile, type Segment, segmentNumbers } from './segments.ts';
+import { createSegmentFile, type Segment } from './segments.ts';
 import { emptyPlace } from './streams.ts';
 
 /** A write is kept short, so that what arrives meanwhile waits short; one call larger than this is a write of its own. */
@@ -84,11 +85,12 @@ export class Committer {
   readonly #options: CommitterOptions;
   readonly #buffer = new RecordBuffer();
   readonly #place = emptyPlace();
+  readonly #fence: Fence;
   #active: Segment;
   /** The file holds zeros from the last record up to here. */
   #zerosEnd = 0;
-  /** What a sync takes at present: more at once when one was slow, less by and by. A disk has to show that it is quick. */
-  #syncMs = 10 * QUICK_SYNC_MS_MAX;
+  /** What a sync takes at present: more at once when one was slow, less by halves. A disk shows that it is quick by ten of them. */
+  #syncMs = 1_000 * QUICK_SYNC_MS_MAX;
   #queue: Work[] = [];
   #running: Promise<void> | undefined;
   #stopped: ((work: Work) => ShoalError) | undefined;
@@ -97,6 +99,7 @@ export class Committer {
   constructor(options: CommitterOptions) {
     this.#options = options;
     this.#active = options.active;
+    this.#fence = new Fence(options.disk, options.directory);
   }
 
   /** The number of the segment that is written to. */
@@ -218,7 +221,7 @@ export class Committer {
     const startedMs = disk.nowMs();
     await disk.sync(openHandle(this.#active), isQuick);
     const tookMs = disk.nowMs() - startedMs;
-    this.#syncMs = Math.max(tookMs, 0.9 * this.#syncMs + 0.1 * tookMs);
+    this.#syncMs = Math.max(tookMs, (this.#syncMs + tookMs) / 2);
     if (this.#isSuperseded()) return this.#lose(batch);
     this.#confirm(batch);
   }
@@ -336,8 +339,7 @@ export class Committer {
   }
 
   #isSuperseded(): boolean {
-    const { disk, directory } = this.#options;
-    return segmentNumbers(disk, directory).at(-1) !== this.#active.number;
+    return this.#fence.isSuperseded(this.#active.number);
   }
 
   #lose(batch: Batch): void {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
 import type { Journal } from '../journal.ts';
-import { type Disk, nodeDisk } from './disk.ts';
+import { type Disk, errorCode, nodeDisk } from './disk.ts';
 import { type FileJournal, type FileJournalOptions, openFileJournal } from './journal.ts';
 
 /** Memory where there is some to mount: thousands of openings would wait for the disk, and prove nothing more. */
@@ -42,7 +42,15 @@ export function trial(): Trial {
 
 /** A copy of a journal directory as a crash would leave it: without the lock of the process that "died". */
 export async function copyAsCrashed(from: string, to: string): Promise<void> {
-  await cp(from, to, { recursive: true, filter: (path) => !path.endsWith('/lock') });
+  for (;;) {
+    try {
+      return await cp(from, to, { recursive: true, filter: (path) => !path.endsWith('/lock') });
+    } catch (error) {
+      // Another act took a file away meanwhile: the copy is of no one moment.
+      if (errorCode(error) !== 'ENOENT') throw error;
+      await rm(to, { recursive: true });
+    }
+  }
 }
 
 export async function changeFile(path: string, change: (bytes: Buffer) => Buffer): Promise<void> {
