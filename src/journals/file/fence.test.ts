@@ -1,4 +1,4 @@
-/** FAULTS H19's other half: a writer sees each newer segment, also where it does not read the names every time. */
+/** DESIGN H19: a writer sees each newer segment, also where it does not read the names every time. */
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
