@@ -3,7 +3,7 @@
  * Shoal against its peers and against bare threads, on this machine.
  *
  *   npm run bench -- NAME [--rounds N] [--count N]        NAME: noop cpu50 cpu1 latency runs start journal
- *                                                             cluster roundtrip million recovery brokers journals failover takeover, or all
+ *                                                             cluster roundtrip million recovery skew brokers journals failover takeover, or all
  *
  * Prints a table and what it means for each claim, and writes the same to bench/results/NAME.json. Exits with 1 if a claim
  * does not hold. README.md beside this file explains the method.
@@ -15,6 +15,7 @@ import { brokers } from './brokers.mjs';
 import { cluster, million, recovery, roundtrip } from './cluster.mjs';
 import { failover, takeover } from './failover.mjs';
 import { journals } from './journals.mjs';
+import { skew } from './skew.mjs';
 import { cpu1, cpu50, noop } from './throughput.mjs';
 import { journal, latency, runs, start } from './times.mjs';
 
@@ -35,6 +36,7 @@ const benches = {
   roundtrip,
   million,
   recovery,
+  skew,
   brokers,
   journals,
   failover,

@@ -35,18 +35,31 @@ export class BenchCluster {
   #ports = [];
   #tasks = '';
   #broker = '';
+  /** @type {NodeJS.ProcessEnv} */
+  #env = {};
   #name = `bench-${randomBytes(4).toString('hex')}`;
 
   /**
    * @param {{
    *   journal: string, workers: number, threads?: number, tasks: URL, watchLag?: boolean, broker?: string,
-   *   coordinators?: number, election?: string,
+   *   coordinators?: number, election?: string, env?: NodeJS.ProcessEnv,
    * }} options `journal`: `memory`, `file` or an address
    */
-  static async start({ journal, workers, threads = 1, tasks, watchLag = false, broker = 'ws:', coordinators = 1, election = '' }) {
+  static async start({
+    journal,
+    workers,
+    threads = 1,
+    tasks,
+    watchLag = false,
+    broker = 'ws:',
+    coordinators = 1,
+    election = '',
+    env = {},
+  }) {
     const cluster = new BenchCluster();
     cluster.#broker = broker;
     cluster.#election = election;
+    cluster.#env = env;
     cluster.#journal = journal === 'memory' ? 'memory:' : journal === 'file' ? `file:${join(cluster.folder, 'journal')}` : journal;
     for (let at = 0; at < coordinators; at++) cluster.#ports.push(await freePort());
     cluster.#tasks = fileURLToPath(tasks);
@@ -121,7 +134,14 @@ export class BenchCluster {
   #run(args, env = {}) {
     return spawn(process.execPath, [cli, ...args], {
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, SHOAL_HOME: join(this.folder, 'home'), SHOAL_BROKER: this.#broker, SHOAL_CLUSTER: this.#name, ...env },
+      env: {
+        ...process.env,
+        SHOAL_HOME: join(this.folder, 'home'),
+        SHOAL_BROKER: this.#broker,
+        SHOAL_CLUSTER: this.#name,
+        ...this.#env,
+        ...env,
+      },
     });
   }
 }

@@ -391,7 +391,7 @@ export class Cluster {
     const kind = kindOf(bytes);
     if (this.byNode.get(from) === 'worker') {
       if (kind === 'beat' || kind === 'hello' || kind === 'held') return;
-      this.watch.onReported(from.name, address, decodeMessage<FromWorker>(bytes));
+      this.watch.onReported(from, address, decodeMessage<FromWorker>(bytes));
       return;
     }
     const message = decodeMessage<ToWorker>(bytes);

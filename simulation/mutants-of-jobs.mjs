@@ -44,6 +44,14 @@ export const mutantsOfJobs = [
     budget: 5_000,
   },
   {
+    id: 'gives-back-what-runs',
+    rule: 'C16: what is asked back for another worker is given back only if it has not started',
+    file: 'src/worker/protocol.ts',
+    find: "this.reports.release(held, held.takePending(what.ranges), 'revoked', nowMs);",
+    replace: "held.takePending(what.ranges);\n      this.reports.release(held, held.untold(what.ranges), 'revoked', nowMs);",
+    budget: 500,
+  },
+  {
     id: 'no-grace',
     rule: 'rule 10, H12: the same incarnation may come back within a grace after its line closed',
     file: 'src/core/workers.ts',

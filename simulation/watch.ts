@@ -138,6 +138,7 @@ export class Watch {
   onSent(from: SimNode, to: string, wallMs: number, isLost: boolean, message: ToWorker): void {
     check(!isLost, 'I13', () => `${from.name} says ${message.kind} after its leadership was lost`);
     if (message.kind === 'report') reached('a worker is asked for all that it holds');
+    if (message.kind === 'revoke') reached('what waits behind a long task is asked back');
     if (message.kind !== 'assign') return;
     this.onAssigned(message, wallMs);
     const queue = this.model.jobs.get(message.job)!.spec.stages[message.stage]!.queue;
@@ -224,12 +225,25 @@ export class Watch {
   // ---- a worker ----
 
   /** What a worker says to coordinator.<term>. */
-  onReported(worker: string, address: string, message: FromWorker): void {
+  onReported({ name: worker, life }: SimNode, address: string, message: FromWorker): void {
     const term = Number(address.split('.')[1]);
+    if (message.kind === 'released' && message.why === 'revoked') this.onGivenBack(`${worker}.${life}`, message);
     this.model.roster.spoke(worker, message.incarnation, term);
     if (!('number' in message) || message.kind === 'beat') return;
     this.lookIfLate(message);
     this.reports.set(`${worker}.${message.incarnation}/${term}/${message.number}`, message);
+  }
+
+  /** It was asked for, and whoever gives it back has not started it (C16). */
+  private onGivenBack(worker: string, { job, stage, attempt, term, serial, ranges }: Extract<NumberedMessage, { kind: 'released' }>): void {
+    for (const index of each(ranges)) {
+      const key = `${worker}/${job}/${stage}/${index}/${attempt}`;
+      const handed = this.handed.get(key);
+      if (!handed?.delete(`${term}:${serial}`)) continue;
+      reached('what waits behind a long task is given back');
+      const count = this.starts.get(key) ?? 0;
+      check(count <= handed.size, 'I6', () => `${key} is given back, and started ${count} times for ${handed.size} other assignments`);
+    }
   }
 
   private lookIfLate(message: NumberedMessage): void {

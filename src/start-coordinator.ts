@@ -33,6 +33,8 @@ export interface CoordinatorServerOptions {
   journal?: string;
   /** Who leads of several coordinators: default `file:` beside a file journal, else `none:`. */
   election?: string;
+  /** What waits on a worker behind long tasks goes to workers with a free slot; default true. */
+  stealing?: boolean;
   /** Made at the first start, mode 0600. Default: `tokens` in the journal's folder, else in the user's configuration. */
   tokenFile?: string;
   tls?: { certFile: string; keyFile: string };
@@ -103,6 +105,7 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
       broker,
       ...(carried && { brokerAddress: carried.where }),
       url: advertised ?? reachable(api.address),
+      ...(options.stealing !== undefined && { stealing: options.stealing }),
       openJournal: () => openJournal(journalUrl, { cluster, isElected: electionUrl !== 'none:', onWarning }),
       onWarning,
       onChange: (standing) => {

@@ -16,6 +16,7 @@ interface CoordinatorFlags extends LogOptions, BrokerFlags {
   broker: string;
   journal: string;
   policy: string;
+  stealing: 'on' | 'off';
   tlsCert?: string;
   tlsKey?: string;
   insecurePlaintext?: boolean;
@@ -52,6 +53,12 @@ export function defineCoordinator(command: Command): void {
       new Option('--policy <name>', 'how tasks are spread over workers').choices(['adaptive']).default('adaptive').env('SHOAL_POLICY'),
     )
     .addOption(
+      new Option('--stealing <on|off>', 'what waits on a worker behind long tasks goes to workers with a free slot')
+        .choices(['on', 'off'])
+        .default('on')
+        .env('SHOAL_STEALING'),
+    )
+    .addOption(
       new Option('--token-file <file>', 'tokens, made at the first start; default: tokens in the journal’s folder').env('SHOAL_TOKEN_FILE'),
     )
     .addOption(new Option('--tls-cert <file>', 'certificate, PEM').env('SHOAL_TLS_CERT'))
@@ -81,6 +88,7 @@ async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     broker: flags.broker,
     journal: flags.journal,
     cluster: flags.cluster,
+    stealing: flags.stealing === 'on',
     ...(clusterSecret !== undefined && { clusterSecret }),
     ...(flags.election !== undefined && { election: flags.election }),
     ...(flags.advertise !== undefined && { advertise: flags.advertise }),

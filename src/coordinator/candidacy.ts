@@ -28,6 +28,7 @@ export interface CandidacyOptions {
   url?: string;
   /** See CoordinatorOptions. */
   bounds?: SomeBounds;
+  stealing?: boolean;
   onLog?: (line: LogLine) => void;
   /** One line for the log of this process. */
   onWarning?: (line: string) => void;
@@ -157,7 +158,7 @@ export class Candidacy {
 
   /** Resolves when it was stopped; rejects with what ended it. */
   async #lead(leadership: Leadership, journal: Journal): Promise<void> {
-    const { broker, brokerAddress, url, bounds, onLog, onWarning } = this.#options;
+    const { broker, brokerAddress, url, bounds, stealing, onLog, onWarning } = this.#options;
     let watch: Timer | undefined;
     let coordinator: Coordinator | undefined;
     let onStopping = (): void => undefined;
@@ -173,6 +174,7 @@ export class Candidacy {
           isOneMachine: false,
           outside: this.#outside,
           ...(bounds && { bounds }),
+          ...(stealing !== undefined && { stealing }),
           ...(onLog && { onLog }),
           ...(onWarning && { onWarning }),
           onFailed: reject,

@@ -46,6 +46,8 @@ export interface CoordinatorOptions {
   onFailed?: (error: unknown) => void;
   /** Instead of those that are fit for real clusters. */
   bounds?: SomeBounds;
+  /** What waits behind long tasks goes to workers with a free slot; default true. */
+  stealing?: boolean;
   /** Time and chance; the simulator's, or those of this process. */
   outside?: Outside;
 }
@@ -101,6 +103,7 @@ export class Coordinator {
       isOneMachine: options.isOneMachine,
       about: { version, durability: options.journal.durability, startedWallMs: this.outside.wallMs(), ...options.place },
       bounds: boundsOf(options.journal, options.bounds),
+      ...(options.stealing !== undefined && { steals: options.stealing }),
     });
     this.alarm = new Alarm(this.outside, () => {
       this.turnDue = true;

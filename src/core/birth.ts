@@ -39,6 +39,7 @@ export function addWorker(state: State, name: string, index: number): Worker {
     held: new Set(),
     heldTasks: 0,
     heldMs: 0,
+    movedMs: 0,
     refused: new WeakMap(),
     inherited: [],
   };

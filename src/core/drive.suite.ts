@@ -83,10 +83,10 @@ export class Driver {
   private readonly isOneMachine: boolean;
   private readonly bounds: SomeBounds;
 
-  constructor(term = 1, isOneMachine = true, own: SomeBounds = {}) {
+  constructor(term = 1, isOneMachine = true, own: SomeBounds = {}, steals = true) {
     this.isOneMachine = isOneMachine;
     this.bounds = { ...bounds, ...own };
-    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', isOneMachine, bounds: this.bounds });
+    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', isOneMachine, bounds: this.bounds, steals });
     this.turn([{ from: 'self', event: 'tookOver', term }]);
   }
 

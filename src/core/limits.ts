@@ -21,6 +21,10 @@ export const unknownTasksPerSlot = 2;
 /** Tasks up to this long are handed out ahead, so many for each slot. */
 export const shortTaskMs = 250;
 export const aheadTasksPerSlot = 4;
+/** What waits behind longer tasks goes to a worker with a free slot after this (one beat); a task that is longer lets none wait. */
+export const stealGraceMs = beatMs;
+/** Pairs of an idle and a busy worker that one tick looks at. */
+export const stealLooksMax = 1_000;
 /** attempt is one byte of a task's row. */
 export const attemptsMax = 255;
 /** Suspects per assignment by how often they were lost: groups shrink until one alone is left. */
@@ -86,6 +90,7 @@ relation(assignGraceMs >= 2 * beatMs, 'a beat can tell of an assignment before i
 relation(closeGraceMs < leaseMs, 'a closed connection is judged sooner than silence');
 relation(tickGapMs < leaseMs, 'a pause is noticed before leases are judged by it');
 relation(aheadTasksPerSlot > unknownTasksPerSlot, 'an assignment ahead holds several tasks');
+relation(shortTaskMs <= stealGraceMs, 'what is handed out ahead of its time is run before it is asked back');
 relation(messageBytesMax >= 2 * payloadBytesMax, 'a task of a large input may be delivered with a large result');
 relation(entryBytesMin >= storedBytesMax + 2 * turnBytesMax, 'any turn fits into one entry');
 relation(boundsDefault.goneMs > 10 * leaseMs, 'what a worker held when it was lost is written down long before it is forgotten');

@@ -1,5 +1,13 @@
 /** Which worker may run a stage's tasks, and how many more it should be given now. */
-import { aheadTasksPerSlot, assignTasksMax, shortTaskMs, slotAheadCommits, slotAheadMs, unknownTasksPerSlot } from './limits.ts';
+import {
+  aheadTasksPerSlot,
+  assignTasksMax,
+  shortTaskMs,
+  slotAheadCommits,
+  slotAheadMs,
+  stealGraceMs,
+  unknownTasksPerSlot,
+} from './limits.ts';
 import type { Stage, State, Worker } from './state.ts';
 
 /** Resources that every machine has some of: a task that wants more than there is runs alone on an idle worker. */
@@ -39,17 +47,18 @@ function roomByResources(worker: Worker, stage: Stage): number {
 }
 
 /**
- * How many tasks to hand out: every slot should have max(30 ms, three commits) of work queued and at least one task beside
- * the one that it runs. It is given several times that, so that tiny tasks go in batches, and more when half of it is
+ * How many tasks to hand out: every slot should have max(30 ms, three commits) of work queued and, while tasks are not long, at
+ * least one beside the one that it runs. It is given several times that, so that tiny tasks go in batches, and more when half of it is
  * done: a worker that is left with little shares it out among its slots, in works that are too small to pay.
  */
-export function wants(state: State, worker: Worker, stage: Stage): number {
-  const lanes = worker.slots * (stage.spec.concurrency ?? 1);
+export function wants(state: State, worker: Worker, stage: Stage, nowMs: number): number {
+  const lanes = lanesOf(worker, stage);
   const resourceRoom = Object.keys(stage.spec.resources).length === 0 ? Number.POSITIVE_INFINITY : roomByResources(worker, stage);
-  const fewest = unknownTasksPerSlot * lanes - worker.heldTasks;
   const { taskMs } = stage;
-  let count = fewest;
-  if (taskMs !== undefined) {
+  // What would wait behind a long task is kept for whoever has a free slot first.
+  const isSlow = isStuck(worker, nowMs) || (taskMs !== undefined && taskMs > Math.max(stealGraceMs, slotAheadCommits * state.commitMs));
+  let count = (isSlow ? 1 : unknownTasksPerSlot) * lanes - worker.heldTasks;
+  if (taskMs !== undefined && !isSlow) {
     const targetMs = worker.slots * Math.max(slotAheadMs, slotAheadCommits * state.commitMs);
     // Longer than the target, but not long: some at a time, because each assignment costs the coordinator a turn.
     if (count > 0 && taskMs <= shortTaskMs) count = aheadTasksPerSlot * lanes - worker.heldTasks;
@@ -57,6 +66,16 @@ export function wants(state: State, worker: Worker, stage: Stage): number {
   }
   if (stage.spec.chunkSize !== undefined && count > 0) count = stage.spec.chunkSize;
   return Math.max(0, Math.min(count, resourceRoom, assignTasksMax));
+}
+
+/** As many tasks of the stage as the worker can run at a time. */
+export function lanesOf(worker: Worker, stage: Stage): number {
+  return worker.slots * (stage.spec.concurrency ?? 1);
+}
+
+/** None of the tasks that it has came to an end for long. */
+function isStuck({ heldTasks, movedMs }: Worker, nowMs: number): boolean {
+  return heldTasks > 0 && nowMs - movedMs > stealGraceMs;
 }
 
 /** `*` serves them all. */

@@ -1,8 +1,9 @@
 /** Moving rows between waiting, ready and running: the moves that all of fold and scheduling share. */
 import { TaskState } from './columns.ts';
 import type { Ranges } from './messages.ts';
+import { countOf } from './ranges.ts';
 import { enring, hasReady } from './rings.ts';
-import type { Job, Stage, State } from './state.ts';
+import type { Assignment, Job, Stage, State } from './state.ts';
 
 /** The row leaves its assignment, if it has one of this term. Its state is the caller's to change. */
 export function detach(state: State, stage: Stage, index: number): void {
@@ -24,6 +25,22 @@ export function detach(state: State, stage: Stage, index: number): void {
     worker.held.delete(handle);
     if (assignment.term !== state.term) state.adopted.delete(`${assignment.term}:${assignment.serial}`);
   }
+}
+
+/** An assignment whose rows run under it already. */
+export function hold(state: State, given: Omit<Assignment, 'open' | 'taskMs' | 'sentMs' | 'askedMs'>, nowMs: number): Assignment {
+  const { worker, stage, ranges, handle } = given;
+  const open = countOf(ranges);
+  const taskMs = stage.taskMs ?? 1;
+  const assignment: Assignment = { ...given, open, taskMs, sentMs: nowMs, askedMs: nowMs };
+  if (worker.heldTasks === 0) worker.movedMs = nowMs;
+  state.assignments.set(handle, assignment);
+  worker.held.add(handle);
+  worker.heldTasks += open;
+  worker.heldMs += open * taskMs;
+  const needs = stage.spec.resources;
+  for (const name in needs) worker.used[name] = (worker.used[name] ?? 0) + open * needs[name]!;
+  return assignment;
 }
 
 /** Rows that are not final and not held become ready. */

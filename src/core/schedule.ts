@@ -10,7 +10,8 @@ import { assignBytesMax, shortTaskMs, suspectGroupSizes } from './limits.ts';
 import { canRun, wants } from './placement.ts';
 import { RangeList } from './ranges.ts';
 import { changeLine, drawTicket, hasReady, kindOf, type Line, leaveRing, nextLine } from './rings.ts';
-import type { Assignment, Job, Stage, State, Worker } from './state.ts';
+import { hold } from './rows.ts';
+import type { Job, Stage, State, Worker } from './state.ts';
 import type { Turn } from './turn.ts';
 
 export function schedule(state: State, turn: Turn): void {
@@ -40,7 +41,7 @@ function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless:
     for (const worker of workers) {
       if (!canRun(worker, stage)) continue;
       const load = worker.heldTasks === 0 ? 0 : (worker.heldMs + worker.heldTasks * 1e-3) / worker.slots;
-      if (load < bestLoad && wants(state, worker, stage) > 0) {
+      if (load < bestLoad && wants(state, worker, stage, turn.nowMs) > 0) {
         best = worker;
         bestLoad = load;
       }
@@ -51,7 +52,10 @@ function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless:
     }
     // Near the end every worker should get some: at most half of an even share at a time.
     const share = Math.ceil(stage.counts[TaskState.ready]! / (2 * workers.length));
-    const count = Math.min(wants(state, best, stage), workers.length === 1 ? Number.POSITIVE_INFINITY : Math.max(share, best.slots));
+    const count = Math.min(
+      wants(state, best, stage, turn.nowMs),
+      workers.length === 1 ? Number.POSITIVE_INFINITY : Math.max(share, best.slots),
+    );
     if (hand(state, job, stage, best, count, turn)) return true;
   }
   return false;
@@ -110,27 +114,21 @@ function hand(state: State, job: Job, stage: Stage, worker: Worker, count: numbe
   stage.counts[TaskState.ready]! -= taken.count;
   stage.counts[TaskState.running]! += taken.count;
   job.started = true;
-  const taskMs = stage.taskMs ?? 1;
-  const open = taken.count;
-  const assignment: Assignment = {
-    handle,
-    term: state.term,
-    serial: handle,
-    worker,
-    job,
-    stage,
-    attempt,
-    alone: suspicion > 0,
-    ranges: taken.take(),
-    taskMs,
-    open,
-    sentMs: turn.nowMs,
-  };
-  state.assignments.set(handle, assignment);
-  worker.held.add(handle);
-  worker.heldTasks += open;
-  worker.heldMs += open * taskMs;
-  for (const name in stage.spec.resources) worker.used[name] = (worker.used[name] ?? 0) + open * stage.spec.resources[name]!;
+  const assignment = hold(
+    state,
+    {
+      handle,
+      term: state.term,
+      serial: handle,
+      worker,
+      job,
+      stage,
+      attempt,
+      alone: suspicion > 0,
+      ranges: taken.take(),
+    },
+    turn.nowMs,
+  );
   const mustBeDurable = stage.spec.crashLimit === 0 || suspicion > 0;
   turn.hint(job, { fact: 'tasks-started', stage: stage.index, ranges: assignment.ranges, worker: worker.index }, mustBeDurable);
   turn.effects.push(buildAssign(assignment));

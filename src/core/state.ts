@@ -81,6 +81,8 @@ export interface State {
    * asks for them, and code that the worker has not fails its job instead of waiting for another worker.
    */
   readonly isOneMachine: boolean;
+  /** Tasks that wait behind longer ones are asked back for workers with a free slot (steal.ts). */
+  readonly steals: boolean;
   /** Streams that are dropped as far as the registry goes, and whose space may still be taken: a new leader drops them once more. */
   readonly orphans: Set<string>;
 }
@@ -286,6 +288,8 @@ export interface Worker {
   /** Tasks held, and their estimated milliseconds. */
   heldTasks: number;
   heldMs: number;
+  /** When it last told how a task ended, or was given one while it had none. */
+  movedMs: number;
   /** Stages that it refused for want of the code, and why. */
   refused: WeakMap<Stage, ErrorRecord>;
   /** Started before this term by it: resolved when it reports or its lease ends. */
@@ -307,6 +311,8 @@ export interface Assignment {
   /** Rows that are running under it. */
   open: number;
   sentMs: number;
+  /** When some of them were last asked back for another worker. */
+  askedMs: number;
 }
 
 export interface Reader {
@@ -341,6 +347,8 @@ export interface StateOptions {
   writer: string;
   registryStream: string;
   isOneMachine: boolean;
+  /** Default true. */
+  steals?: boolean;
   about?: About;
   bounds?: SomeBounds;
 }
@@ -390,6 +398,7 @@ export function createState(options: StateOptions): State {
     openJobs: 0,
     restingJobs: 0,
     isOneMachine: options.isOneMachine,
+    steals: options.steals ?? true,
     orphans: new Set(),
   };
 }

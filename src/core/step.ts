@@ -22,6 +22,7 @@ import { makeReady } from './rows.ts';
 import { schedule } from './schedule.ts';
 import { endJob, settleJobs } from './settle.ts';
 import type { State, Wake } from './state.ts';
+import { steal } from './steal.ts';
 import { onTookOver } from './takeover.ts';
 import type { Turn } from './turn.ts';
 import { acknowledge, judgeLeases, onConnectionClosed, onLeaseWake, onWorker } from './workers.ts';
@@ -49,6 +50,7 @@ export function endTurn(state: State, turn: Turn): void {
   for (let wake = state.timers.takeDue(turn.nowMs); wake; wake = state.timers.takeDue(turn.nowMs)) onWake(state, wake, turn);
   settleJobs(state, turn);
   schedule(state, turn);
+  if (turn.tick !== 'none') steal(state, turn);
   acknowledge(state, turn);
   rollRegistry(state, turn);
 }

@@ -10,7 +10,7 @@ import { onLines } from './logs.ts';
 import type { FromWorker, Ranges } from './messages.ts';
 import { indicesOf, RangeList } from './ranges.ts';
 import { crash, giveBack, onReport } from './reports.ts';
-import { detach, putBack } from './rows.ts';
+import { detach, hold, putBack } from './rows.ts';
 import type { Assignment, Job, Stage, State, Wake, Worker } from './state.ts';
 import type { Effect, Turn } from './turn.ts';
 
@@ -47,6 +47,7 @@ export function onWorker(state: State, message: FromWorker, turn: Turn): void {
     }
     default:
       numbered(worker, message.number);
+      if (message.kind !== 'released' && message.kind !== 'refused') worker.movedMs = turn.nowMs;
       if ('body' in message) for (const chunk of message.body) worker.owedBytes += chunk.length;
       return onReport(state, worker, message, turn);
   }
@@ -220,28 +221,9 @@ function adopt(state: State, worker: Worker, item: Extract<FromWorker, { kind: '
     list.add(index);
   }
   if (list.count === 0) return undefined;
-  const open = list.count;
-  const taskMs = stage.taskMs ?? 1;
-  const assignment: Assignment = {
-    handle,
-    term: item.term,
-    serial: item.serial,
-    worker,
-    job,
-    stage,
-    attempt: item.attempt,
-    alone: false,
-    ranges: list.take(),
-    taskMs,
-    open,
-    sentMs: turn.nowMs,
-  };
-  state.assignments.set(handle, assignment);
-  state.adopted.set(`${item.term}:${item.serial}`, handle);
-  worker.held.add(handle);
-  worker.heldTasks += open;
-  worker.heldMs += open * taskMs;
-  for (const name in stage.spec.resources) worker.used[name] = (worker.used[name] ?? 0) + open * stage.spec.resources[name]!;
+  const { term, serial, attempt } = item;
+  hold(state, { handle, term, serial, worker, job, stage, attempt, alone: false, ranges: list.take() }, turn.nowMs);
+  state.adopted.set(`${term}:${serial}`, handle);
   return handle;
 }
 

@@ -192,15 +192,20 @@ export class SeenSerials {
 export type TakeBack = { kind: 'abort'; ranges: Ranges; reason: string } | { kind: 'revoke'; ranges: Ranges };
 
 const tombstonesMax = 1024;
+/** A coordinator that gets no answer asks again once a beat. */
+const tombstonesPerKeyMax = 16;
 
 /** Aborts and revokes that overtook their assign (N04): kept for a while, applied when it arrives. */
 export class Tombstones {
   private readonly byKey = new Map<number, { untilMs: number; what: TakeBack[] }>();
 
   add(key: number, what: TakeBack, untilMs: number): void {
-    const known = this.byKey.get(key);
-    if (known) known.what.push(what);
-    else this.byKey.set(key, { untilMs, what: [what] });
+    const all = this.byKey.get(key)?.what ?? [];
+    all.push(what);
+    if (all.length > tombstonesPerKeyMax) all.shift();
+    // What is said again is kept from then on; the oldest stay in front.
+    this.byKey.delete(key);
+    this.byKey.set(key, { untilMs, what: all });
     if (this.byKey.size <= tombstonesMax) return;
     for (const oldest of this.byKey.keys()) {
       this.byKey.delete(oldest);

@@ -35,6 +35,15 @@ describe('repeated and reordered (N03, N04)', () => {
     w.expect('→ coordinator.1: 1 released 1/5 1-2 (revoked)', 'slot 0: run #1 0 0');
   });
 
+  test('a revoke that is said again is remembered from then on (C16, N04)', () => {
+    const w = worker({ slots: 1 }).welcomed();
+    const revoke = { kind: 'revoke', term: 1, serial: 5, ranges: Uint32Array.of(1, 2) } as const;
+    for (let i = 0; i < 20; i++) w.tell(revoke).pass(1000);
+    for (let i = 0; i < 8; i++) w.tell({ kind: 'report', term: 1 }).pass(1000);
+    w.take();
+    w.tell(assignMessage(1, 5, [0, 3])).expect('→ coordinator.1: 1 released 1/5 1-2 (revoked)', 'slot 0: run #1 0 0');
+  });
+
   test('a revoke or an abort of what is over is nothing', () => {
     const w = worker({ slots: 1 })
       .welcomed()

@@ -1,5 +1,5 @@
 /** Workers that are killed, stopped, drained and eaten up from within, as real processes. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cluster, Task } from 'shoal';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -275,6 +275,26 @@ describe('a worker', () => {
       cluster.addWorker({ threads: 1 });
     }
     expect([...workers.keys()].sort()).toEqual(['w1', 'w2']);
+  });
+
+  test('with a free slot takes over what waits elsewhere behind a long task (C16)', async () => {
+    cluster = await TestCluster.start({ workers: 1, threads: 1 });
+    const client = await cluster.ready(1);
+    const [gate, open] = [join(cluster.folder, 'gate'), join(cluster.folder, 'open')];
+    writeFileSync(open, '');
+    const files = [gate, open, open].map((file) => ({ file }));
+    const job = on(tasks.until, client).map(files, { order: 'completion' });
+    const ends = job[Symbol.asyncIterator]();
+    const first = ends.next();
+    await written(`${gate}.runs`);
+    cluster.addWorker({ threads: 1 });
+    expect([await first, await ends.next()]).toEqual([
+      { done: false, value: open },
+      { done: false, value: open },
+    ]);
+    writeFileSync(gate, '');
+    expect(await ends.next()).toEqual({ done: false, value: gate });
+    expect(await ends.next()).toMatchObject({ done: true });
   });
 
   test('without the code of a task does not lose it: it waits and says so, and goes to one that has it (V01)', async () => {
