@@ -5,6 +5,7 @@ import type { Coordinator } from '../src/coordinator/coordinator.ts';
 import type { Fact } from '../src/core/facts.ts';
 import { checkInvariants } from '../src/core/invariants.ts';
 import type { FromWorker, MemoryReading, ToWorker } from '../src/core/messages.ts';
+import { policyNames } from '../src/core/policies.ts';
 import type { State } from '../src/core/state.ts';
 import type { Draft } from '../src/core/turn.ts';
 import { leaseElection } from '../src/elections/lease.ts';
@@ -145,6 +146,7 @@ export class Cluster {
       election: plan.isElected ? leaseElection(elections.store(node), { cluster: 'simulated', ttlMs, outside }) : noElection(),
       openJournal: () => Promise.resolve(disk.journal(node)),
       bounds,
+      dealing: { policy: policyNames[plan.seed % policyNames.length]! },
       outside,
       // A word of a life that is over comes when the next has begun.
       onChange: (standing) => void (node.life === life && this.onStanding(each, standing)),

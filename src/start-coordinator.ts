@@ -10,6 +10,7 @@ import { openServerBroker, serverPlace } from './broker-of.ts';
 import { WsBrokerServer } from './brokers/ws/server.ts';
 import { Candidacy } from './coordinator/candidacy.ts';
 import type { Coordinator } from './coordinator/coordinator.ts';
+import { type PolicyName, policies, policyNames } from './core/policies.ts';
 import { openElection } from './election-of.ts';
 import { checkJournalAddress, journalFolder, openJournal } from './journal-of.ts';
 import type { Journal } from './journals/journal.ts';
@@ -35,6 +36,8 @@ export interface CoordinatorServerOptions {
   election?: string;
   /** What waits on a worker behind long tasks goes to workers with a free slot; default true. */
   stealing?: boolean;
+  /** Which of the workers that want more tasks is served first; default `adaptive`: the one with the least time of work for each slot. */
+  policy?: PolicyName;
   /** Made at the first start, mode 0600. Default: `tokens` in the journal's folder, else in the user's configuration. */
   tokenFile?: string;
   tls?: { certFile: string; keyFile: string };
@@ -63,7 +66,10 @@ export interface CoordinatorServer {
 export async function startCoordinator(options: CoordinatorServerOptions = {}): Promise<CoordinatorServer> {
   const listen = listenAddress(options.listen ?? '127.0.0.1:7690');
   const journalUrl = options.journal ?? 'file:.shoal';
-  const cluster = options.cluster ?? 'shoal';
+  const { cluster = 'shoal', policy = 'adaptive', stealing = true } = options;
+  if (!Object.hasOwn(policies, policy)) {
+    throw new ShoalError('SH1341', `there is no policy "${String(policy)}"`, { hint: `one of ${policyNames.join(', ')}` });
+  }
   checkJournalAddress(journalUrl);
   const electionUrl = options.election ?? electionBeside(journalUrl);
   const advertised = options.advertise === undefined ? undefined : advertisedUrl(options.advertise);
@@ -105,7 +111,7 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
       broker,
       ...(carried && { brokerAddress: carried.where }),
       url: advertised ?? reachable(api.address),
-      ...(options.stealing !== undefined && { stealing: options.stealing }),
+      dealing: { policy, stealing },
       openJournal: () => openJournal(journalUrl, { cluster, isElected: electionUrl !== 'none:', onWarning }),
       onWarning,
       onChange: (standing) => {

@@ -1,6 +1,7 @@
 /** `shoal coordinator`: a coordinator in this process, until a signal ends it. */
 import { hostname } from 'node:os';
 import { type Command, Option } from 'commander';
+import { type PolicyName, policyNames } from '../core/policies.ts';
 import { shownJournal } from '../journal-of.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { type BrokerFlags, brokerOptions, clusterSecretOf } from './flags.ts';
@@ -15,7 +16,7 @@ interface CoordinatorFlags extends LogOptions, BrokerFlags {
   election?: string;
   broker: string;
   journal: string;
-  policy: string;
+  policy: PolicyName;
   stealing: 'on' | 'off';
   tlsCert?: string;
   tlsKey?: string;
@@ -50,7 +51,10 @@ export function defineCoordinator(command: Command): void {
         .env('SHOAL_BROKER'),
     )
     .addOption(
-      new Option('--policy <name>', 'how tasks are spread over workers').choices(['adaptive']).default('adaptive').env('SHOAL_POLICY'),
+      new Option('--policy <name>', 'which of the workers that want tasks is served first')
+        .choices(policyNames)
+        .default('adaptive')
+        .env('SHOAL_POLICY'),
     )
     .addOption(
       new Option('--stealing <on|off>', 'what waits on a worker behind long tasks goes to workers with a free slot')
@@ -88,6 +92,7 @@ async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     broker: flags.broker,
     journal: flags.journal,
     cluster: flags.cluster,
+    policy: flags.policy,
     stealing: flags.stealing === 'on',
     ...(clusterSecret !== undefined && { clusterSecret }),
     ...(flags.election !== undefined && { election: flags.election }),

@@ -9,6 +9,7 @@
 import type { Broker } from '../brokers/broker.ts';
 import type { SomeBounds } from '../core/limits.ts';
 import type { LogLine } from '../core/messages.ts';
+import type { Dealing } from '../core/policies.ts';
 import type { Election, Leadership } from '../elections/election.ts';
 import type { Journal } from '../journals/journal.ts';
 import { ShoalError } from '../lib/errors.ts';
@@ -28,7 +29,7 @@ export interface CandidacyOptions {
   url?: string;
   /** See CoordinatorOptions. */
   bounds?: SomeBounds;
-  stealing?: boolean;
+  dealing?: Dealing;
   onLog?: (line: LogLine) => void;
   /** One line for the log of this process. */
   onWarning?: (line: string) => void;
@@ -158,7 +159,7 @@ export class Candidacy {
 
   /** Resolves when it was stopped; rejects with what ended it. */
   async #lead(leadership: Leadership, journal: Journal): Promise<void> {
-    const { broker, brokerAddress, url, bounds, stealing, onLog, onWarning } = this.#options;
+    const { broker, brokerAddress, url, bounds, dealing, onLog, onWarning } = this.#options;
     let watch: Timer | undefined;
     let coordinator: Coordinator | undefined;
     let onStopping = (): void => undefined;
@@ -174,7 +175,7 @@ export class Candidacy {
           isOneMachine: false,
           outside: this.#outside,
           ...(bounds && { bounds }),
-          ...(stealing !== undefined && { stealing }),
+          ...(dealing && { dealing }),
           ...(onLog && { onLog }),
           ...(onWarning && { onWarning }),
           onFailed: reject,

@@ -10,6 +10,7 @@ import { listen } from '../brokers/post.ts';
 import type { Input } from '../core/inputs.ts';
 import { entryBytesMin, type SomeBounds } from '../core/limits.ts';
 import type { FromClient, FromWorker, LogLine, Refusal } from '../core/messages.ts';
+import type { Dealing } from '../core/policies.ts';
 import { type About, createState, type State } from '../core/state.ts';
 import { endTurn, step } from '../core/step.ts';
 import { advanceStreams, type Draft, type Effect, Turn } from '../core/turn.ts';
@@ -46,8 +47,7 @@ export interface CoordinatorOptions {
   onFailed?: (error: unknown) => void;
   /** Instead of those that are fit for real clusters. */
   bounds?: SomeBounds;
-  /** What waits behind long tasks goes to workers with a free slot; default true. */
-  stealing?: boolean;
+  dealing?: Dealing;
   /** Time and chance; the simulator's, or those of this process. */
   outside?: Outside;
 }
@@ -103,7 +103,7 @@ export class Coordinator {
       isOneMachine: options.isOneMachine,
       about: { version, durability: options.journal.durability, startedWallMs: this.outside.wallMs(), ...options.place },
       bounds: boundsOf(options.journal, options.bounds),
-      ...(options.stealing !== undefined && { steals: options.stealing }),
+      ...(options.dealing && { dealing: options.dealing }),
     });
     this.alarm = new Alarm(this.outside, () => {
       this.turnDue = true;

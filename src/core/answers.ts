@@ -141,6 +141,8 @@ export interface WorkerInfo {
   /** Tasks that it was given and has not reported. */
   heldTasks: number;
   memory?: MemoryReading;
+  /** Of the processors that it may use, the share that was in use over its last beat, by whomever, 0 to 1. */
+  cpu?: number;
   heardAgoMs: number;
   /** Why it left. */
   why?: string;

@@ -27,6 +27,7 @@ export function addWorker(state: State, name: string, index: number): Worker {
     code: undefined,
     names: new Set(),
     memory: undefined,
+    cpu: undefined,
     why: undefined,
     openedBefore: 0,
     lastHeardMs: 0,
@@ -40,6 +41,7 @@ export function addWorker(state: State, name: string, index: number): Worker {
     heldTasks: 0,
     heldMs: 0,
     movedMs: 0,
+    lastServed: 0,
     refused: new WeakMap(),
     inherited: [],
   };

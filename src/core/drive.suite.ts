@@ -9,6 +9,7 @@ import type { Input } from './inputs.ts';
 import { checkInvariants } from './invariants.ts';
 import { leaseMs, type SomeBounds } from './limits.ts';
 import type { AssignMessage, DeliverMessage, FromClient, FromWorker, NumberedMessage, ToClient, WorkerCode } from './messages.ts';
+import type { Dealing } from './policies.ts';
 import { indicesOf } from './ranges.ts';
 import { goOn, startAt } from './roll.ts';
 import type { JobSpec, StageSpec } from './spec.ts';
@@ -83,10 +84,10 @@ export class Driver {
   private readonly isOneMachine: boolean;
   private readonly bounds: SomeBounds;
 
-  constructor(term = 1, isOneMachine = true, own: SomeBounds = {}, steals = true) {
+  constructor(term = 1, isOneMachine = true, own: SomeBounds = {}, dealing: Dealing = {}) {
     this.isOneMachine = isOneMachine;
     this.bounds = { ...bounds, ...own };
-    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', isOneMachine, bounds: this.bounds, steals });
+    this.state = createState({ writer: `writer-${term}`, registryStream: 'registry', isOneMachine, bounds: this.bounds, dealing });
     this.turn([{ from: 'self', event: 'tookOver', term }]);
   }
 

@@ -119,7 +119,7 @@ export function listWorkers(state: State, nowMs: number): WorkerInfo[] {
 }
 
 function workerInfo(worker: Worker, nowMs: number): WorkerInfo {
-  const { name, incarnation, status, host, pid, version, slots, queues, labels, resources, code, memory, heldTasks, why } = worker;
+  const { name, incarnation, status, host, pid, version, slots, queues, labels, resources, code, memory, cpu, heldTasks, why } = worker;
   return {
     worker: name,
     incarnation,
@@ -134,6 +134,7 @@ function workerInfo(worker: Worker, nowMs: number): WorkerInfo {
     ...(code && { code }),
     heldTasks,
     ...(memory && { memory }),
+    ...(cpu !== undefined && { cpu }),
     heardAgoMs: Math.max(0, Math.round(nowMs - worker.lastHeardMs)),
     ...(why !== undefined && { why }),
   };

@@ -216,6 +216,8 @@ export type FromWorker =
       count: number;
       hash: number;
       memory?: MemoryReading;
+      /** Of the processors that it may use, the share that was in use since the last beat, by whomever, 0 to 1. */
+      cpu?: number;
     })
   | (FromWorkerBase & {
       kind: 'held';

@@ -34,6 +34,7 @@ export function hold(state: State, given: Omit<Assignment, 'open' | 'taskMs' | '
   const taskMs = stage.taskMs ?? 1;
   const assignment: Assignment = { ...given, open, taskMs, sentMs: nowMs, askedMs: nowMs };
   if (worker.heldTasks === 0) worker.movedMs = nowMs;
+  worker.lastServed = handle;
   state.assignments.set(handle, assignment);
   worker.held.add(handle);
   worker.heldTasks += open;

@@ -37,13 +37,13 @@ function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless:
     if (stage.counts[TaskState.ready] === 0 || state.pausedQueues.has(stage.spec.queue) || lacksProgram(state, stage)) continue;
     if (hopeless.size > 0 && hopeless.has(kindOf(stage))) continue;
     let best: Worker | undefined;
-    let bestLoad = Number.POSITIVE_INFINITY;
+    let bestRank = Number.POSITIVE_INFINITY;
     for (const worker of workers) {
       if (!canRun(worker, stage)) continue;
-      const load = worker.heldTasks === 0 ? 0 : (worker.heldMs + worker.heldTasks * 1e-3) / worker.slots;
-      if (load < bestLoad && wants(state, worker, stage, turn.nowMs) > 0) {
+      const rank = state.policy(worker);
+      if (rank < bestRank && wants(state, worker, stage, turn.nowMs) > 0) {
         best = worker;
-        bestLoad = load;
+        bestRank = rank;
       }
     }
     if (!best) {

@@ -13,6 +13,7 @@ import type { Columns } from './columns.ts';
 import type { Changes, JobOutcome } from './facts.ts';
 import { type Bounds, boundsDefault, type SomeBounds } from './limits.ts';
 import type { ErrorRecord, MemoryReading, Ranges, WorkerCode } from './messages.ts';
+import { type Dealing, type Policy, policies } from './policies.ts';
 import type { ReadyQueue } from './ranges.ts';
 import type { Place, Ring } from './rings.ts';
 import type { JobSpec, StageSpec } from './spec.ts';
@@ -83,6 +84,7 @@ export interface State {
   readonly isOneMachine: boolean;
   /** Tasks that wait behind longer ones are asked back for workers with a free slot (steal.ts). */
   readonly steals: boolean;
+  readonly policy: Policy;
   /** Streams that are dropped as far as the registry goes, and whose space may still be taken: a new leader drops them once more. */
   readonly orphans: Set<string>;
 }
@@ -269,6 +271,8 @@ export interface Worker {
   /** Task names of `code`, for the scheduler. */
   names: Set<string>;
   memory: MemoryReading | undefined;
+  /** Of its machine's processors, the share that was in use over its last beat, 0 to 1; undefined if it can't tell. */
+  cpu: number | undefined;
   /** Why it left. */
   why: string | undefined;
   /** When it left, so many jobs had been opened: others it never knew. */
@@ -290,6 +294,8 @@ export interface Worker {
   heldMs: number;
   /** When it last told how a task ended, or was given one while it had none. */
   movedMs: number;
+  /** The last assignment that it was given. */
+  lastServed: number;
   /** Stages that it refused for want of the code, and why. */
   refused: WeakMap<Stage, ErrorRecord>;
   /** Started before this term by it: resolved when it reports or its lease ends. */
@@ -347,8 +353,7 @@ export interface StateOptions {
   writer: string;
   registryStream: string;
   isOneMachine: boolean;
-  /** Default true. */
-  steals?: boolean;
+  dealing?: Dealing;
   about?: About;
   bounds?: SomeBounds;
 }
@@ -398,7 +403,8 @@ export function createState(options: StateOptions): State {
     openJobs: 0,
     restingJobs: 0,
     isOneMachine: options.isOneMachine,
-    steals: options.steals ?? true,
+    steals: options.dealing?.stealing ?? true,
+    policy: policies[options.dealing?.policy ?? 'adaptive'],
     orphans: new Set(),
   };
 }

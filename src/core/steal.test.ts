@@ -8,8 +8,8 @@ const texts = (count: number): string[] => Array.from({ length: count }, (_, i) 
 const upper = (frame: string): string => `<${frame}>`;
 
 /** w1 has one slot, a task that runs and one that waits, both of one assignment; then w2 comes, for which nothing is left. */
-function behindALongTask({ steals = true, queues = ['default'] } = {}): { d: Driver; job: string; both: Assigned } {
-  const d = new Driver(1, false, {}, steals);
+function behindALongTask({ stealing = true, queues = ['default'] } = {}): { d: Driver; job: string; both: Assigned } {
+  const d = new Driver(1, false, {}, { stealing });
   d.hello('w1', { slots: 1 });
   const job = d.submit(jobSpec([stage()]), texts(2));
   expect(whereabouts(d)).toEqual([['w1', 0, 1]]);
@@ -99,7 +99,7 @@ describe('what waits behind a long task', () => {
   });
 
   it('stays where it is if stealing is off', () => {
-    const { d } = behindALongTask({ steals: false });
+    const { d } = behindALongTask({ stealing: false });
     d.passWithBeats(4000, ['w1', 'w2']);
     expect(asked(d)).toEqual([]);
   });

@@ -145,6 +145,7 @@ function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, 
   if (message.number <= worker.lastBeat) return;
   worker.lastBeat = message.number;
   worker.memory = message.memory;
+  worker.cpu = message.cpu;
   // The answer is the worker's lease: it lives on the leader's word as the leader lives on its.
   const owed = worker.heardNumber - worker.ackedNumber;
   acknowledged(worker);

@@ -93,6 +93,7 @@ export class WorkerProtocol {
   private state: 'working' | 'draining' | 'drained' = 'working';
   /** The last reading; beats carry it. */
   memory: MemoryReading | undefined;
+  cpu: number | undefined;
   private readonly held = new Map<number, HeldAssignment>();
   private readonly seen = new SeenSerials();
   private readonly tombstones = new Tombstones();
@@ -384,6 +385,7 @@ export class WorkerProtocol {
       count: this.held.size,
       hash: heldHash(this.held.values()),
       ...(this.memory && { memory: this.memory }),
+      ...(this.cpu !== undefined && { cpu: this.cpu }),
     });
   }
 

@@ -17,6 +17,7 @@ import { ulid } from '../lib/ulid.ts';
 import { version } from '../lib/version.ts';
 import { identityDefinition } from '../tasks/internal.ts';
 import type { BundleStore } from './bundles.ts';
+import { CpuMeter } from './cpu.ts';
 import { ByCode, type RuntimeCode } from './executors/by-code.ts';
 import type { Executor, ExecutorOptions, Work, WorkEvents } from './executors/executor.ts';
 import { inlineExecutor } from './executors/inline.ts';
@@ -128,6 +129,7 @@ class WorkerShell {
   private listener: Listener | undefined;
   private timer: Timer | undefined;
   private readonly guard: WorkerOptions['memory'];
+  private readonly cpu: CpuMeter | undefined;
   private isInRound = false;
   private ending: Promise<void> | undefined;
   private resolveDrained: () => void = () => undefined;
@@ -151,6 +153,7 @@ class WorkerShell {
           onWarning: (line) => this.warn(line),
         })
       : options.memory;
+    this.cpu = isGuarded ? new CpuMeter() : undefined;
     this.protocol = new WorkerProtocol({
       worker: options.worker,
       slots: options.slots,
@@ -252,6 +255,7 @@ class WorkerShell {
   private readonly tick = (): void => {
     if (this.ending) return;
     if (this.guard) this.protocol.memory = this.guard.look();
+    this.protocol.cpu = this.cpu?.look();
     this.round(() => this.protocol.tick(this.outside.nowMs()));
   };
 

@@ -1,7 +1,7 @@
 /** Workers that are killed, stopped, drained and eaten up from within, as real processes. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Cluster, Task } from 'shoal';
+import { type Cluster, startCoordinator, type Task } from 'shoal';
 import { afterEach, describe, expect, test } from 'vitest';
 import * as tasks from './fixtures/tasks.ts';
 import { freePort, type Running, TestCluster, tasksFile } from './harness.ts';
@@ -19,9 +19,9 @@ async function written(file: string): Promise<string> {
   return readFileSync(file, 'utf8');
 }
 
-async function workerState(name: string): Promise<{ status: string; why?: string }> {
+async function workerState(name: string): Promise<{ status: string; why?: string; cpu?: number }> {
   const { stdout } = await cluster.shoal('workers', 'get', name, '--json');
-  return JSON.parse(stdout) as { status: string; why?: string };
+  return JSON.parse(stdout) as { status: string; why?: string; cpu?: number };
 }
 
 describe('kill -9', () => {
@@ -306,5 +306,48 @@ describe('a worker', () => {
     expect(explained.stdout).toMatch(/no worker has the code of "test\.mix"/);
     cluster.addWorker();
     expect(await job.result()).toBe(tasks.mixed(3));
+  });
+});
+
+describe('a policy', () => {
+  const whose = async (client: Cluster, count: number): Promise<string[]> => {
+    const names: string[] = [];
+    for (let i = 0; i < count; i++) {
+      for await (const { worker } of on(tasks.mix, client).map(seeds(1, 0)).settled()) names.push(worker);
+    }
+    return names;
+  };
+
+  test('says which worker is served first: by default the first with nothing to do, under round-robin each in turn', async () => {
+    cluster = await TestCluster.start({ workers: 2 });
+    const byDefault = await whose(await cluster.ready(2), 4);
+    expect(new Set(byDefault).size).toBe(1);
+    await cluster.close();
+    cluster = await TestCluster.start({ workers: 2, coordinatorArgs: ['--policy', 'round-robin'] });
+    const inTurns = await whose(await cluster.ready(2), 4);
+    expect(inTurns[0]).not.toBe(inTurns[1]);
+    expect(inTurns.slice(2)).toEqual(inTurns.slice(0, 2));
+  });
+
+  test('least-cpu knows how busy the processors of each worker are, and shows it', async () => {
+    cluster = await TestCluster.start({ workers: 1, coordinatorArgs: ['--policy', 'least-cpu'] });
+    const client = await cluster.ready(1);
+    expect(await whose(client, 1)).toEqual(['w1']);
+    let busy: number | undefined;
+    while (busy === undefined) busy = (await workerState('w1')).cpu;
+    expect(busy).toBeGreaterThanOrEqual(0);
+    expect(busy).toBeLessThanOrEqual(1);
+    expect((await cluster.shoal('workers', 'list')).stdout).toMatch(/^w1 .* \d+ % /m);
+  });
+
+  test('that there is none of is refused by its name', async () => {
+    cluster = await TestCluster.start({ coordinators: 0, workers: 0 });
+    await expect(startCoordinator({ policy: 'fastest' as 'adaptive' })).rejects.toMatchObject({
+      code: 'SH1341',
+      message: expect.stringContaining('"fastest"') as string,
+    });
+    const running = cluster.run(['coordinator', '--policy', 'fastest']);
+    expect(await running.ended).toMatchObject({ code: 2 });
+    expect(running.stderr).toContain('adaptive, least-loaded, least-cpu, round-robin');
   });
 });

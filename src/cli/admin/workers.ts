@@ -55,6 +55,7 @@ const workerColumns: readonly Column<WorkerInfo>[] = [
   },
   { title: 'slots', of: ({ slots }) => String(slots), isNumber: true },
   { title: 'tasks', of: ({ heldTasks }) => String(heldTasks), isNumber: true },
+  { title: 'cpu', of: ({ cpu }) => (cpu === undefined ? '' : percent(cpu)), isNumber: true },
   { title: 'memory', of: ({ memory }) => (memory ? `${size(memory.bytes)} of ${size(memory.bytesMax)}` : '') },
   { title: 'queues', of: ({ queues }) => queues.join(', ') },
   { title: 'runs', of: ({ code }) => codeText(code) },
@@ -62,6 +63,8 @@ const workerColumns: readonly Column<WorkerInfo>[] = [
   { title: 'host', of: ({ host, pid }) => (host === '' ? '' : `${host} ${pid}`) },
   { title: 'note', of: ({ why }) => why ?? '' },
 ];
+
+const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
 function codeText(code: WorkerCode | undefined): string {
   if (!code) return '';
@@ -92,6 +95,7 @@ async function get({ connection, output }: Admin, name: string): Promise<void> {
       ['status', worker.why === undefined ? worker.status : `${worker.status}: ${worker.why}`],
       ['host', worker.host === '' ? undefined : `${worker.host}, process ${worker.pid}, shoal ${worker.version}`],
       ['slots', `${worker.slots}, with ${worker.heldTasks} tasks`],
+      ['cpu', worker.cpu === undefined ? undefined : `${percent(worker.cpu)} of what it may use is in use`],
       ['memory', worker.memory && `${size(worker.memory.bytes)} of ${size(worker.memory.bytesMax)}`],
       ['queues', worker.queues.join(', ')],
       ['runs', codeText(worker.code)],

@@ -1,0 +1,40 @@
+/**
+ * Which of the workers that could run a stage, and want more, is served first. Pure, and blind to single tasks: a policy sees what a
+ * worker holds and what it last said of itself. How much each is given at a time is the same for all (placement.ts).
+ */
+import type { Worker } from './state.ts';
+
+/** The lowest is served first; of equals the one that joined first. */
+export type Policy = (worker: Worker) => number;
+
+export const policyNames = ['adaptive', 'least-loaded', 'least-cpu', 'round-robin'] as const;
+export type PolicyName = (typeof policyNames)[number];
+
+/** How tasks are spread over workers. */
+export interface Dealing {
+  /** Default adaptive. */
+  policy?: PolicyName;
+  /** Tasks that wait behind longer ones are asked back for workers with a free slot (steal.ts); default true. */
+  stealing?: boolean;
+}
+
+export const policies: Readonly<Record<PolicyName, Policy>> = {
+  /** Milliseconds of work for each slot, by the measured times of the tasks that it holds. */
+  adaptive: ({ heldTasks, heldMs, slots }) => (heldTasks === 0 ? 0 : (heldMs + heldTasks * 1e-3) / slots),
+
+  /** Tasks for each slot, however long they are. */
+  'least-loaded': tasksPerSlot,
+
+  /**
+   * The share of its machine that is in use, whoever uses it: for workers that are not alone on their machines. What it was given since
+   * it last said so is counted on to use a slot each, and decides between equals.
+   */
+  'least-cpu': (worker) => Math.max(worker.cpu ?? 0, Math.min(1, tasksPerSlot(worker))) + 1e-3 * tasksPerSlot(worker),
+
+  /** Whoever was served longest ago. */
+  'round-robin': ({ lastServed }) => lastServed,
+};
+
+function tasksPerSlot({ heldTasks, slots }: Worker): number {
+  return heldTasks / slots;
+}
