@@ -29,10 +29,25 @@ export function detach(state: State, stage: Stage, index: number): void {
 
 /** An assignment whose rows run under it already. */
 export function hold(state: State, given: Omit<Assignment, 'open' | 'taskMs' | 'sentMs' | 'askedMs'>, nowMs: number): Assignment {
-  const { worker, stage, ranges, handle } = given;
+  const { handle, term, serial, worker, job, stage, attempt, alone, ranges } = given;
   const open = countOf(ranges);
   const taskMs = stage.taskMs ?? 1;
-  const assignment: Assignment = { ...given, open, taskMs, sentMs: nowMs, askedMs: nowMs };
+  // Field by field: V8 takes a microsecond for each that is added behind a spread.
+  const assignment: Assignment = {
+    handle,
+    term,
+    serial,
+    worker,
+    job,
+    stage,
+    attempt,
+    alone,
+    ranges,
+    taskMs,
+    open,
+    sentMs: nowMs,
+    askedMs: nowMs,
+  };
   if (worker.heldTasks === 0) worker.movedMs = nowMs;
   worker.lastServed = handle;
   state.assignments.set(handle, assignment);
