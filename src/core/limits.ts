@@ -23,7 +23,7 @@ export const shortTaskMs = 250;
 export const aheadTasksPerSlot = 4;
 /** What waits behind longer tasks goes to a worker with a free slot after this (one beat); a task that is longer lets none wait. */
 export const stealGraceMs = beatMs;
-/** Pairs of an idle and a busy worker that one tick looks at. */
+/** Pairs of a stage and a free worker that one tick looks at. */
 export const stealLooksMax = 1_000;
 /** attempt is one byte of a task's row. */
 export const attemptsMax = 255;

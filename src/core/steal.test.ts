@@ -140,6 +140,17 @@ describe('of many tasks', () => {
     expect(backIndices(d)).toHaveLength(Math.ceil((held - 1) / 2));
   });
 
+  it('a stage that no free worker takes does not hide another that one takes', () => {
+    const d = new Driver(1, false);
+    d.hello('w1', { slots: 1, queues: ['other'] });
+    d.submit(jobSpec([stage(undefined, { queue: 'other' })]), texts(2));
+    d.hello('w2', { slots: 1 });
+    d.submit(jobSpec([stage()]), texts(2));
+    d.hello('w3', { slots: 1 });
+    d.passWithBeats(1000, ['w1', 'w2', 'w3']);
+    expect(asked(d)).toEqual([['worker.w2.i1', 1]]);
+  });
+
   it('suspects stay: they run alone where they are', () => {
     const d = new Driver(1, false);
     d.hello('w1', { slots: 1 });

@@ -31,6 +31,8 @@ class Thieves {
   private readonly free: Worker[];
   private readonly nowMs: number;
   private readonly promised = new Map<Worker, number>();
+  /** Stages that none of them takes any more: each is looked at once, however many assignments it has. */
+  private readonly hopeless = new Set<Stage>();
   private looks = 0;
 
   constructor(state: State, free: Worker[], nowMs: number) {
@@ -41,6 +43,7 @@ class Thieves {
 
   /** How many of the tasks that wait they take, and are counted on to. */
   take(stage: Stage, waiting: number): number {
+    if (this.hopeless.has(stage)) return 0;
     const half = isShort(stage) ? Math.ceil(waiting / 2) : 0;
     let taken = 0;
     for (const worker of this.free) {
@@ -54,6 +57,7 @@ class Thieves {
       taken += count;
       this.promised.set(worker, promised + count);
     }
+    if (taken === 0) this.hopeless.add(stage);
     return taken;
   }
 }
