@@ -141,7 +141,7 @@ export interface WorkerInfo {
   /** Tasks that it was given and has not reported. */
   heldTasks: number;
   memory?: MemoryReading;
-  /** Of the processors that it may use, the share that was in use over its last beat, by whomever, 0 to 1. */
+  /** Of the processors that it may use, the share in use before its last beat, by whomever, 0 to 1. */
   cpu?: number;
   heardAgoMs: number;
   /** Why it left. */

@@ -216,7 +216,7 @@ export type FromWorker =
       count: number;
       hash: number;
       memory?: MemoryReading;
-      /** Of the processors that it may use, the share that was in use since the last beat, by whomever, 0 to 1. */
+      /** Of the processors that it may use, the share in use over the last half second or longer, by whomever, 0 to 1. */
       cpu?: number;
     })
   | (FromWorkerBase & {

@@ -271,7 +271,7 @@ export interface Worker {
   /** Task names of `code`, for the scheduler. */
   names: Set<string>;
   memory: MemoryReading | undefined;
-  /** Of its machine's processors, the share that was in use over its last beat, 0 to 1; undefined if it can't tell. */
+  /** As its last beat said; undefined if it can't tell. */
   cpu: number | undefined;
   /** Why it left. */
   why: string | undefined;
