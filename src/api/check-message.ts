@@ -1,6 +1,6 @@
 /** Is it what a client may say? The core trusts its inputs, so whatever comes from a network is looked at here. */
 import { createHash } from 'node:crypto';
-import { payloadBytesMax, storedBytesMax } from '../core/limits.ts';
+import { payloadBytesMax, storedBytesMax, unreadAlongMax } from '../core/limits.ts';
 import type { FromClient } from '../core/messages.ts';
 import { bool, type Check, chunks, column, fields, list, maybe, oneOf, text, whole } from './check.ts';
 import { jobSpec } from './check-spec.ts';
@@ -29,6 +29,7 @@ const checks: { [K in FromClient['kind']]: Check } = {
     digest: text(256),
     submission: maybe(text(64)),
     read: maybe(fields(asked)),
+    unread: maybe(list(reader, unreadAlongMax)),
     lengths: maybe(column),
     body: maybe(chunks),
   }),

@@ -4,12 +4,13 @@ import { WsBrokerServer } from '../brokers/ws/server.ts';
 import { openRemoteSession } from '../client/remote/session.ts';
 import type { JobView, SubmitReply } from '../core/answers.ts';
 import { pack } from '../core/drive.suite.ts';
-import type { DeliverMessage, FromClient, Session, ToClient } from '../core/messages.ts';
+import { unreadAlongMax } from '../core/limits.ts';
+import type { DeliverMessage, FromClient, Reply, Session, ToClient } from '../core/messages.ts';
 import { noElection } from '../elections/none.ts';
 import { memoryJournal } from '../journals/memory.ts';
 import { Secret } from '../lib/secret.ts';
 import type { Role } from '../lib/tokens.ts';
-import { RawClient, tokenOf } from './api.suite.ts';
+import { RawClient, type Served, tokenOf } from './api.suite.ts';
 import { echo, serving, submit } from './client-line.suite.ts';
 
 const served = serving(() => ({ broker: new WsBrokerServer(), journal: memoryJournal(), election: noElection() }));
@@ -140,6 +141,73 @@ describe('a submission that reads', () => {
     expect(await client.closed).toEqual([1008, 'a reader of this number is open']);
   });
 });
+
+describe('a reader that is done with', () => {
+  const read = (reader: number) => ({ reader, order: 'input', credit: 9, inputs: false }) as const;
+
+  test('is told so by the next submission: its job goes, and its number is free for that very submission', async () => {
+    const { port } = await served();
+    const client = await RawClient.open(port, 'client');
+    const first = { kind: 'submit', request: 1, spec: echo({ keepMs: 0 }), digest: 'd', ...pack(['a']), read: read(1) };
+    const answer = await client.ask(first);
+    const { job } = (answer as Reply).value as SubmitReply;
+    await client.heard((told) => told.kind === 'deliver' && told.done);
+    await client.ask({ ...first, request: 2, unread: [1] });
+    expect(await client.ask({ kind: 'query', request: 3, job })).toMatchObject({ error: { code: 'SH1401' } });
+    client.socket.terminate();
+  });
+
+  test.each<[string, (session: Session) => void, string[]]>([
+    ['goes with a submission that comes at once', (session) => session.send(another), ['unread 1', 'unread 2', 'submit 1,2']],
+    ['goes before whatever else is said', (session) => session.send(question), ['unread 1', 'unread 2', 'status']],
+    ['goes by itself where nothing comes', () => undefined, ['unread 1', 'unread 2']],
+    ['goes before the end', (session) => session.close(), ['unread 1', 'unread 2', 'close']],
+  ])('%s', async (_what, next, wanted) => {
+    const { port, sessions } = await served();
+    const session = await openRemoteSession({ address: `http://127.0.0.1:${port}`, token: new Secret(tokenOf('client')) });
+    const heard = hears(sessions[0]!, wanted.length);
+    session.send({ kind: 'unread', reader: 1 });
+    session.send({ kind: 'unread', reader: 2 });
+    next(session);
+    expect(await heard).toEqual(wanted);
+    session.close();
+  });
+
+  const another: FromClient = { kind: 'submit', request: 3, spec: echo(), digest: 'd' };
+  const question: FromClient = { kind: 'status', request: 3 };
+
+  test('more of them than one submission names are told all the same', async () => {
+    const { port, sessions } = await served();
+    const session = await openRemoteSession({ address: `http://127.0.0.1:${port}`, token: new Secret(tokenOf('client')) });
+    const count = 2 * unreadAlongMax + 1;
+    const heard = hears(sessions[0]!, count + 1);
+    for (let reader = 0; reader < count; reader++) session.send({ kind: 'unread', reader });
+    session.send(another);
+    const words = await heard;
+    expect(words.slice(0, count)).toEqual(Array.from({ length: count }, (_, reader) => `unread ${reader}`));
+    session.close();
+  });
+});
+
+/** The first words that come to the coordinator's end of a line. */
+function hears(session: Served['sessions'][number], count: number): Promise<string[]> {
+  const words: string[] = [];
+  return new Promise((resolve) => {
+    const add = (word: string): void => {
+      if (words.push(word) === count) resolve(words);
+    };
+    const { send, close } = session;
+    session.send = (message) => {
+      if (message.kind === 'unread') add(`unread ${message.reader}`);
+      else add(message.kind === 'submit' ? `submit ${message.unread?.join() ?? ''}` : message.kind);
+      send.call(session, message);
+    };
+    session.close = () => {
+      add('close');
+      close.call(session);
+    };
+  });
+}
 
 describe('a line', () => {
   test('keeps the order of what is said: megabytes, then their seal; results, then their end', async () => {

@@ -135,7 +135,8 @@ class ClientLine {
   private pass(message: FromClient): void {
     switch (message.kind) {
       case 'submit': {
-        const { read } = message;
+        const { read, unread } = message;
+        for (const reader of unread ?? []) this.pass({ kind: 'unread', reader });
         if (!read) break;
         if (!this.admit(read.reader, 'read')) return;
         this.alongs.set(message.request, read.reader);

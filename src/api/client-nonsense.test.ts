@@ -202,6 +202,7 @@ function nonsense(random: () => number, jobs: readonly string[], request: number
       spec: { ...anySpec(below), key: `k${below(3)}` },
       digest: `d${below(2)}`,
       read: { reader: request, order: random() < 0.5 ? 'input' : 'completion', credit: below(9), inputs: random() < 0.5 },
+      ...(random() < 0.5 && { unread: [below(request), below(request)] }),
     }),
     () => ({ kind: 'inputs', job, stage: below(4), from: below(4), confirm: random() < 0.3, ...pack(['a', 'b']) }),
     () => ({ kind: 'inputs', job, stage: 0, from: 0, ...pack([]) }),

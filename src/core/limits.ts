@@ -62,6 +62,8 @@ export const logBytesMax = 1024 * 1024;
 export const logsUnsavedBytesMax = 64 * 1024 * 1024;
 /** Tasks in one delivery to a reader. */
 export const deliverTasksMax = 16_384;
+/** Readers that one submission tells to be done with. */
+export const unreadAlongMax = 1_000;
 /** A job that is kept until its result was read goes at the latest after this. */
 export const unreadKeepMs = 60_000;
 /** Of what is kept beyond its use; tests and the simulator set smaller ones. */

@@ -260,6 +260,7 @@ export type FromClient =
   /** With `lengths` and `body`: all inputs of stage 0 of a job without a key, which saves a round trip. */
   /** `submission`: chosen by a client that may have to say it again; the same one is the same job for as long as that lives (A03). */
   /** `read`: its output is read from the start. A refused one opens no reader. */
+  /** `unread`, on lines: as many messages of that kind, said before it. */
   | {
       kind: 'submit';
       request: number;
@@ -267,6 +268,7 @@ export type FromClient =
       digest: string;
       submission?: string;
       read?: ReadAsked;
+      unread?: readonly number[];
       lengths?: Uint32Array;
       body?: readonly Uint8Array[];
     }

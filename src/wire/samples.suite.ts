@@ -142,6 +142,7 @@ export const messageSamples: { [K in Message['kind']]: Extract<Message, { kind: 
     digest: 'd1',
     submission: '01JD2L',
     read: { reader: 2, order: 'input', credit: 1, inputs: false },
+    unread: [1],
   },
   inputs: {
     kind: 'inputs',

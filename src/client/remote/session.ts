@@ -7,7 +7,7 @@
  * 3. A refusal on coming back ends the session: nothing that is tried again would help.
  */
 import type { WebSocket } from 'ws';
-import { messageBytesMax } from '../../core/limits.ts';
+import { messageBytesMax, unreadAlongMax } from '../../core/limits.ts';
 import type { FromClient, Refusal, Session, ToClient } from '../../core/messages.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import type { Secret } from '../../lib/secret.ts';
@@ -91,6 +91,8 @@ class RemoteSession implements Session {
   #notice: NodeJS.Timeout | undefined;
   #retry: NodeJS.Timeout | undefined;
   #isAway = false;
+  /** Readers that are done with, which goes with the next submission if that comes at once. */
+  readonly #unread: number[] = [];
 
   constructor(options: RemoteOptions, coordinators: Coordinators, socket: WebSocket) {
     this.#options = options;
@@ -100,12 +102,27 @@ class RemoteSession implements Session {
 
   /** Lost while the line is away: the reset says everything again. */
   send(message: FromClient): void {
-    this.#link?.send(encodeMessage(message));
+    if (!this.#link) return;
+    if (message.kind === 'unread' && this.#unread.length < unreadAlongMax) return this.#unreadSoon(message.reader);
+    if (this.#unread.length === 0) return this.#link.send(encodeMessage(message));
+    if (message.kind === 'submit') return this.#link.send(encodeMessage({ ...message, unread: this.#unread.splice(0) }));
+    this.#sayUnread();
+    this.#link.send(encodeMessage(message));
+  }
+
+  #unreadSoon(reader: number): void {
+    this.#unread.push(reader);
+    if (this.#unread.length === 1) setImmediate(() => this.#sayUnread());
+  }
+
+  #sayUnread(): void {
+    for (const reader of this.#unread.splice(0)) this.#link?.send(encodeMessage({ kind: 'unread', reader }));
   }
 
   close(): void {
     if (this.#isOver) return;
     this.#end();
+    this.#sayUnread();
     this.#link?.close(1000, 'the client closes');
     this.#link = undefined;
   }
@@ -139,6 +156,8 @@ class RemoteSession implements Session {
 
   #lost(why: string): void {
     this.#link = undefined;
+    // The coordinator closes all readers of a line that broke.
+    this.#unread.length = 0;
     if (this.#isOver) return;
     this.#notice ??= setTimeout(() => {
       this.#isAway = true;
