@@ -153,7 +153,7 @@ export const mutants = [
     id: 'poison-for-ever',
     rule: 'rule 7: the guilty is buried',
     file: 'src/core/workers.ts',
-    find: 'stage.spec.crashLimit === 0 || stage.columns.suspicion(index) >= 3',
+    find: 'stage.spec.crashLimit === 0 || (!hasWaited && stage.columns.suspicion(index) >= 3)',
     replace: 'stage.columns.suspicion(index) >= 300',
     budget: 3_000,
   },

@@ -28,7 +28,11 @@ export function detach(state: State, stage: Stage, index: number): void {
 }
 
 /** An assignment whose rows run under it already. */
-export function hold(state: State, given: Omit<Assignment, 'open' | 'taskMs' | 'sentMs' | 'askedMs'>, nowMs: number): Assignment {
+export function hold(
+  state: State,
+  given: Omit<Assignment, 'open' | 'taskMs' | 'sentMs' | 'askedMs' | 'askedOpen'>,
+  nowMs: number,
+): Assignment {
   const { handle, term, serial, worker, job, stage, attempt, alone, ranges } = given;
   const open = countOf(ranges);
   const taskMs = stage.taskMs ?? 1;
@@ -47,6 +51,7 @@ export function hold(state: State, given: Omit<Assignment, 'open' | 'taskMs' | '
     open,
     sentMs: nowMs,
     askedMs: nowMs,
+    askedOpen: -1,
   };
   if (worker.heldTasks === 0) worker.movedMs = nowMs;
   worker.lastServed = handle;

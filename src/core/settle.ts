@@ -53,7 +53,9 @@ export function judge(state: State, job: Job, turn: Turn): void {
 
 /** Ends the job for all time (or until a replay); what still runs of it is aborted. */
 export function endJob(state: State, job: Job, outcome: JobOutcome, reason: string | undefined, turn: Turn): void {
-  for (const assignment of state.assignments.values()) {
+  // Most jobs end with nothing under way; to look for what there is costs a look at all that any job has.
+  const isUnderWay = job.stages.some(({ counts }) => counts[TaskState.running]! > 0);
+  for (const assignment of isUnderWay ? state.assignments.values() : []) {
     if (assignment.job !== job || assignment.worker.status === 'left') continue;
     turn.send(assignment.worker.address, {
       kind: 'abort',

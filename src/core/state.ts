@@ -319,6 +319,8 @@ export interface Assignment {
   sentMs: number;
   /** When some of them were last asked back for another worker. */
   askedMs: number;
+  /** How many of them were open then. */
+  askedOpen: number;
 }
 
 export interface Reader {

@@ -166,6 +166,53 @@ describe('of many tasks', () => {
   });
 });
 
+describe('one free slot among many that wait', () => {
+  it('is not missed because what is asked first can give nothing back: the newer of two assignments runs', () => {
+    const d = new Driver(1, false);
+    d.hello('w1', { slots: 1 });
+    // The first one comes late, or waits for its program: the worker runs the second, and answers nothing.
+    for (let i = 0; i < 2; i++) d.submit(jobSpec([stage()]), texts(1));
+    const [first] = d.assigned.splice(0);
+    d.hello('w2', { slots: 1 });
+    d.passWithBeats(2 * stealGraceMs + 500, ['w1', 'w2']);
+    expect(d.sent.filter(({ message }) => message.kind === 'revoke' && message.serial === first!.serial)).not.toEqual([]);
+  });
+
+  it('is not kept for a worker that gives nothing back, while another would', () => {
+    const d = new Driver(1, false);
+    for (const name of ['w1', 'w2']) {
+      d.hello(name, { slots: 1 });
+      d.submit(jobSpec([stage()]), texts(2));
+    }
+    d.hello('w3', { slots: 1 });
+    d.passWithBeats(2 * stealGraceMs + 500, ['w1', 'w2', 'w3']);
+    expect(new Set(asked(d).map(([address]) => address)).size).toBe(2);
+  });
+
+  it('is found for what waits beside lanes that only a later work could fill', () => {
+    const d = new Driver(1, false);
+    d.hello('w1', { slots: 1 });
+    d.submit(jobSpec([stage()]), texts(1));
+    d.submit(jobSpec([stage(undefined, { concurrency: 8 })]), texts(7));
+    const [, later] = d.assigned.splice(0);
+    d.hello('w2', { slots: 4 });
+    d.passWithBeats(2 * stealGraceMs + 500, ['w1', 'w2']);
+    expect(d.sent.filter(({ message }) => message.kind === 'revoke' && message.serial === later!.serial)).not.toEqual([]);
+  });
+
+  it('is found behind many jobs that no free worker may run: each kind is looked at once a tick', () => {
+    const d = new Driver(1, false);
+    d.hello('w1', { slots: 8, queues: ['gpu'] });
+    for (let i = 0; i < 16; i++) d.submit(jobSpec([stage(undefined, { queue: 'gpu' })]), texts(1));
+    d.hello('w2', { slots: 1 });
+    d.submit(jobSpec([stage()]), texts(2));
+    const free = Array.from({ length: 70 }, (_, i) => `free${i}`);
+    for (const name of free) d.hello(name, { slots: 1 });
+    d.passWithBeats(stealGraceMs + 500, ['w1', 'w2', ...free]);
+    expect(asked(d)[0]).toEqual(['worker.w2.i1', 1]);
+  });
+});
+
 describe('a task that is known to be long', () => {
   const slow = (assigned: Assigned, d: Driver): void =>
     d.report(assigned, {

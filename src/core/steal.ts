@@ -12,6 +12,7 @@ import { shortTaskMs, stealGraceMs, stealLooksMax } from './limits.ts';
 import type { Ranges } from './messages.ts';
 import { canRun, lanesOf, wants } from './placement.ts';
 import { RangeList } from './ranges.ts';
+import { kindOf } from './rings.ts';
 import type { Assignment, Stage, State, Worker } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -31,8 +32,8 @@ class Thieves {
   private readonly free: Worker[];
   private readonly nowMs: number;
   private readonly promised = new Map<Worker, number>();
-  /** Stages that none of them takes any more: each is looked at once, however many assignments it has. */
-  private readonly hopeless = new Set<Stage>();
+  /** Kinds of stages that none of them takes any more: each is looked at once, however many assignments and jobs there are of it. */
+  private readonly hopeless = new Set<string>();
   private looks = 0;
 
   constructor(state: State, free: Worker[], nowMs: number) {
@@ -41,9 +42,10 @@ class Thieves {
     this.nowMs = nowMs;
   }
 
-  /** How many of the tasks that wait they take, and are counted on to. */
-  take(stage: Stage, waiting: number): number {
-    if (this.hopeless.has(stage)) return 0;
+  /** How many of the tasks that wait they take; `isSure`: and are counted on to. */
+  take(stage: Stage, waiting: number, isSure: boolean): number {
+    const kind = kindOf(stage);
+    if (this.hopeless.has(kind)) return 0;
     const half = isShort(stage) ? Math.ceil(waiting / 2) : 0;
     let taken = 0;
     for (const worker of this.free) {
@@ -55,9 +57,9 @@ class Thieves {
       const count = Math.min(room, Math.max(Math.min(atOnce, waiting - taken), half - taken));
       if (count <= 0) continue;
       taken += count;
-      this.promised.set(worker, promised + count);
+      if (isSure) this.promised.set(worker, promised + count);
     }
-    if (taken === 0) this.hopeless.add(stage);
+    if (taken === 0) this.hopeless.add(kind);
     return taken;
   }
 }
@@ -73,11 +75,15 @@ function askBack(state: State, victim: Worker, thieves: Thieves, turn: Turn): vo
     const { stage, term, serial } = assignment;
     const isYoung = turn.nowMs - assignment.askedMs < stealGraceMs;
     if (isYoung || assignment.alone || state.pausedQueues.has(stage.spec.queue)) continue;
-    const waiting = Math.min(assignment.open, heldTasks - lanesOf(victim, stage));
-    const count = waiting > 0 ? thieves.take(stage, waiting) : 0;
+    // Lanes are a work's own: what came later than it may wait beside empty ones.
+    const waiting = Math.min(assignment.open, heldTasks - victim.slots);
+    // Nothing came back since it was asked last: it runs, or can't be taken back, or the question was lost. Nobody counts on an answer.
+    const isSure = assignment.askedOpen !== assignment.open;
+    const count = waiting > 0 ? thieves.take(stage, waiting, isSure) : 0;
     if (count === 0) continue;
     assignment.askedMs = turn.nowMs;
-    heldTasks -= count;
+    assignment.askedOpen = assignment.open;
+    if (isSure) heldTasks -= count;
     turn.send(victim.address, { kind: 'revoke', term, serial, ranges: lastOpen(assignment, count) });
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Driver, jobSpec, pack, stage } from './drive.suite.ts';
-import { leaseMs } from './limits.ts';
+import { assignGraceMs, leaseMs } from './limits.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 const upper = (frames: string[]): string => `<${frames.join('+')}>`;
@@ -51,6 +51,20 @@ describe('crashes', () => {
     expect(sizes).toEqual([20, 20, 16, 4, 1]);
     const job = [...d.state.jobs.values()][0]!;
     expect([...job.stories.values()].filter((story) => story.crashes === 1).length).toBeGreaterThan(0);
+  });
+
+  it('those that only waited for their turn to run alone are not charged for the loss of their worker', () => {
+    const d = new Driver();
+    d.submit(jobSpec([stage()]), texts(4));
+    for (let i = 0; i < 4; i++) {
+      d.assigned.length = 0;
+      d.hello(`w${i}`, { slots: 2 });
+      // Held one by one, in the order in which they start: two run.
+      if (i === 3) expect(d.assigned.map(({ ranges }) => ranges[1])).toEqual([1, 1, 1, 1]);
+      d.loseWorker();
+    }
+    const job = [...d.state.jobs.values()][0]!;
+    expect([...job.stories.values()].map(({ crashes }) => crashes)).toEqual([1, 1]);
   });
 
   it('long ones, or of unknown length, are spread over all slots, so that they are through soon', () => {
@@ -138,6 +152,10 @@ describe('crashes', () => {
     const lost = d.take();
     for (const number of [1, 2]) d.worker({ kind: 'beat', number, term: 1, lastSerial: lost.serial, load: 0, count: 0, hash: 0 });
     expect(d.sent.at(-1)!.message.kind).toBe('report');
+    // Until then it may be on its way, overtaken by a later one.
+    d.worker({ kind: 'held', term: 1, lastSerial: lost.serial, held: [] });
+    expect(d.assigned).toEqual([]);
+    d.passWithBeats(assignGraceMs);
     d.worker({ kind: 'held', term: 1, lastSerial: lost.serial, held: [] });
     expect(d.take()).toMatchObject({ attempt: 1 });
   });

@@ -187,9 +187,11 @@ function onHeld(state: State, worker: Worker, message: Extract<FromWorker, { kin
   for (const handle of [...worker.held]) {
     if (listed.has(handle)) continue;
     const assignment = state.assignments.get(handle)!;
+    // It may be on its way, and a later one, or this list, may have overtaken it.
+    if (turn.nowMs - assignment.sentMs < assignGraceMs) continue;
     if (assignment.term !== state.term || assignment.serial <= message.lastSerial) {
       giveBack(state, assignment.job, assignment.stage, handle, assignment.ranges);
-    } else if (turn.nowMs - assignment.sentMs >= assignGraceMs) {
+    } else {
       assignment.sentMs = turn.nowMs;
       // A late list of what is long under way: what has an end by now is not handed out again.
       turn.effects.push(buildAssign({ ...assignment, ranges: openRanges(assignment) }));
@@ -262,9 +264,12 @@ export function onLeaseWake(state: State, wake: Extract<Wake, { wake: 'lease' }>
 /** Its lease is over, or a new incarnation has taken its name. What it held may have run, and may be why it died. */
 function loseWorker(state: State, worker: Worker, how: string, turn: Turn): void {
   const why = describeLoss(state, worker, how);
+  let aloneCount = 0;
   for (const handle of [...worker.held]) {
     const assignment = state.assignments.get(handle)!;
-    loseTasks(state, worker, assignment.job, assignment.stage, openRanges(assignment), why, turn);
+    // What runs alone starts in the order in which it came, in as many processes as there are slots: the others have only waited.
+    const hasWaited = assignment.alone && aloneCount++ >= worker.slots;
+    loseTasks(state, worker, assignment.job, assignment.stage, openRanges(assignment), { why, hasWaited }, turn);
   }
   resolveInherited(state, worker, turn, why);
   turn.registryFact(state, { fact: 'worker-left', worker: worker.name, incarnation: worker.incarnation, why });
@@ -289,12 +294,20 @@ function mebibytes(bytes: number): string {
 }
 
 /** Rule 7: not charged, but suspect; at the last degree of suspicion, or with crashLimit 0, it was the task. */
-function loseTasks(state: State, worker: Worker, job: Job, stage: Stage, ranges: Ranges, why: string, turn: Turn): void {
+function loseTasks(
+  state: State,
+  worker: Worker,
+  job: Job,
+  stage: Stage,
+  ranges: Ranges,
+  { why, hasWaited }: { why: string; hasWaited: boolean },
+  turn: Turn,
+): void {
   const lost = new RangeList();
   const blamed: number[] = [];
   for (const index of indicesOf(ranges)) {
     if (stage.columns.state(index) !== TaskState.running) continue;
-    if (stage.spec.crashLimit === 0 || stage.columns.suspicion(index) >= 3) blamed.push(index);
+    if (stage.spec.crashLimit === 0 || (!hasWaited && stage.columns.suspicion(index) >= 3)) blamed.push(index);
     else lost.add(index);
   }
   if (lost.count > 0) {
@@ -322,7 +335,7 @@ export function resolveInherited(state: State, worker: Worker, turn: Turn, lost?
     }
     if (list.count === 0) continue;
     if (lost === undefined) putBack(state, job, stage, list.take());
-    else loseTasks(state, worker, job, stage, list.take(), lost, turn);
+    else loseTasks(state, worker, job, stage, list.take(), { why: lost, hasWaited: false }, turn);
   }
   worker.inherited = [];
 }

@@ -100,6 +100,16 @@ describe('works', () => {
     w.pass(200).expect();
   });
 
+  test('so it is of a work of which somebody has asked one back before', () => {
+    const w = worker({ slots: 1 })
+      .welcomed()
+      .tell(assignMessage(1, 1, [0, 4]));
+    w.take();
+    w.done(1).take();
+    w.tell({ kind: 'revoke', term: 1, serial: 1, ranges: Uint32Array.of(2, 1) }).expect('slot 0: revoke #2 2 (revoked)');
+    w.pass(200).expect('slot 0: revoke #2 1-2 (waits behind a long task)', 'slot 0: revoke #3 3 (waits behind a long task)');
+  });
+
   test('a slot that dies again and again has to pause', () => {
     const w = worker({ slots: 1 })
       .welcomed()

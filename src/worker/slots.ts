@@ -25,6 +25,8 @@ export interface WorkRecord {
   movedMs: number;
   /** Aborted or revoked, in part at least. */
   isCalledOff: boolean;
+  /** All that is not started of it was asked for, because it waits behind a long task. */
+  wasStuck: boolean;
 }
 
 interface Slot {
@@ -142,7 +144,11 @@ export class Slots {
         (works.length === 1 && first.left <= first.held.pace.lanes)
       )
         continue;
-      for (const record of works) if (!record.isCalledOff) yield record;
+      for (const record of works) {
+        if (record.wasStuck) continue;
+        record.wasStuck = true;
+        yield record;
+      }
     }
   }
 
@@ -187,6 +193,7 @@ export class Slots {
       left: count,
       movedMs: nowMs,
       isCalledOff: false,
+      wasStuck: false,
     };
     this.byId.set(work.id, record);
     slot.works.push(record);
