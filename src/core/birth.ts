@@ -28,6 +28,7 @@ export function addWorker(state: State, name: string, index: number): Worker {
     names: new Set(),
     memory: undefined,
     cpu: undefined,
+    idleSlots: 0,
     why: undefined,
     openedBefore: 0,
     lastHeardMs: 0,

@@ -218,6 +218,8 @@ export type FromWorker =
       memory?: MemoryReading;
       /** Of the processors that it may use, the share in use over the last half second or longer, by whomever, 0 to 1. */
       cpu?: number;
+      /** Slots that have nothing to run. */
+      idle?: number;
     })
   | (FromWorkerBase & {
       kind: 'held';

@@ -64,6 +64,7 @@ export function wants(state: State, worker: Worker, stage: Stage, nowMs: number)
     if (count > 0 && taskMs <= shortTaskMs) count = aheadTasksPerSlot * lanes - worker.heldTasks;
     if (worker.heldMs < targetMs / 2) count = Math.max(count, Math.floor((targetMs - worker.heldMs) / Math.max(taskMs, 1e-4)));
   }
+  count = Math.max(count, worker.idleSlots);
   if (stage.spec.chunkSize !== undefined && count > 0) count = stage.spec.chunkSize;
   return Math.max(0, Math.min(count, resourceRoom, assignTasksMax));
 }

@@ -34,7 +34,7 @@ describe('all policies', () => {
 
 describe('of a worker with one task of 80 ms and one with thirty of 1 ms', () => {
   const d = new Driver(1, false);
-  d.hello('w1', { slots: 4 });
+  d.hello('w1', { slots: 1 });
   const [worker] = d.state.workers;
   const few = { ...worker!, heldTasks: 1, heldMs: 80 };
   const many = { ...worker!, heldTasks: 30, heldMs: 30 };
@@ -45,6 +45,42 @@ describe('of a worker with one task of 80 ms and one with thirty of 1 ms', () =>
 
   it('least-loaded serves the one with fewer tasks', () => {
     expect(policies['least-loaded'](few)).toBeLessThan(policies['least-loaded'](many));
+  });
+});
+
+describe('adaptive', () => {
+  it('serves whoever has a free slot, however long the others of its slots are taken', () => {
+    const d = driver('adaptive', [16, 1]);
+    const [first, second] = d.state.workers;
+    const busy = { ...first!, heldTasks: 1, heldMs: 600_000 };
+    expect(policies.adaptive(busy)).toBeLessThan(policies.adaptive({ ...second!, heldTasks: 1, heldMs: 30 }));
+  });
+});
+
+describe('a worker that holds more tasks than it can spread over its slots', () => {
+  const held = { kind: 'beat', term: 1, lastSerial: 0, load: 0, count: 0, hash: 0 } as const;
+
+  it('is given as many as its last beat says it has idle slots, and no more until the next', () => {
+    const d = driver('adaptive', [2]);
+    many(d, 4);
+    d.submit(jobSpec([stage()]), ['0', '1', '2']);
+    expect(d.assigned).toEqual([]);
+    d.worker({ ...held, number: 1, idle: 1 });
+    expect(d.assigned.map(({ ranges }) => [...ranges])).toEqual([[0, 1]]);
+    d.worker({ ...held, number: 2, idle: 0 });
+    expect(d.assigned).toHaveLength(1);
+  });
+
+  it('is one for which others are asked to give back what waits', () => {
+    const d = driver('adaptive', [1, 1]);
+    many(d, 4);
+    for (let number = 1; number <= 3; number++) {
+      d.worker({ ...held, number, idle: 0 }, 'w1');
+      d.worker({ ...held, number, idle: 1 }, 'w2');
+      d.pass(1_000);
+      d.turn([{ from: 'self', event: 'tick' }]);
+    }
+    expect(d.sent.filter(({ address, message }) => address === 'worker.w1.i1' && message.kind === 'revoke')).not.toEqual([]);
   });
 });
 

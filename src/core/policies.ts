@@ -19,8 +19,9 @@ export interface Dealing {
 }
 
 export const policies: Readonly<Record<PolicyName, Policy>> = {
-  /** Milliseconds of work for each slot, by the measured times of the tasks that it holds. */
-  adaptive: ({ heldTasks, heldMs, slots }) => (heldTasks === 0 ? 0 : (heldMs + heldTasks * 1e-3) / slots),
+  /** Those with a free slot by the share of slots that are taken, then by milliseconds of work for each slot, as measured. */
+  adaptive: (worker) =>
+    worker.heldTasks < worker.slots ? tasksPerSlot(worker) : 1 + worker.heldMs / worker.slots + 1e-3 * tasksPerSlot(worker),
 
   /** Tasks for each slot, however long they are. */
   'least-loaded': tasksPerSlot,

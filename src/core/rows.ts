@@ -58,6 +58,7 @@ export function hold(
   state.assignments.set(handle, assignment);
   worker.held.add(handle);
   worker.heldTasks += open;
+  worker.idleSlots = Math.max(0, worker.idleSlots - open);
   worker.heldMs += open * taskMs;
   const needs = stage.spec.resources;
   for (const name in needs) worker.used[name] = (worker.used[name] ?? 0) + open * needs[name]!;

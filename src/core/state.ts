@@ -273,6 +273,8 @@ export interface Worker {
   memory: MemoryReading | undefined;
   /** As its last beat said; undefined if it can't tell. */
   cpu: number | undefined;
+  /** Slots that had nothing at its last beat, less what it was given since: it may hold more tasks than it can spread over its slots. */
+  idleSlots: number;
   /** Why it left. */
   why: string | undefined;
   /** When it left, so many jobs had been opened: others it never knew. */

@@ -18,7 +18,7 @@ import type { Turn } from './turn.ts';
 
 export function steal(state: State, turn: Turn): void {
   if (!state.leading || !state.steals) return;
-  const free = state.workers.filter((worker) => worker.status === 'live' && worker.heldTasks < worker.slots);
+  const free = state.workers.filter((worker) => worker.status === 'live' && (worker.heldTasks < worker.slots || worker.idleSlots > 0));
   if (free.length === 0) return;
   const busy = state.workers.filter((worker) => worker.status === 'live' && worker.heldTasks > worker.slots);
   busy.sort((a, b) => b.heldTasks / b.slots - a.heldTasks / a.slots);
@@ -53,7 +53,7 @@ class Thieves {
       if (!canRun(worker, stage)) continue;
       const promised = this.promised.get(worker) ?? 0;
       const room = wants(this.state, worker, stage, this.nowMs) - promised;
-      const atOnce = lanesOf(worker, stage) - worker.heldTasks - promised;
+      const atOnce = Math.max(lanesOf(worker, stage) - worker.heldTasks, worker.idleSlots) - promised;
       const count = Math.min(room, Math.max(Math.min(atOnce, waiting - taken), half - taken));
       if (count <= 0) continue;
       taken += count;

@@ -146,6 +146,7 @@ function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, 
   worker.lastBeat = message.number;
   worker.memory = message.memory;
   worker.cpu = message.cpu;
+  worker.idleSlots = message.idle ?? 0;
   // The answer is the worker's lease: it lives on the leader's word as the leader lives on its.
   const owed = worker.heardNumber - worker.ackedNumber;
   acknowledged(worker);

@@ -104,6 +104,7 @@ export const messageSamples: { [K in Message['kind']]: Extract<Message, { kind: 
     hash: 4_000_000_000,
     memory: { bytes: 5_000_000_000, bytesMax: 8_000_000_000 },
     cpu: 0.25,
+    idle: 1,
   },
   held: {
     ...fromWorker,

@@ -386,6 +386,7 @@ export class WorkerProtocol {
       hash: heldHash(this.held.values()),
       ...(this.memory && { memory: this.memory }),
       ...(this.cpu !== undefined && { cpu: this.cpu }),
+      idle: this.slots.idleCount,
     });
   }
 

@@ -73,6 +73,13 @@ export class Slots {
     return this.byId.size === 0;
   }
 
+  /** Slots that have nothing; not those for what runs alone. */
+  get idleCount(): number {
+    let count = 0;
+    for (const { works } of this.slots) if (works.length === 0) count++;
+    return count;
+  }
+
   record(id: number): WorkRecord | undefined {
     return this.byId.get(id);
   }
