@@ -23,6 +23,8 @@ export function addWorker(state: State, name: string, index: number): Worker {
     labels: {},
     host: '',
     pid: 0,
+    life: undefined,
+    rival: undefined,
     version: '',
     code: undefined,
     names: new Set(),

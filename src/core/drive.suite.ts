@@ -222,6 +222,7 @@ export class Driver {
       resources?: Record<string, number>;
       code?: WorkerCode;
       welcomed?: number;
+      life?: string;
     } = {},
   ): void {
     const incarnation = options.incarnation ?? 'i1';
@@ -239,6 +240,7 @@ export class Driver {
         version: '0.0.0',
         code: options.code ?? { kind: 'any' },
         ...(options.welcomed !== undefined && { welcomed: options.welcomed }),
+        ...(options.life !== undefined && { life: options.life }),
       },
       name,
       incarnation,

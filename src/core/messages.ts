@@ -89,7 +89,9 @@ export type ToWorker =
   /** Beats disagree with what is known here: answer with `held`. */
   | { kind: 'report'; term: number }
   /** Your incarnation is not known or no longer believed: drop what you hold and say hello anew. */
-  | { kind: 'fenced'; term: number };
+  | { kind: 'fenced'; term: number }
+  /** The answer to a hello: another process has your name, and lives. Say it again: you are let in when that one has gone. */
+  | { kind: 'nameTaken'; term: number; host: string; pid: number };
 
 // ---- worker → coordinator -------------------------------------------------
 
@@ -203,6 +205,8 @@ export type FromWorker =
       /** Release of shoal that it runs. */
       version: string;
       code: WorkerCode;
+      /** Of this process, however many incarnations it has. */
+      life?: string;
       /** The term whose leader has welcomed this incarnation: if that does not know it, it was forgotten. */
       welcomed?: number;
     })

@@ -265,6 +265,10 @@ export interface Worker {
   labels: Record<string, string>;
   host: string;
   pid: number;
+  /** Of the process that it is; undefined: not said. */
+  life: string | undefined;
+  /** Another process that would have its name, and since when. */
+  rival: { life: string; sinceMs: number; isTold: boolean } | undefined;
   version: string;
   /** Undefined until it said hello to this leader. */
   code: WorkerCode | undefined;

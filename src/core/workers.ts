@@ -8,6 +8,7 @@ import { heldHash } from './held-hash.ts';
 import { ackOwedBytesMax, ackOwedMax, assignGraceMs, beatMs, closeGraceMs, leaseMs } from './limits.ts';
 import { onLines } from './logs.ts';
 import type { FromWorker, Ranges } from './messages.ts';
+import { isTaken } from './namesakes.ts';
 import { indicesOf, RangeList } from './ranges.ts';
 import { crash, giveBack, onReport } from './reports.ts';
 import { detach, hold, putBack } from './rows.ts';
@@ -102,6 +103,7 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
   if (!isSame) {
     // It greeted this leader before, and has been forgotten since: its reports are numbered from then.
     if (message.welcomed === state.term) return turn.send(message.address, { kind: 'fenced', term: state.term });
+    if (worker && isTaken(state, worker, message, turn)) return;
     if (worker && worker.status !== 'left') loseWorker(state, worker, 'started anew', turn);
     const index = worker?.index ?? freeIndex(state);
     turn.registryFact(state, { fact: 'worker-joined', worker: message.worker, incarnation: message.incarnation, index });
@@ -122,6 +124,8 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
   known.labels = message.labels;
   known.host = message.host;
   known.pid = message.pid;
+  known.life = message.life;
+  known.rival = undefined;
   known.version = message.version;
   known.code = message.code;
   known.names = new Set(message.code.kind === 'named' ? message.code.names : []);

@@ -79,6 +79,7 @@ export const messageSamples: { [K in Message['kind']]: Extract<Message, { kind: 
   drain: { kind: 'drain', term: 3 },
   report: { kind: 'report', term: 3 },
   fenced: { kind: 'fenced', term: 3 },
+  nameTaken: { kind: 'nameTaken', term: 3, host: 'h', pid: 4711 },
   hello: {
     ...fromWorker,
     kind: 'hello',
@@ -91,6 +92,7 @@ export const messageSamples: { [K in Message['kind']]: Extract<Message, { kind: 
     pid: 4711,
     version: '0.1.0',
     code: { kind: 'named', names: ['square'], bundles: true },
+    life: '5f3a',
     welcomed: 3,
   },
   beat: {

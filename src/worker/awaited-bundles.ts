@@ -2,6 +2,7 @@
  * Assignments whose program is not on this machine yet: held, but not started. Each program is asked for once, and again
  * while no answer comes; with it all that waited for it goes on, or goes back uncharged.
  */
+import type { ErrorRecord } from '../core/messages.ts';
 import type { HeldAssignment } from './held.ts';
 
 interface Awaited {
@@ -52,4 +53,8 @@ export class AwaitedBundles {
   clear(): void {
     this.awaited.clear();
   }
+}
+
+export function bundleError(why: string, hash: string): ErrorRecord {
+  return { name: 'ShoalError', code: 'SH5010', message: `${why}: ${hash.slice(0, 12)}…` };
 }

@@ -168,6 +168,7 @@ class Cluster {
       queues: ['default'],
       host: 'here',
       pid: 1,
+      life: 'l1',
       version: '0.0.0',
       code: { kind: 'any' },
       messageBytesMax: 1e6,

@@ -58,6 +58,7 @@ class ProtocolDouble {
       queues: ['default'],
       host: 'here',
       pid: 1,
+      life: 'l1',
       version: '0.0.0',
       code: { kind: 'any' },
       messageBytesMax: 1024 * 1024,

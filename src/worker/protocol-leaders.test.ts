@@ -176,6 +176,14 @@ describe('silence (rule 10)', () => {
     w.done(3).expect('→ coordinator.1: 1 results 1/3 6 [6]');
   });
 
+  test('told that another process has its name, it says hello again until it is let in', () => {
+    const w = worker();
+    w.begin().take();
+    w.tell({ kind: 'nameTaken', term: 1, host: 'there', pid: 7 }).expect('nameTaken');
+    w.pass(500).expect('→ hello: hello w1.i1 slots 2');
+    w.tell(welcome(1)).expect('→ coordinator.1: held last 0');
+  });
+
   test('fenced, it forgets whom it heard: the leader of a journal that was set back has a lower term (S07)', () => {
     const w = worker().welcomed();
     w.tell(welcome(5)).take();

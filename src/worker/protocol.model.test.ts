@@ -85,6 +85,7 @@ class Model {
       queues: [],
       host: '',
       pid: 1,
+      life: 'l1',
       version: '0.0.0',
       code: { kind: 'any' },
       messageBytesMax: 1e6,

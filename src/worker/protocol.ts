@@ -15,10 +15,10 @@
  * 5. Nothing starts after the lease ended, while draining, or before a welcome of the present term (rule 10).
  */
 import { heldHash } from '../core/held-hash.ts';
-import type { AssignMessage, ErrorRecord, FromWorker, MemoryReading, Ranges, ToWorker, WorkerCode } from '../core/messages.ts';
+import type { AssignMessage, FromWorker, MemoryReading, Ranges, ToWorker, WorkerCode } from '../core/messages.ts';
 import { randomFrom } from '../core/random.ts';
 import { countOf } from '../core/ranges.ts';
-import { AwaitedBundles } from './awaited-bundles.ts';
+import { AwaitedBundles, bundleError } from './awaited-bundles.ts';
 import type { Work } from './executors/executor.ts';
 import { assignmentKey, HeldAssignment, SeenSerials, type TakeBack, Tombstones } from './held.ts';
 import { Paces } from './pace.ts';
@@ -34,6 +34,7 @@ export interface WorkerIdentity {
   queues: string[];
   host: string;
   pid: number;
+  life: string;
   version: string;
   code: WorkerCode;
 }
@@ -56,6 +57,8 @@ export type WorkerEffect =
   | { effect: 'closeAlone'; slot: number }
   /** Listen on a fresh address, then call `begin`. */
   | { effect: 'newIncarnation' }
+  /** Another process has this worker's name; its hellos go on. */
+  | { effect: 'nameTaken'; host: string; pid: number }
   /** A program that tasks wait for: look for it on the disk, and answer by `onBundleHere` or `onBundleMissing`. */
   | { effect: 'findBundle'; hash: string }
   /** It came: put it on the disk, and answer by `onBundleHere` or `onBundleRefused`. */
@@ -170,6 +173,8 @@ export class WorkerProtocol {
         return;
       case 'fenced':
         return this.onFenced();
+      case 'nameTaken':
+        return void this.effects.push({ effect: 'nameTaken', host: message.host, pid: message.pid });
     }
   }
 
@@ -357,11 +362,11 @@ export class WorkerProtocol {
   }
 
   private hello(nowMs: number): void {
-    const { worker, labels, resources, queues, host, pid, version, code } = this.options;
+    const { worker, labels, resources, queues, host, pid, life, version, code } = this.options;
     const incarnation = this.incarnation!;
     const slots = this.state === 'working' ? this.options.slots : 0;
     const { ownAddress: address, leader, term } = this;
-    const who = { worker, incarnation, address, slots, labels, resources, queues, host, pid, version, code };
+    const who = { worker, incarnation, address, slots, labels, resources, queues, host, pid, life, version, code };
     this.effects.push({ effect: 'send', address: helloAddress, message: { kind: 'hello', ...who, ...(leader && { welcomed: term }) } });
     this.nextHelloMs = nowMs + this.helloMs * (0.5 + this.random() / 2);
     this.helloMs = Math.min(helloMsMax, this.helloMs * 2);
@@ -442,8 +447,4 @@ export class WorkerProtocol {
   private send(message: FromWorker): void {
     if (this.leader) this.effects.push({ effect: 'send', address: this.leader.address, message });
   }
-}
-
-function bundleError(why: string, hash: string): ErrorRecord {
-  return { name: 'ShoalError', code: 'SH5010', message: `${why}: ${hash.slice(0, 12)}…` };
 }

@@ -130,6 +130,8 @@ class WorkerShell {
   private timer: Timer | undefined;
   private readonly guard: WorkerOptions['memory'];
   private readonly cpu: CpuMeter | undefined;
+  /** Whoever has its name, as it was told last. */
+  private namesake = '';
   private isInRound = false;
   private ending: Promise<void> | undefined;
   private resolveDrained: () => void = () => undefined;
@@ -162,6 +164,7 @@ class WorkerShell {
       queues: [...(options.queues ?? ['default'])],
       host: hostname(),
       pid: process.pid,
+      life: Buffer.from(this.outside.randomBytes(8)).toString('hex'),
       version,
       code: options.code ? { kind: 'named', names: [...options.code.names], bundles: options.code.bundles !== undefined } : { kind: 'any' },
       // One value may have so much; several are cut into messages.
@@ -278,6 +281,8 @@ class WorkerShell {
       case 'newIncarnation':
         void this.listen().catch((error: unknown) => this.warn(`cannot listen as a new incarnation: ${textOf(error)}`));
         return;
+      case 'nameTaken':
+        return this.onNameTaken(`process ${effect.pid} on ${effect.host}`);
       case 'drained':
         return this.end();
     }
@@ -405,6 +410,12 @@ class WorkerShell {
         this.round(() => protocol.onReplaced(slot, now()));
       },
     };
+  }
+
+  private onNameTaken(owner: string): void {
+    if (owner !== this.namesake)
+      this.warn(`there is a worker of this name already, ${owner}: this one waits until that has ended; names are unique`);
+    this.namesake = owner;
   }
 
   private warn(line: string): void {

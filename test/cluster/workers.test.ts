@@ -19,9 +19,9 @@ async function written(file: string): Promise<string> {
   return readFileSync(file, 'utf8');
 }
 
-async function workerState(name: string): Promise<{ status: string; why?: string; cpu?: number }> {
+async function workerState(name: string): Promise<{ status: string; why?: string; cpu?: number; pid?: number }> {
   const { stdout } = await cluster.shoal('workers', 'get', name, '--json');
-  return JSON.parse(stdout) as { status: string; why?: string; cpu?: number };
+  return JSON.parse(stdout) as { status: string; why?: string; cpu?: number; pid?: number };
 }
 
 describe('kill -9', () => {
@@ -250,6 +250,22 @@ describe('a worker', () => {
     process.kill(cluster.childOf(first), 'SIGSTOP');
     cluster.addWorker({ name: 'same' });
     expect(await running).toBe(1);
+  });
+
+  test('whose name another has, which lives, is told so and waits; the other goes on until it ends, and then it is let in (W11)', async () => {
+    cluster = await TestCluster.start({ workers: 1, worker: { name: 'same' } });
+    const client = await cluster.ready(1);
+    const [first] = cluster.workers as [Running];
+    const owner = await cluster.startedChildOf(first);
+    const job = on(tasks.mix, client).map(seeds(4_000, 1)).settled();
+    const second = cluster.addWorker({ name: 'same' });
+    await second.said(new RegExp(`there is a worker of this name already, process ${owner} on `));
+    await cluster.coordinator.said(/another of that name, process \d+ on .+, is not let in/);
+    for await (const each of job) expect(each).toMatchObject({ status: 'fulfilled', attempts: 1 });
+    expect(await workerState('same')).toMatchObject({ pid: owner });
+    first.kill('SIGTERM');
+    await first.ended;
+    expect(await on(tasks.mix, client).map(seeds(10, 1)).toArray()).toEqual(answers(10));
   });
 
   test('that is there before a coordinator was ever started is let in with the token which that leaves', async () => {
