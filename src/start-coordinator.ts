@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { openApi } from './api/server.ts';
+import { openApi, refuseOpenPlaintext } from './api/server.ts';
 import { openServerBroker, serverPlace } from './broker-of.ts';
 import { WsBrokerServer } from './brokers/ws/server.ts';
 import { Candidacy } from './coordinator/candidacy.ts';
@@ -76,6 +76,8 @@ export async function startCoordinator(options: CoordinatorServerOptions = {}): 
   const place = serverPlace(options.broker ?? 'ws:', options.cluster, options.clusterSecret);
   const tls = options.tls && readTls(options.tls);
   const onWarning = (line: string): void => options.onLog?.(line);
+  // Before anything is made.
+  refuseOpenPlaintext({ listen, insecurePlaintext: options.insecurePlaintext === true, ...(tls && { tls }) });
   const tokenFile = options.tokenFile ?? join(journalFolder(journalUrl) ?? configHome(), 'tokens');
   const election = await openElection(electionUrl, { cluster, onWarning });
   const lines = new WsBrokerServer({ onWarning });

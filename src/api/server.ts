@@ -100,9 +100,9 @@ class Port implements Api {
   #closing: Promise<void> | undefined;
 
   constructor(options: ApiOptions) {
+    refuseOpenPlaintext(options);
     this.#options = options;
     const { host } = options.listen;
-    refuseOpenPlaintext(options);
     this.#guard = new Guard({ tokens: options.tokens, isLoopback: isLoopback(host), ...(options.nowMs && { nowMs: options.nowMs }) });
     this.#entrances = new Map<string, Entrance>([
       ['/api/v1/stream', { roles: clientRoles, enter: (socket, role) => this.#enterClient(socket, role) }],
@@ -266,7 +266,12 @@ function isLoopback(host: string): boolean {
   return /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(host);
 }
 
-function refuseOpenPlaintext({ listen: { host, port }, tls, insecurePlaintext }: ApiOptions): void {
+/** SH1324 */
+export function refuseOpenPlaintext({
+  listen: { host, port },
+  tls,
+  insecurePlaintext,
+}: Pick<ApiOptions, 'listen' | 'tls' | 'insecurePlaintext'>): void {
   if (isLoopback(host) || tls || insecurePlaintext) return;
   throw new ShoalError(
     'SH1324',

@@ -162,7 +162,9 @@ class Interruption {
       const watch = runningJobs.map((job) => `\n  shoal jobs watch ${job} --address ${address}`).join('');
       const unfed = runningJobs.filter((job) => this.#cluster.connection?.isFeeding(job));
       const missing =
-        unfed.length === 0 ? '' : `\n  not all inputs were sent: submit again with the same --key to send the rest, or cancel it`;
+        unfed.length === 0
+          ? ''
+          : '\n  not all inputs were sent: with a --key, submit again under it to send the rest; without one, nobody can: cancel it';
       tell('detached', `detached; ${jobs} ${count === 1 ? 'goes' : 'go'} on at ${address}${watch}${missing}`);
       this.#tooLate(interrupted);
     } else if (this.#cluster.isDurable) {

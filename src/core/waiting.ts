@@ -61,11 +61,12 @@ export function waitsForInputs({ sealed, spec }: Stage): boolean {
   return !sealed && spec.feed.kind === 'inputs';
 }
 
-export function whyNoInputs({ feeder, id }: Job): Reason {
+export function whyNoInputs({ feeder, id, spec }: Job): Reason {
   if (feeder !== undefined) return { what: 'waiting for inputs' };
   return {
     what: 'waiting for inputs, and the program that sends them is not connected',
-    try: `run that program again, or: shoal jobs cancel ${id}`,
+    // Without a key it would be another job, and nobody else knows how far this one's inputs have come.
+    try: spec.key === undefined ? `shoal jobs cancel ${id}` : `run that program again, or: shoal jobs cancel ${id}`,
   };
 }
 

@@ -4,8 +4,9 @@
  * goes up while it leads, or that it resigned. Names are put into place whole by `link`, which refuses one that exists.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, link, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
+import { type FileHandle, link, open, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../lib/make-folder.ts';
 import { type Outside, realOutside } from '../lib/outside.ts';
 import { markOfThisProcess, mayLive, type ProcessMark, parseMark } from '../lib/process-life.ts';
 import { refusedError } from './calls.ts';
@@ -101,7 +102,7 @@ class FileStore implements LeaseStore {
   /** Undefined if that term exists already. */
   async create(number: number, term: Term): Promise<FileHandle | undefined> {
     const draft = join(this.folder, `${this.prefix}draft-${term.id}`);
-    await mkdir(this.folder, { recursive: true, mode: 0o700 });
+    makeFolder(this.folder);
     const file = await open(draft, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC, 0o600);
     try {
       await file.writeFile(`${beatText(0)}\n${term.record}\n${JSON.stringify(markOfThisProcess())}\n`);

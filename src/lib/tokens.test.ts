@@ -75,6 +75,19 @@ test('a file that others can read is refused, with what mends it', () => {
   expect(() => openTokens(file)).not.toThrow();
 });
 
+test('a tokens file where there can be none is refused by its name', () => {
+  const file = join(folder, 'file');
+  writeFileSync(file, '');
+  expect(() => openTokens(join(file, 'tokens'))).toThrow(
+    expect.objectContaining({ code: 'SH1323', message: expect.stringContaining(file) }),
+  );
+});
+
+test.each(['shoal_…', 'two\nlines', 'two words'])('a token like %j is refused before it is sent, and is not shown (X03)', (token) => {
+  const refused = expect.objectContaining({ code: 'SH3002', why: expect.not.stringContaining(token) });
+  expect(() => tokenFor('http://127.0.0.1:7690', token)).toThrow(refused);
+});
+
 test('a token is the one given, else of the environment, else what a coordinator on this machine left', () => {
   const tokens = openTokens(join(folder, 'tokens'));
   expect(tokenFor('http://127.0.0.1:7690')).toBeUndefined();
@@ -83,8 +96,8 @@ test('a token is the one given, else of the environment, else what a coordinator
   for (const host of ['127.0.0.1', 'localhost', '[::1]']) expect(tokenFor(`http://${host}:7690`)!.reveal()).toBe(admin);
   expect(tokenFor('http://127.0.0.1:7691')).toBeUndefined();
   expect(tokenFor('http://elsewhere:7690')).toBeUndefined();
-  vi.stubEnv('SHOAL_TOKEN', 'of the environment');
-  expect(tokenFor('http://127.0.0.1:7690')!.reveal()).toBe('of the environment');
+  vi.stubEnv('SHOAL_TOKEN', 'of-the-environment');
+  expect(tokenFor('http://127.0.0.1:7690')!.reveal()).toBe('of-the-environment');
   expect(tokenFor('http://127.0.0.1:7690', 'given')!.reveal()).toBe('given');
   vi.stubEnv('SHOAL_TOKEN', '');
   takeBack();

@@ -10,6 +10,7 @@ import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, ren
 import { dirname, join } from 'node:path';
 import { ShoalError } from './errors.ts';
 import { configHome } from './folders.ts';
+import { makeFolder } from './make-folder.ts';
 import { Secret } from './secret.ts';
 
 /** `client+bundles` may also upload programs, which is running code of its own on the workers. */
@@ -39,12 +40,13 @@ function newToken(): string {
 
 /** Whole or not at all; nothing if it is there. */
 function writeOnce(file: string, text: string): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   let handle: number;
   try {
+    makeFolder(dirname(file));
     handle = openSync(file, 'wx', 0o600);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && syscall === 'open') return;
     throw new ShoalError('SH1323', `the tokens file ${file} cannot be made`, { why: (error as Error).message, cause: error });
   }
   writeSync(handle, text);
@@ -122,10 +124,10 @@ export function tokenFromFile(file: string, wanted: readonly Role[]): Secret {
   throw new ShoalError('SH1323', `the tokens file ${file} has no token for this`, { why: `it needs one of: ${wanted.join(', ')}` });
 }
 
-/** What to show a coordinator: the one given, else `SHOAL_TOKEN`, else what a coordinator of this user left on this machine. */
+/** What to show a coordinator: the one given, else `SHOAL_TOKEN`, else what a coordinator of this user left on this machine. SH3002 */
 export function tokenFor(address: string, given?: string | Secret): Secret | undefined {
-  if (given !== undefined) return typeof given === 'string' ? new Secret(given) : given;
-  if (process.env.SHOAL_TOKEN) return new Secret(process.env.SHOAL_TOKEN);
+  if (given !== undefined) return checked(typeof given === 'string' ? new Secret(given) : given, undefined);
+  if (process.env.SHOAL_TOKEN) return checked(new Secret(process.env.SHOAL_TOKEN), 'SHOAL_TOKEN (environment)');
   // Of several coordinators each takes the tokens of all.
   for (const each of address.split(',')) {
     try {
@@ -135,6 +137,17 @@ export function tokenFor(address: string, given?: string | Secret): Secret | und
     }
   }
   return undefined;
+}
+
+/** It travels in a header of HTTP, which carries no other characters. */
+function checked(token: Secret, from: string | undefined): Secret {
+  const at = token.reveal().search(/[^!-~]/);
+  if (at < 0) return token;
+  throw new ShoalError('SH3002', 'this token is none', {
+    why: `its character ${at + 1} is a space, a line break, or one that is not ASCII: it was not copied as it is`,
+    from,
+    hint: 'a token is one word, as it stands in the tokens file of the coordinator',
+  });
 }
 
 /** Gives what takes it away again. A machine whose configuration cannot be written to has to be told tokens by hand. */

@@ -14,7 +14,7 @@ export interface ChangeFlags {
 
 /** For whatever changes a job or a queue. */
 export function ifMatchOption(thing: 'job' | 'queue'): Option {
-  const text = `only if the ${thing} is still at this version (as list and get show it): nobody has changed it since`;
+  const text = `only if the ${thing} is still at this version (as list shows it): nobody has changed it since`;
   return new Option('--if-match <version>', text).argParser(version);
 }
 

@@ -7,9 +7,9 @@
  *   reclaim.ts   gives back the room of dropped streams                     format.ts    the bytes
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { ShoalError } from '../../lib/errors.ts';
+import { makeFolder } from '../../lib/make-folder.ts';
 import { checkEntries, checkName, entryRefusedError, journalClosedError } from '../checks.ts';
 import type { BodySlice, Entry, Journal } from '../journal.ts';
 import { Committer } from './committer.ts';
@@ -101,13 +101,17 @@ export async function openFiles({ directory, disk, lock, newSalt, segmentBytes, 
 
 /** Creates what is missing of the path, durably. SH4009 where that can't be done. */
 async function makeDirectory(directory: string, disk: Disk): Promise<void> {
-  const first = await mkdir(directory, { recursive: true, mode: 0o700 }).catch((cause: Error) => {
+  let first: string | undefined;
+  try {
+    first = makeFolder(directory);
+  } catch (error) {
+    const cause = error as Error;
     throw new ShoalError('SH4009', `the journal can't be kept in ${directory}`, {
       why: errorCode(cause) === 'EEXIST' ? 'it is no directory' : cause.message,
       hint: 'give it a directory that this user may write to, or one that is yet to be made: file:DIR',
       cause,
     });
-  });
+  }
   if (first === undefined) return;
   for (let path = directory; path !== dirname(first); path = dirname(path)) await disk.syncDirectory(dirname(path));
 }
