@@ -48,6 +48,8 @@ export const entryBytesMin = storedBytesMax + 64 * 1024 * 1024;
 export const turnBytesMax = 8 * 1024 * 1024;
 /** After a closed connection the same incarnation of a worker may return for this long. */
 export const closeGraceMs = 1_000;
+/** A worker that has not been heard of for this long may be gone: it is given nothing more until it is heard of. */
+export const quietMs = 2_500;
 /** A worker that was heard of within this is there, and another process may not take its name. */
 export const namesakeMs = 1_500;
 
@@ -92,6 +94,7 @@ function relation(holds: boolean, what: string): void {
 relation(leaseMs >= 3 * beatMs, 'a lease survives two lost beats');
 relation(assignGraceMs >= 2 * beatMs, 'a beat can tell of an assignment before it is sent again');
 relation(closeGraceMs < leaseMs, 'a closed connection is judged sooner than silence');
+relation(2 * beatMs < quietMs && quietMs < leaseMs, 'one beat that is late or lost does not keep work from a worker');
 relation(beatMs < namesakeMs && namesakeMs <= leaseMs - closeGraceMs, 'a name is kept by who beats, and free where its line has closed');
 relation(tickGapMs < leaseMs, 'a pause is noticed before leases are judged by it');
 relation(aheadTasksPerSlot > unknownTasksPerSlot, 'an assignment ahead holds several tasks');

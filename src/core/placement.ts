@@ -2,6 +2,7 @@
 import {
   aheadTasksPerSlot,
   assignTasksMax,
+  quietMs,
   shortTaskMs,
   slotAheadCommits,
   slotAheadMs,
@@ -15,6 +16,11 @@ const stretchable = new Set(['cpu', 'memory']);
 
 /** Tasks that every worker has from us. */
 const ownPrefix = 'shoal.';
+
+/** One that is quiet may be gone: what it was given now would wait for its lease to end, and be suspect then. */
+export function takesWork({ status, lastHeardMs }: Worker, nowMs: number): boolean {
+  return status === 'live' && nowMs - lastHeardMs <= quietMs;
+}
 
 /** Could the worker ever run it? */
 export function canRun(worker: Worker, stage: Stage): boolean {

@@ -7,7 +7,7 @@ import { buildAssign, inputBytes } from './assign.ts';
 import { lacksProgram } from './bundles.ts';
 import { TaskState } from './columns.ts';
 import { assignBytesMax, shortTaskMs, suspectGroupSizes } from './limits.ts';
-import { canRun, wants } from './placement.ts';
+import { canRun, takesWork, wants } from './placement.ts';
 import { RangeList } from './ranges.ts';
 import { changeLine, drawTicket, hasReady, kindOf, type Line, leaveRing, nextLine } from './rings.ts';
 import { hold } from './rows.ts';
@@ -16,7 +16,7 @@ import type { Turn } from './turn.ts';
 
 export function schedule(state: State, turn: Turn): void {
   if (!state.leading || state.rings.length === 0) return;
-  const workers = state.workers.filter((worker) => worker.status === 'live');
+  const workers = state.workers.filter((worker) => takesWork(worker, turn.nowMs));
   if (workers.length === 0) return;
   const hopeless = new Set<string>();
   const closed = new Set<Line>();

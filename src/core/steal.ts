@@ -10,7 +10,7 @@
 import { TaskState } from './columns.ts';
 import { shortTaskMs, stealGraceMs, stealLooksMax } from './limits.ts';
 import type { Ranges } from './messages.ts';
-import { canRun, lanesOf, wants } from './placement.ts';
+import { canRun, lanesOf, takesWork, wants } from './placement.ts';
 import { RangeList } from './ranges.ts';
 import { kindOf } from './rings.ts';
 import type { Assignment, Stage, State, Worker } from './state.ts';
@@ -18,7 +18,7 @@ import type { Turn } from './turn.ts';
 
 export function steal(state: State, turn: Turn): void {
   if (!state.leading || !state.steals) return;
-  const free = state.workers.filter((worker) => worker.status === 'live' && (worker.heldTasks < worker.slots || worker.idleSlots > 0));
+  const free = state.workers.filter((worker) => takesWork(worker, turn.nowMs) && (worker.heldTasks < worker.slots || worker.idleSlots > 0));
   if (free.length === 0) return;
   const busy = state.workers.filter((worker) => worker.status === 'live' && worker.heldTasks > worker.slots);
   busy.sort((a, b) => b.heldTasks / b.slots - a.heldTasks / a.slots);

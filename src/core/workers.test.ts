@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Driver, jobSpec, pack, stage } from './drive.suite.ts';
-import { assignGraceMs, leaseMs } from './limits.ts';
+import { assignGraceMs, leaseMs, quietMs } from './limits.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 const upper = (frames: string[]): string => `<${frames.join('+')}>`;
@@ -65,6 +65,16 @@ describe('crashes', () => {
     }
     const job = [...d.state.jobs.values()][0]!;
     expect([...job.stories.values()].map(({ crashes }) => crashes)).toEqual([1, 1]);
+  });
+
+  it('a worker that is quiet is given nothing, until it is heard of again', () => {
+    const d = new Driver();
+    d.hello();
+    d.pass(quietMs + 1);
+    d.submit(jobSpec([stage()]), texts(1));
+    expect(d.assigned).toEqual([]);
+    d.worker({ kind: 'beat', number: 1, term: 1, lastSerial: 0, load: 0, count: 0, hash: 0 });
+    expect(d.assigned).toHaveLength(1);
   });
 
   it('long ones, or of unknown length, are spread over all slots, so that they are through soon', () => {

@@ -110,6 +110,22 @@ describe('works', () => {
     w.pass(200).expect('slot 0: revoke #2 1-2 (waits behind a long task)', 'slot 0: revoke #3 3 (waits behind a long task)');
   });
 
+  test('a beat tells of slots that have nothing, and of none while something waits for one', () => {
+    const w = worker({ slots: 2 }).welcomed();
+    const idle = (): number | undefined => {
+      w.protocol.tick((w.nowMs += 1_000));
+      for (const effect of w.protocol.takeEffects())
+        if (effect.effect === 'send' && effect.message.kind === 'beat') return effect.message.idle;
+      throw new Error('no beat');
+    };
+    expect(idle()).toBe(2);
+    w.tell({ kind: 'report', term: 1 }, assignMessage(1, 1, [0, 1]));
+    expect(idle()).toBe(1);
+    w.tell(assignMessage(1, 2, [1, 2]));
+    expect(idle()).toBe(0);
+    w.take();
+  });
+
   test('a slot that dies again and again has to pause', () => {
     const w = worker({ slots: 1 })
       .welcomed()

@@ -73,9 +73,10 @@ export class Slots {
     return this.byId.size === 0;
   }
 
-  /** Slots that have nothing; not those for what runs alone. */
+  /** Slots that have nothing, where nothing waits for one either; not those for what runs alone. */
   get idleCount(): number {
     let count = 0;
+    if (this.front(this.queue)) return count;
     for (const { works } of this.slots) if (works.length === 0) count++;
     return count;
   }
