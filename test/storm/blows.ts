@@ -9,6 +9,8 @@ export interface Scene {
   roads: readonly TcpProxy[];
   /** A worker on one of those roads, or on none. */
   hire(): void;
+  /** Coordinators that something is being done to. */
+  taken: Set<number>;
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -55,27 +57,29 @@ export const blows: ((scene: Scene, dice: Dice) => Promise<void>)[] = [
     await pause(3_000);
     road.delay(0);
   },
-  async function restartCoordinator({ cluster }, dice) {
+  async function restartCoordinator({ cluster, taken }, dice) {
     const at = dice.below(cluster.coordinators.length);
-    const coordinator = cluster.coordinators[at]!;
-    // Another blow has it already.
-    if (coordinator.isOver || busy.has(coordinator)) return;
-    busy.add(coordinator);
-    coordinator.kill(dice.pick(['SIGKILL', 'SIGKILL', 'SIGTERM'] as const));
-    await coordinator.ended;
-    await pause(dice.pick([0, 500, 6_000]));
-    await cluster.startCoordinator(at);
+    await one(taken, at, async () => {
+      const coordinator = cluster.coordinators[at]!;
+      coordinator.kill(dice.pick(['SIGKILL', 'SIGKILL', 'SIGTERM'] as const));
+      await coordinator.ended;
+      await pause(dice.pick([0, 500, 6_000]));
+      await cluster.startCoordinator(at);
+    });
   },
-  async function stopCoordinator({ cluster }, dice) {
-    const coordinator = dice.pick(cluster.coordinators);
-    if (coordinator.isOver || busy.has(coordinator)) return;
-    busy.add(coordinator);
-    await stand(coordinator.pid, standstillMs(dice));
-    busy.delete(coordinator);
+  async function stopCoordinator({ cluster, taken }, dice) {
+    const at = dice.below(cluster.coordinators.length);
+    await one(taken, at, () => stand(cluster.coordinators[at]!.pid, standstillMs(dice)));
   },
 ];
 
-const busy = new Set<object>();
+/** Unless another blow has that coordinator already. */
+async function one(taken: Set<number>, at: number, blow: () => Promise<void>): Promise<void> {
+  if (taken.has(at)) return;
+  taken.add(at);
+  await blow();
+  taken.delete(at);
+}
 
 export function living({ workers }: TestCluster): TestCluster['workers'] {
   return workers.filter((worker) => !worker.isOver);

@@ -55,12 +55,13 @@ test.each([
   const betweenMs = dice.between(500, 3_000);
   const struck = new Map<string, number>();
   const under = new Set<Promise<void>>();
+  const taken = new Set<number>();
   while (!isOver()) {
     await pause(dice.exponential(betweenMs));
     if (living(cluster).length === 0) hire();
     const strike = dice.pick(blows);
     struck.set(strike.name, (struck.get(strike.name) ?? 0) + 1);
-    const blow = strike({ cluster, roads, hire }, dice).finally(() => under.delete(blow));
+    const blow = strike({ cluster, roads, hire, taken }, dice).finally(() => under.delete(blow));
     under.add(blow);
   }
   await Promise.all(under);
