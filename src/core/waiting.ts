@@ -170,7 +170,14 @@ function whoGoesFirst(state: State, job: Job, stage: Stage): Cause {
     const what = `all workers that may run it are busy with other jobs: ${namesOf(others)}`;
     return { kind: 'busy', reason: { what, try: 'start more workers, or wait' } };
   }
-  return { kind: 'busy', reason: { what: isOwn ? 'its workers are busy with other tasks of its job' : 'it is about to be handed out' } };
+  return {
+    kind: 'busy',
+    reason: {
+      what: isOwn
+        ? 'its workers are busy with other tasks of its job'
+        : 'it is about to be handed out, once a worker that may run it is heard of',
+    },
+  };
 }
 
 /** Those with tasks that the same workers could take. Rings are in order of priority. */

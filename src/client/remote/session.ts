@@ -91,7 +91,7 @@ class RemoteSession implements Session {
   #notice: NodeJS.Timeout | undefined;
   #retry: NodeJS.Timeout | undefined;
   #isAway = false;
-  /** Readers that are done with, which goes with the next submission if that comes at once. */
+  /** Readers that are done with: told with the next submission, if that comes at once. */
   readonly #unread: number[] = [];
 
   constructor(options: RemoteOptions, coordinators: Coordinators, socket: WebSocket) {
