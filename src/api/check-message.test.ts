@@ -149,6 +149,7 @@ test.each<[string, object, RegExp]>([
   ['listJobs', { limit: 0 }, /^limit/],
   ['listJobs', { limit: 1e9 }, /^limit/],
   ['listJobs', { limit: 10, states: 'queued' }, /^states is no list/],
+  ['listJobs', { limit: 10, after: 'the last one' }, /^after is not what/],
   ['query', { job: '' }, /^job/],
   ['query', { job: ['x'] }, /^job is no text/],
   ['query', { job: 'x'.repeat(300) }, /^job has more than/],

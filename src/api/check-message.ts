@@ -50,7 +50,7 @@ const checks: { [K in FromClient['kind']]: Check } = {
   deleteJob: fields({ kind, ...change, job }),
   hasBundle: fields({ kind, request, hash: text(64) }),
   putBundle: fields({ kind, request, hash: text(64, /^[0-9a-f]{64}$/), name: text(256), body: chunks }),
-  listJobs: fields({ kind, request, states, limit, after: maybe(id) }),
+  listJobs: fields({ kind, request, states, limit, after: maybe(text(26, /^[0-9a-hjkmnp-tv-z]{26}$/)) }),
   listTasks: fields({ kind, request, job, states, limit, after: maybe(text(64)) }),
   getTask: fields({ kind, request, job, stage, index }),
   listWorkers: fields({ kind, request }),

@@ -9,6 +9,7 @@
 import { constants } from 'node:os';
 import { formatError } from '../lib/error-text.ts';
 import { ShoalError } from '../lib/errors.ts';
+import { definedNames } from '../tasks/definition.ts';
 import { insideTask } from '../tasks/where-am-i.ts';
 import { type ClusterHandle, defaultCluster } from './cluster.ts';
 import { programHook } from './program.ts';
@@ -43,6 +44,8 @@ export function main(body: Body): void {
 function start(): void {
   const body = waiting!;
   isRunning = true;
+  const bundle = programHook()?.bundle;
+  if (bundle) bundle.tasks = new Set(definedNames());
   waiting = undefined;
   // Everything that can fail in there is told in there.
   void runProgram(body).finally(() => {

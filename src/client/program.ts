@@ -22,6 +22,8 @@ export interface ProgramBundle {
   name: string;
   /** Where this process imported it from: definitions of this module are the bundle's. */
   url: string;
+  /** The tasks that loading it defines: those that were there when `main` began. Absent before that, and without a `main`. */
+  tasks?: ReadonlySet<string>;
   read(): Promise<Uint8Array>;
 }
 

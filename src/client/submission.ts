@@ -110,15 +110,25 @@ function placed(stage: StageSpec): StageSpec {
   if (!definition) return stage;
   const { name, module } = definition;
   const bundle = programHook()?.bundle;
+  const isOfBundle = bundle !== undefined && module === bundle.url;
+  if (isOfBundle && bundle.tasks?.has(name) === false) throw definedTooLate(name);
   const codec = findDefinition(name)?.codec.name ?? defaultCodecName;
   return {
     ...stage,
     definition: {
       name,
-      ...(bundle && module === bundle.url && { bundle: bundle.hash }),
+      ...(isOfBundle && { bundle: bundle.hash }),
       ...(codec !== defaultCodecName && { codec }),
     },
   };
+}
+
+/** No worker would ever have it: its job would wait for good. */
+function definedTooLate(name: string): ShoalError {
+  return new ShoalError('SH5002', `no worker can have the task "${name}"`, {
+    why: 'it was defined after main() had begun, and workers load the program without running its main()',
+    hint: 'define tasks at the top level of the program, so that loading it is enough',
+  });
 }
 
 /** The program goes ahead of the first job that needs it, and again if the coordinator has let go of it meanwhile. */

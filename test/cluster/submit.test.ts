@@ -47,6 +47,19 @@ describe('a program', () => {
     expect(both.map(({ stdout }) => [...new Set(JSON.parse(stdout) as string[])])).toEqual([['one'], ['two'], ['one']]);
   });
 
+  test('that defines a task in its main() is told where it belongs, and leaves no job that waits (V01)', async () => {
+    const file = program(
+      'late.ts',
+      `import { main, task } from 'shoal';
+       main(async () => { await task('submit.late', (n: number) => n).run(1); });`,
+    );
+    const { code, stderr } = await cluster.shoal('submit', '--address', cluster.address, file);
+    expect(code).toBe(1);
+    expect(stderr).toContain('error[SH5002] no worker can have the task "submit.late"');
+    expect(stderr).toContain('  try    define tasks at the top level');
+    expect((await cluster.shoal('jobs', 'list')).stdout).not.toContain('submit.late');
+  });
+
   test('that starts its work at its top level can be loaded by no worker: it waits, and says why and what to do (V01)', async () => {
     const file = program(
       'top.ts',
