@@ -42,6 +42,7 @@ export function addWorker(state: State, name: string, index: number): Worker {
     doubts: 0,
     held: new Set(),
     heldTasks: 0,
+    heldSlots: 0,
     heldMs: 0,
     movedMs: 0,
     lastServed: 0,

@@ -129,14 +129,17 @@ function checkWorker(state: State, worker: State['workers'][number]): void {
   must(state.workersByName.get(worker.name) === worker, `${worker.name} is not known by its name`);
   must(state.workersByIndex.get(worker.index) === worker, `${worker.name} is not known by its index`);
   let tasks = 0;
+  let slots = 0;
   let ms = 0;
   for (const handle of worker.held) {
     const assignment = state.assignments.get(handle);
     must(assignment !== undefined, `${worker.name} holds ${handle}, which is not there`);
     tasks += assignment!.open;
+    slots += assignment!.open / (assignment!.stage.spec.concurrency ?? 1);
     ms += assignment!.open * assignment!.taskMs;
   }
   must(tasks === worker.heldTasks, `${worker.name}: heldTasks ${worker.heldTasks}, assignments say ${tasks}`);
+  must(Math.abs(slots - worker.heldSlots) < 1e-3, `${worker.name}: heldSlots ${worker.heldSlots}, assignments say ${slots}`);
   must(Math.abs(ms - worker.heldMs) < 1e-3 + ms * 1e-6, `${worker.name}: heldMs ${worker.heldMs}, assignments say ${ms}`);
   must(worker.status !== 'left' || worker.held.size === 0, `${worker.name} has left and holds assignments`);
 }

@@ -58,17 +58,21 @@ function roomByResources(worker: Worker, stage: Stage): number {
  * done: a worker that is left with little shares it out among its slots, in works that are too small to pay.
  */
 export function wants(state: State, worker: Worker, stage: Stage, nowMs: number): number {
-  const lanes = lanesOf(worker, stage);
   const resourceRoom = Object.keys(stage.spec.resources).length === 0 ? Number.POSITIVE_INFINITY : roomByResources(worker, stage);
   const { taskMs } = stage;
   // What would wait behind a long task is kept for whoever has a free slot first.
-  const isSlow = isStuck(worker, nowMs) || (taskMs !== undefined && taskMs > Math.max(stealGraceMs, slotAheadCommits * state.commitMs));
-  let count = (isSlow ? 1 : unknownTasksPerSlot) * lanes - worker.heldTasks;
+  const stuck = isStuck(worker, nowMs);
+  const isSlow = stuck || (taskMs !== undefined && taskMs > Math.max(stealGraceMs, slotAheadCommits * state.commitMs));
+  const targetMs = worker.slots * Math.max(slotAheadMs, slotAheadCommits * state.commitMs);
+  const isSoonDone = worker.heldMs < targetMs / 2;
+  let count = freeLanes(worker, stage, isSlow ? 1 : unknownTasksPerSlot);
   if (taskMs !== undefined && !isSlow) {
-    const targetMs = worker.slots * Math.max(slotAheadMs, slotAheadCommits * state.commitMs);
     // Longer than the target, but not long: some at a time, because each assignment costs the coordinator a turn.
-    if (count > 0 && taskMs <= shortTaskMs) count = aheadTasksPerSlot * lanes - worker.heldTasks;
-    if (worker.heldMs < targetMs / 2) count = Math.max(count, Math.floor((targetMs - worker.heldMs) / Math.max(taskMs, 1e-4)));
+    if (count > 0 && taskMs <= shortTaskMs) count = freeLanes(worker, stage, aheadTasksPerSlot);
+    if (isSoonDone) count = Math.max(count, Math.floor((targetMs - worker.heldMs) / Math.max(slotMsOf(stage), 1e-4)));
+  } else if (count <= 0 && isSoonDone && !stuck && !holdsUnknown(state, worker, stage)) {
+    // Tiny tasks of others, however many, must not keep it out.
+    count = lanesOf(worker, stage);
   }
   count = Math.max(count, worker.idleSlots);
   if (stage.spec.chunkSize !== undefined && count > 0) count = stage.spec.chunkSize;
@@ -76,8 +80,27 @@ export function wants(state: State, worker: Worker, stage: Stage, nowMs: number)
 }
 
 /** As many tasks of the stage as the worker can run at a time. */
-export function lanesOf(worker: Worker, stage: Stage): number {
+function lanesOf(worker: Worker, stage: Stage): number {
   return worker.slots * (stage.spec.concurrency ?? 1);
+}
+
+/** Tasks of the stage that are still missing to so many for each lane, beside all that the worker holds; negative if there are more. */
+export function freeLanes({ slots, heldSlots }: Worker, stage: Stage, tasksPerLane = 1): number {
+  return Math.ceil((tasksPerLane * slots - heldSlots) * (stage.spec.concurrency ?? 1) - 1e-6);
+}
+
+/** Milliseconds of a slot that one of its tasks takes: those in lanes share it. */
+export function slotMsOf({ taskMs = 1, spec }: Stage): number {
+  return taskMs / (spec.concurrency ?? 1);
+}
+
+/** Some of the stage, or of one of which nobody knows how long its tasks take. */
+function holdsUnknown(state: State, { held }: Worker, stage: Stage): boolean {
+  for (const handle of held) {
+    const { stage: other } = state.assignments.get(handle)!;
+    if (other === stage || other.taskMs === undefined) return true;
+  }
+  return false;
 }
 
 /** None of the tasks that it has came to an end for long. */

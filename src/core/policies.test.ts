@@ -36,8 +36,8 @@ describe('of a worker with one task of 80 ms and one with thirty of 1 ms', () =>
   const d = new Driver(1, false);
   d.hello('w1', { slots: 1 });
   const [worker] = d.state.workers;
-  const few = { ...worker!, heldTasks: 1, heldMs: 80 };
-  const many = { ...worker!, heldTasks: 30, heldMs: 30 };
+  const few = { ...worker!, heldSlots: 1, heldMs: 80 };
+  const many = { ...worker!, heldSlots: 30, heldMs: 30 };
 
   it('adaptive serves the one with less time of work', () => {
     expect(policies.adaptive(many)).toBeLessThan(policies.adaptive(few));
@@ -52,8 +52,8 @@ describe('adaptive', () => {
   it('serves whoever has a free slot, however long the others of its slots are taken', () => {
     const d = driver('adaptive', [16, 1]);
     const [first, second] = d.state.workers;
-    const busy = { ...first!, heldTasks: 1, heldMs: 600_000 };
-    expect(policies.adaptive(busy)).toBeLessThan(policies.adaptive({ ...second!, heldTasks: 1, heldMs: 30 }));
+    const busy = { ...first!, heldSlots: 1, heldMs: 600_000 };
+    expect(policies.adaptive(busy)).toBeLessThan(policies.adaptive({ ...second!, heldSlots: 1, heldMs: 30 }));
   });
 });
 

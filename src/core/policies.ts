@@ -21,9 +21,9 @@ export interface Dealing {
 export const policies: Readonly<Record<PolicyName, Policy>> = {
   /** Those with a free slot by the share of slots that are taken, then by milliseconds of work for each slot, as measured. */
   adaptive: (worker) =>
-    worker.heldTasks < worker.slots ? tasksPerSlot(worker) : 1 + worker.heldMs / worker.slots + 1e-3 * tasksPerSlot(worker),
+    worker.heldSlots < worker.slots ? tasksPerSlot(worker) : 1 + worker.heldMs / worker.slots + 1e-3 * tasksPerSlot(worker),
 
-  /** Tasks for each slot, however long they are. */
+  /** Tasks for each lane of a slot, however long they are. */
   'least-loaded': tasksPerSlot,
 
   /**
@@ -36,6 +36,7 @@ export const policies: Readonly<Record<PolicyName, Policy>> = {
   'round-robin': ({ lastServed }) => lastServed,
 };
 
-function tasksPerSlot({ heldTasks, slots }: Worker): number {
-  return heldTasks / slots;
+/** Those that share a slot in lanes count as parts of one. */
+function tasksPerSlot({ heldSlots, slots }: Worker): number {
+  return heldSlots / slots;
 }

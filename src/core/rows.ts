@@ -1,6 +1,7 @@
 /** Moving rows between waiting, ready and running: the moves that all of fold and scheduling share. */
 import { TaskState } from './columns.ts';
 import type { Ranges } from './messages.ts';
+import { slotMsOf } from './placement.ts';
 import { countOf } from './ranges.ts';
 import { enring, hasReady } from './rings.ts';
 import type { Assignment, Job, Stage, State } from './state.ts';
@@ -17,6 +18,7 @@ export function detach(state: State, stage: Stage, index: number): void {
   assignment.open--;
   const { worker } = assignment;
   worker.heldTasks--;
+  worker.heldSlots = worker.heldTasks === 0 ? 0 : worker.heldSlots - 1 / (stage.spec.concurrency ?? 1);
   worker.heldMs -= assignment.taskMs;
   const needs = stage.spec.resources;
   for (const name in needs) worker.used[name] = (worker.used[name] ?? 0) - needs[name]!;
@@ -35,7 +37,7 @@ export function hold(
 ): Assignment {
   const { handle, term, serial, worker, job, stage, attempt, alone, ranges } = given;
   const open = countOf(ranges);
-  const taskMs = stage.taskMs ?? 1;
+  const taskMs = slotMsOf(stage);
   // Field by field: V8 takes a microsecond for each that is added behind a spread.
   const assignment: Assignment = {
     handle,
@@ -58,6 +60,7 @@ export function hold(
   state.assignments.set(handle, assignment);
   worker.held.add(handle);
   worker.heldTasks += open;
+  worker.heldSlots += open / (stage.spec.concurrency ?? 1);
   worker.idleSlots = Math.max(0, worker.idleSlots - open);
   worker.heldMs += open * taskMs;
   const needs = stage.spec.resources;

@@ -295,8 +295,9 @@ export interface Worker {
   /** Beats in a row that disagreed about what is held. */
   doubts: number;
   held: Set<number>;
-  /** Tasks held, and their estimated milliseconds. */
+  /** Tasks held; the slots that they take, of which those in lanes share one; and their estimated milliseconds of a slot. */
   heldTasks: number;
+  heldSlots: number;
   heldMs: number;
   /** When it last told how a task ended, or was given one while it had none. */
   movedMs: number;

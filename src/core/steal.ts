@@ -10,7 +10,7 @@
 import { TaskState } from './columns.ts';
 import { shortTaskMs, stealGraceMs, stealLooksMax } from './limits.ts';
 import type { Ranges } from './messages.ts';
-import { canRun, lanesOf, takesWork, wants } from './placement.ts';
+import { canRun, freeLanes, takesWork, wants } from './placement.ts';
 import { RangeList } from './ranges.ts';
 import { kindOf } from './rings.ts';
 import type { Assignment, Stage, State, Worker } from './state.ts';
@@ -18,10 +18,10 @@ import type { Turn } from './turn.ts';
 
 export function steal(state: State, turn: Turn): void {
   if (!state.leading || !state.steals) return;
-  const free = state.workers.filter((worker) => takesWork(worker, turn.nowMs) && (worker.heldTasks < worker.slots || worker.idleSlots > 0));
+  const free = state.workers.filter((worker) => takesWork(worker, turn.nowMs) && (worker.heldSlots < worker.slots || worker.idleSlots > 0));
   if (free.length === 0) return;
-  const busy = state.workers.filter((worker) => worker.status === 'live' && worker.heldTasks > worker.slots);
-  busy.sort((a, b) => b.heldTasks / b.slots - a.heldTasks / a.slots);
+  const busy = state.workers.filter((worker) => worker.status === 'live' && worker.heldSlots > worker.slots);
+  busy.sort((a, b) => b.heldSlots / b.slots - a.heldSlots / a.slots);
   const thieves = new Thieves(state, free, turn.nowMs);
   for (const victim of busy) askBack(state, victim, thieves, turn);
 }
@@ -53,7 +53,7 @@ class Thieves {
       if (!canRun(worker, stage)) continue;
       const promised = this.promised.get(worker) ?? 0;
       const room = wants(this.state, worker, stage, this.nowMs) - promised;
-      const atOnce = Math.max(lanesOf(worker, stage) - worker.heldTasks, worker.idleSlots) - promised;
+      const atOnce = Math.max(freeLanes(worker, stage), worker.idleSlots) - promised;
       const count = Math.min(room, Math.max(Math.min(atOnce, waiting - taken), half - taken));
       if (count <= 0) continue;
       taken += count;
@@ -69,21 +69,21 @@ function isShort({ taskMs }: Stage): boolean {
 }
 
 function askBack(state: State, victim: Worker, thieves: Thieves, turn: Turn): void {
-  let { heldTasks } = victim;
+  let { heldSlots } = victim;
   for (const handle of [...victim.held].reverse()) {
     const assignment = state.assignments.get(handle)!;
     const { stage, term, serial } = assignment;
     const isYoung = turn.nowMs - assignment.askedMs < stealGraceMs;
     if (isYoung || assignment.alone || state.pausedQueues.has(stage.spec.queue)) continue;
-    // Lanes are a work's own: what came later than it may wait beside empty ones.
-    const waiting = Math.min(assignment.open, heldTasks - victim.slots);
+    const { concurrency = 1 } = stage.spec;
+    const waiting = Math.min(assignment.open, Math.ceil((heldSlots - victim.slots) * concurrency - 1e-6));
     // Nothing came back since it was asked last: it runs, or can't be taken back, or the question was lost. Nobody counts on an answer.
     const isSure = assignment.askedOpen !== assignment.open;
     const count = waiting > 0 ? thieves.take(stage, waiting, isSure) : 0;
     if (count === 0) continue;
     assignment.askedMs = turn.nowMs;
     assignment.askedOpen = assignment.open;
-    if (isSure) heldTasks -= count;
+    if (isSure) heldSlots -= count / concurrency;
     turn.send(victim.address, { kind: 'revoke', term, serial, ranges: lastOpen(assignment, count) });
   }
 }
