@@ -36,6 +36,16 @@ describe.each(['inline:', 'local:2'])('on %s', (address) => {
     expect(await Promise.all(range(50).map((n) => on('square').run(n)))).toEqual(range(50).map((n) => n * n));
   });
 
+  it('runs as many waiting tasks in a thread as it has lanes, also of jobs of one task each', async () => {
+    const lone = await connect(address === 'local:2' ? 'local:1' : address);
+    try {
+      const meeting = fixtures.meeting!.on(lone);
+      expect(await Promise.all(range(8).map((n) => meeting.run(n)))).toEqual(range(8));
+    } finally {
+      await lone.close();
+    }
+  });
+
   it('maps arrays, generators and async generators', async () => {
     const squares = range(1_000).map((n) => n * n);
     expect(await on('square').map(range(1_000)).toArray()).toEqual(squares);

@@ -38,7 +38,8 @@ test('the last ones are shared out, but not into crumbs', () => {
 
 test('with lanes a work keeps all of them busy', () => {
   expect(new Pace(100).next(1000, 2)).toBe(100);
-  expect(settled(50, 100).next(10_000, 2)).toBe(400);
+  expect(settled(50, 100).next(10_000, 2)).toBe(100);
+  expect(settled(20, 100).next(10_000, 2)).toBe(200);
   expect(settled(50, 100).estimateMs(100)).toBe(50);
 });
 

@@ -49,10 +49,9 @@ export class Pace {
     return Math.min(this.whole(this.taskMs), share, this.tasksMax);
   }
 
-  /** Lanes run empty at the end of each work: several rounds a work, where tasks wait more than they compute. */
   private whole(taskMs: number): number {
     const rounds = Math.max(1, Math.floor(workMs / taskMs));
-    if (this.lanes > 1) return this.lanes * Math.max(rounds, 4);
+    if (this.lanes > 1) return this.lanes * rounds;
     return taskMs > longTaskMs ? 1 : rounds;
   }
 }

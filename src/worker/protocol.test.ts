@@ -162,6 +162,34 @@ describe('works', () => {
   });
 });
 
+describe('lanes', () => {
+  test('those that are free take tasks of other assignments, so that none waits beside them', () => {
+    const w = worker({ slots: 2 }).welcomed();
+    w.tell(assignMessage(1, 1, [0, 3], { concurrency: 4 })).expect('slot 0: run #1 0 0-2');
+    w.tell(assignMessage(1, 2, [0, 1], { concurrency: 4, job: 'b' })).expect('slot 1: run #2 0 0');
+    // By turns where most are free, also before anything was heard of the slots.
+    w.tell(assignMessage(1, 3, [5, 9], { concurrency: 4, job: 'c' })).expect('slot 1: run #3 0 5-7', 'slot 0: run #4 0 8');
+    w.done(1, [1, 1]).expect('→ coordinator.1: 1 results 1/1 1 [1]', 'slot 0: run #5 0 9');
+  });
+
+  test('tasks without lanes take none of them, nor the other way round', () => {
+    const w = worker({ slots: 1 }).welcomed();
+    w.tell(assignMessage(1, 1, [0, 1], { concurrency: 4 })).expect('slot 0: run #1 0 0');
+    w.tell(assignMessage(1, 2, [0, 1], { job: 'b' })).expect();
+    w.tell(assignMessage(1, 3, [0, 1], { concurrency: 4, job: 'c' })).expect();
+    w.done(1).expect('→ coordinator.1: 1 results 1/1 0 [0]', 'slot 0: run #2 0 0');
+    w.done(2).expect('→ coordinator.1: 2 results 1/2 0 [0]', 'slot 0: run #3 0 0');
+  });
+
+  test('nothing there is stuck while all that it has runs, however long', () => {
+    const w = worker({ slots: 1 }).welcomed();
+    w.tell(assignMessage(1, 1, [0, 2], { concurrency: 4 }), assignMessage(1, 2, [0, 2], { concurrency: 4, job: 'b' }));
+    w.expect('slot 0: run #1 0 0-1', 'slot 0: run #2 0 0-1');
+    w.pass(3_000);
+    expect(w.take().filter((line) => line.startsWith('slot'))).toEqual([]);
+  });
+});
+
 describe('what slots report', () => {
   test('each kind is one numbered message', () => {
     const w = worker({ slots: 1 })
@@ -176,18 +204,27 @@ describe('what slots report', () => {
     w.do(() => reports.onLogs([line])).do(() => reports.onNote(1, 0, 1, 2, undefined));
     w.expect(
       '→ coordinator.1: 1 failed 1/1 0 retry',
-      'slot 0: run #2 0 4-8',
+      'slot 0: run #2 0 4',
       '→ coordinator.1: 2 crashed 1/1 1',
+      'slot 0: run #3 0 5',
       '→ coordinator.1: 3 released 1/1 2 (a neighbour crashed)',
+      'slot 0: run #4 0 6',
       '→ coordinator.1: 4 partial 1/1 3 [3]',
+      'slot 0: run #5 0 7-8',
       '→ coordinator.1: logs',
       '→ coordinator.1: note',
     );
     w.finished(1).expect();
-    w.do(() => reports.onRefused(2, error, w.nowMs))
-      .finished(2)
-      .expect('→ coordinator.1: 5 refused 1/1 4-8 (no)');
-    w.tell({ kind: 'ackResults', term: 1, number: 5 }, { kind: 'report', term: 1 }).expect('→ coordinator.1: held last 1');
+    for (const [number, id, ranges] of [
+      [5, 2, '4'],
+      [6, 3, '5'],
+      [7, 4, '6'],
+      [8, 5, '7-8'],
+    ] as const) {
+      w.do(() => reports.onRefused(id, error, w.nowMs));
+      w.finished(id).expect(`→ coordinator.1: ${number} refused 1/1 ${ranges} (no)`);
+    }
+    w.tell({ kind: 'ackResults', term: 1, number: 8 }, { kind: 'report', term: 1 }).expect('→ coordinator.1: held last 1');
   });
 
   test('keeps lines until somebody is heard who hears them, and then says them before results (C01)', () => {

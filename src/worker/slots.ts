@@ -1,7 +1,8 @@
 /**
  * Which slot runs what: the queue of pending tasks over all assignments, first in, first out, and the works that
  * slots have. Slots share the queue, so that none waits while there is work; a slot gets a work in advance if what it
- * has is short (pace.ts) or plenty is left, so that nothing waits behind a long task while another slot is free.
+ * has is short (pace.ts) or plenty is left, so that nothing waits behind a long task while another slot is free. Tasks with lanes
+ * (`concurrency`) run side by side, those of several works, too: a slot with lanes that are free gets so many more.
  *
  * Suspects (assignments that must run alone) have slots of their own, numbers `count` and up, whose process is new for
  * each work: a group of them shares one, whose exit report names the guilty one. Without such slots (inline) they run
@@ -10,7 +11,7 @@
 import type { Ranges } from '../core/messages.ts';
 import type { Work } from './executors/executor.ts';
 import type { HeldAssignment } from './held.ts';
-import { workBytesMax, workMs } from './pace.ts';
+import { type Pace, workBytesMax, workMs } from './pace.ts';
 
 export interface WorkRecord {
   readonly work: Work;
@@ -106,9 +107,10 @@ export class Slots {
       const held = this.front(this.queue);
       if (!held) return;
       if (pending < 0) pending = this.queue.reduce((sum, each) => sum + each.pending, 0);
-      const slot = this.freest(nowMs, pending);
+      const { pace } = held;
+      const slot = this.freest(nowMs, pending) ?? this.withFreeLanes(nowMs, pace.lanes);
       if (!slot) return;
-      pending -= this.start(slot, held, held.pace.next(pending, this.slots.length), nowMs, start);
+      pending -= this.start(slot, held, Math.min(pace.next(pending, this.slots.length), roomIn(slot, pace)), nowMs, start);
     }
   }
 
@@ -146,12 +148,10 @@ export class Slots {
   *stuck(nowMs: number): Generator<WorkRecord> {
     for (const { works, isCold } of this.slots) {
       const first = works[0];
-      if (
-        !first?.held ||
-        nowMs - first.movedMs < (isCold ? stuckColdMs : stuckMs) ||
-        (works.length === 1 && first.left <= first.held.pace.lanes)
-      )
-        continue;
+      if (!first?.held || !waitsBehind(works, first.held.pace.lanes)) continue;
+      const isLaned = first.held.pace.lanes > 1;
+      const movedMs = isLaned ? works.reduce((last, work) => Math.max(last, work.movedMs), 0) : first.movedMs;
+      if (nowMs - movedMs < (isCold ? stuckColdMs : stuckMs)) continue;
       for (const record of works) {
         if (record.wasStuck) continue;
         record.wasStuck = true;
@@ -235,6 +235,20 @@ export class Slots {
     return best ?? next;
   }
 
+  /** The one with the most, if any has some; best where something was heard of already. */
+  private withFreeLanes(nowMs: number, lanes: number): Slot | undefined {
+    let best: Slot | undefined;
+    let most = 0;
+    for (const slot of this.slots) {
+      if (slot.notBeforeMs > nowMs) continue;
+      const free = freeLanes(slot, lanes);
+      if (free <= 0 || (best && (best.isCold === slot.isCold ? free <= most : slot.isCold))) continue;
+      best = slot;
+      most = free;
+    }
+    return best;
+  }
+
   private slotOf(record: WorkRecord): Slot {
     return this.slots[record.slot] ?? this.aloneSlots[record.slot - this.slots.length]!;
   }
@@ -248,4 +262,28 @@ function loadMs(slot: Slot): number {
     if (left > 0) ms += held.pace.estimateMs(left);
   }
   return ms;
+}
+
+/** Tasks of that many lanes that would start at once: beside those of other works, if these have lanes, too. */
+function freeLanes({ works }: Slot, lanes: number): number {
+  if (lanes === 1) return 0;
+  let free = lanes;
+  for (const { held, left, isCalledOff } of works) {
+    if (!held || isCalledOff || held.pace.lanes === 1) return 0;
+    free -= left;
+  }
+  return free;
+}
+
+/** Tasks that a slot takes besides what it has: none that would wait behind long ones. */
+function roomIn(slot: Slot, { lanes, taskMs = Number.POSITIVE_INFINITY }: Pace): number {
+  if (lanes === 1 || slot.works.length === 0 || taskMs <= workMs) return Number.POSITIVE_INFINITY;
+  return Math.max(1, freeLanes(slot, lanes));
+}
+
+/** Something there can't start before something else ends. */
+function waitsBehind(works: readonly WorkRecord[], lanes: number): boolean {
+  const areLaned = works.every(({ held }) => held !== undefined && held.pace.lanes > 1);
+  if (!areLaned) return works.length > 1 || works[0]!.left > lanes;
+  return works.reduce((sum, { left }) => sum + left, 0) > lanes;
 }

@@ -1,6 +1,7 @@
 /** What every executor does; see executor.ts. What only those that can end a slot by force do is in killable.suite.ts. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { encodeTemplate, Hole } from '../../codecs/template.ts';
+import { lanesSuite } from './lanes.suite.ts';
 import { encodeAll, type Make, range, SlotDouble } from './slot-double.suite.ts';
 import { stoppingSuite } from './stopping.suite.ts';
 
@@ -272,4 +273,5 @@ export function executorSuite(kind: string, make: Make): void {
   });
 
   stoppingSuite(kind, make);
+  lanesSuite(kind, make);
 }

@@ -1,6 +1,6 @@
 /**
- * The host's side of every kind of slot: it posts works to a vessel (thread, child, or this thread), two at a time so
- * that the vessel never waits, and tells what became of each task exactly once, whatever the vessel does or fails to do.
+ * The host's side of every kind of slot: it posts works to a vessel (thread, child, or this thread), two at a time, or as many as
+ * keep its lanes busy, so that the vessel never waits, and tells what became of each task exactly once, whatever the vessel does or fails to do.
  *
  * Neighbours: vessel.ts is what runs; stops.ts watches the time; posted.ts keeps what was told of a work.
  *
@@ -89,21 +89,36 @@ export class Host implements Executor {
   }
 
   private fill(): void {
-    while (this.posted.length < postedMax && this.queue.length > 0) this.post(this.queue.shift()!);
+    while (this.queue.length > 0 && this.hasRoomFor(this.queue[0]!)) this.post(this.queue.shift()!);
+  }
+
+  /** Works with lanes run side by side: as many are posted as have a task for each lane, and one more for each. */
+  private hasRoomFor({ lanes }: Posted): boolean {
+    if (this.posted.length < postedMax) return true;
+    let untold = 0;
+    for (const entry of this.posted) {
+      if (entry.lanes === 1) return false;
+      untold += entry.untold;
+    }
+    return lanes > 1 && untold < 2 * lanes;
+  }
+
+  /** Which half of the board's claims nobody has. */
+  private freeHalf(): 0 | 1 | undefined {
+    for (const half of [0, 1] as const) if (!this.posted.some((entry) => entry.half === half)) return half;
+    return undefined;
   }
 
   private post(entry: Posted): void {
     const vessel = this.vessel ?? this.start();
     const { work } = entry;
     const withdrawn = entry.untold < entry.count ? entry.select([Told.told]) : [];
-    if (this.posted.length === 0) {
-      vessel.hold(true);
-      this.stops.watchWork(entry, vessel);
-    }
-    entry.half = this.posted[0]?.half === 0 ? 1 : 0;
+    if (this.posted.length === 0) vessel.hold(true);
+    this.stops.watchWork(entry, vessel);
+    if (entry.count <= claimsMax) entry.half = this.freeHalf();
     this.posted.push(entry);
-    const own = vessel.shared && entry.count > claimsMax ? new SharedArrayBuffer(entry.count) : undefined;
-    const at = claimsAt(entry.half);
+    const own = vessel.shared && entry.half === undefined ? new SharedArrayBuffer(entry.count) : undefined;
+    const at = claimsAt(entry.half ?? 0);
     if (own) entry.claims = { bytes: new Uint8Array(own), at: 0 };
     else if (vessel.shared) entry.claims = { bytes: vessel.shared.claims.fill(claim.open, at, at + entry.count), at };
     vessel.post(
@@ -239,8 +254,6 @@ export class Host implements Executor {
     this.release(entry, entry.select([Told.open]), 'not run');
     this.posted = this.posted.filter((each) => each !== entry);
     this.stops.forget(entry);
-    const next = this.posted[0];
-    if (next && this.vessel) this.stops.watchWork(next, this.vessel);
     this.fill();
     this.events.finished(entry.work);
     if (this.posted.length > 0) return;
@@ -272,7 +285,7 @@ export class Host implements Executor {
     const { lastWords } = this;
     const told = lastWords ?? { how, error, guilty: undefined };
     this.abandon(`the slot died (${told.how}): ${told.error.message}`, (entry) => {
-      const marks = vessel.marksOf(entry.work.id, entry.work.concurrency ?? 1);
+      const marks = vessel.marksOf(entry.work.id, entry.lanes);
       if (marks.some(({ position }) => position === loadingPosition)) {
         const { name, module } = entry.work.definition;
         const message = `loading the module of the task "${name}" ended its thread: ${told.error.message}`;

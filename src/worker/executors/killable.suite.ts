@@ -35,6 +35,16 @@ export function killableSuite(kind: string, make: Make): void {
         await works();
       });
 
+      test('one that spins beside another work (W07, W09)', async () => {
+        const beside = slot.run('attentive', ['wait'], { concurrency: 2 });
+        await slot.until(() => slot.notes.length === 1);
+        const told = await slot.whole('spin', ['spin'], { timeoutMs: 100, concurrency: 2 });
+        await slot.until(() => beside.told.isFinished);
+        expect([...told.failed.keys()]).toEqual([0]);
+        expect([...beside.told.released.keys()]).toEqual([0]);
+        await works();
+      });
+
       test('a task that spins is ended after the grace when it is aborted', async () => {
         await slot.close();
         slot = new SlotDouble(make, { graceMs: 100 });
@@ -70,6 +80,16 @@ export function killableSuite(kind: string, make: Make): void {
       test('who of several lanes called process.exit is known (W14)', async () => {
         const told = await slot.whole('exit in a while', ['exit', ...Array.from({ length: 5 }, () => 'ok')], { concurrency: 6 });
         expect([...told.crashed.keys()]).toEqual([0]);
+      });
+
+      test('who of several works side by side called process.exit is known (W14)', async () => {
+        const beside = slot.run('attentive', ['wait'], { concurrency: 2 });
+        await slot.until(() => slot.notes.length === 1);
+        const told = await slot.whole('exit in a while', ['exit'], { concurrency: 2 });
+        await slot.until(() => beside.told.isFinished);
+        expect(told.summary).toMatchObject({ crashed: [[0, 'exit']], released: [] });
+        expect(beside.told.summary).toMatchObject({ crashed: [], released: [[0, expect.stringContaining('exit')]] });
+        await works();
       });
 
       test('a full heap costs the task that filled it (W06)', async () => {

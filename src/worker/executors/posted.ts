@@ -22,13 +22,16 @@ export class Posted {
   untold: number;
   /** A position was aborted or ran out of time: what the runtime tells must be looked at one by one. */
   isOverruled = false;
-  /** Which half of the board's claims it has. */
-  half: 0 | 1 = 0;
+  /** So many tasks may run side by side with its own. */
+  readonly lanes: number;
+  /** Which half of the board's claims it has; undefined: claims of its own. */
+  half: 0 | 1 | undefined;
   /** Shared with the runtime, where that is possible. */
   claims: { bytes: Uint8Array; at: number } | undefined;
 
   constructor(work: Work) {
     this.work = work;
+    this.lanes = work.concurrency ?? 1;
     this.count = 0;
     for (let i = 1; i < work.ranges.length; i += 2) this.count += work.ranges[i]!;
     this.told = new Uint8Array(this.count);

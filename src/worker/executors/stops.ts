@@ -33,27 +33,27 @@ export class Stops {
   private readonly events: StopEvents;
   private readonly stops = new Map<number, Stop>();
   private asks = 0;
-  private watch: NodeJS.Timeout | undefined;
+  private readonly watches = new Map<Posted, NodeJS.Timeout>();
 
   constructor(graceMs: number, events: StopEvents) {
     this.graceMs = graceMs;
     this.events = events;
   }
 
-  /** Looks after the time-outs of the work that runs now. */
+  /** Looks after the time-outs of a work that is posted, until it is over. */
   watchWork(entry: Posted, vessel: Vessel): void {
-    clearTimeout(this.watch);
-    const { timeoutMs, concurrency, id } = entry.work;
+    const { lanes } = entry;
+    const { timeoutMs, id } = entry.work;
     if (timeoutMs === undefined) return;
     const arm = (ms: number): void => {
-      this.watch = setTimeout(look, Math.min(Math.max(1, Math.ceil(ms)), timerMsMax)).unref();
+      this.watches.set(entry, setTimeout(look, Math.min(Math.max(1, Math.ceil(ms)), timerMsMax)).unref());
     };
     const look = (): void => {
       const nowMs = monotonicMs();
       // What starts from now on has all of its time before it.
       let nextMs = timeoutMs;
       const late: number[] = [];
-      for (const { position, startMs } of vessel.marksOf(id, concurrency ?? 1)) {
+      for (const { position, startMs } of vessel.marksOf(id, lanes)) {
         if (position < 0 || startMs === 0 || entry.told[position] !== Told.open) continue;
         const leftMs = startMs + timeoutMs - nowMs;
         if (leftMs <= 0) late.push(position);
@@ -87,6 +87,8 @@ export class Stops {
 
   /** A work is over. */
   forget(entry: Posted): void {
+    clearTimeout(this.watches.get(entry));
+    this.watches.delete(entry);
     for (const [ask, stop] of this.stops) {
       if (stop.entry !== entry) continue;
       clearTimeout(stop.timer);
@@ -95,7 +97,8 @@ export class Stops {
   }
 
   clear(): void {
-    clearTimeout(this.watch);
+    for (const watch of this.watches.values()) clearTimeout(watch);
+    this.watches.clear();
     for (const { timer } of this.stops.values()) clearTimeout(timer);
     this.stops.clear();
   }

@@ -1,14 +1,15 @@
 /**
  * Runs the tasks of one work: decode, run, encode, in a loop that makes no promise, timer or message a task.
  *
- * - `concurrency` lanes share one place in the work. A lane runs synchronous tasks in a row (`runInRow`) and waits only
- *   where a task returned a promise.
+ * - `concurrency` lanes share one place in the work (lanes.ts). A lane runs synchronous tasks in a row (`runInRow`) and waits
+ *   only where a task returned a promise.
  * - Time is read once a group of tasks; tiny tasks share what their group took.
  * - The loop lets the thread's event loop turn every few milliseconds, so that messages, timers and connections live.
  * - A report goes out at 64 KiB, at the work's end, and at latest `reportMs` after the one before while tasks still run.
  */
 import type { TaskContext } from '../../tasks/context.ts';
 import type { Definition } from '../../tasks/definition.ts';
+import type { Work } from '../executors/executor.ts';
 import { type Board, claim, lanesMax, monotonicMs } from './board.ts';
 import type { Runs, WorkMessage } from './channel.ts';
 import { Combiner } from './combiner.ts';
@@ -21,6 +22,8 @@ import { finalError, isThenable, judge, validate } from './verdict.ts';
 
 /** Results wait this long for company, which is longer than most works take. Each report costs host and coordinator time, on cores that tasks want. */
 const reportMs = 60;
+/** Where a lane has nothing left to start, what is told brings the next task. */
+const reportSoonMs = 5;
 /** The event loop turns at least this often, if tasks are shorter. */
 const turnMs = 10;
 /** Tasks a clock reading: doubled while they take less than 5 µs each. */
@@ -39,6 +42,8 @@ interface Pending {
 }
 
 export class Batch {
+  /** So many tasks may run side by side with those of this work. */
+  readonly lanes: number;
   private readonly surroundings: TaskSurroundings;
   private readonly board: Board;
   private readonly program: Program;
@@ -61,6 +66,7 @@ export class Batch {
   private reportedMs: number;
   private turnedMs: number;
   private reportTimer: NodeJS.Timeout | undefined;
+  private isReportNear = false;
 
   constructor(surroundings: TaskSurroundings, board: Board, message: WorkMessage, program: Program) {
     const { work } = message;
@@ -77,22 +83,25 @@ export class Batch {
     this.outbox = new Outbox(work.definition.name, program.definition.codec, work.spread === true, this.count);
     this.combiner = program.combine && new Combiner(program.combine, work.combine!.ordered, work.ranges);
     this.isTimed = work.timeoutMs !== undefined;
+    this.lanes = lanesOf(work);
+    if (this.lanes > 1 || program.definition.run instanceof AsyncFunction) asynchronous.add(program.definition);
     this.reportedMs = monotonicMs();
     this.turnedMs = this.reportedMs;
   }
 
-  /** Resolves when each position was told, and the last report is out. */
-  async run(): Promise<void> {
-    const lanes = Math.min(this.surroundings.work.concurrency ?? 1, lanesMax, this.count);
-    const { definition } = this.program;
-    if (lanes > 1 || definition.run instanceof AsyncFunction) asynchronous.add(definition);
-    if (lanes > 1) {
-      await Promise.all(Array.from({ length: lanes }, (_, lane) => this.runLane(lane)));
-    } else {
-      await this.runLane(0);
-    }
+  get id(): number {
+    return this.surroundings.work.id;
+  }
+
+  /** Some of its tasks are left to start. */
+  get hasMore(): boolean {
+    return !this.isStopped && this.place < this.count;
+  }
+
+  /** All lanes have come to their end. Resolves when each position was told, and the last report is out. */
+  async finish(lane: number): Promise<void> {
     if (this.isStopped) return;
-    if (this.combiner) await this.combine(this.combiner);
+    if (this.combiner) await this.combine(this.combiner, lane);
     this.report(true);
     this.outbox.release();
   }
@@ -152,10 +161,18 @@ export class Batch {
 
   /** For the time in which all lanes wait: then no task that ends looks at the clock. */
   private reportSoon(): void {
-    if (!this.outbox.isEmpty) this.reportTimer ??= setTimeout(() => this.report(), reportMs);
+    if (this.outbox.isEmpty) return;
+    const isHungry = this.lanes > 1 && !this.hasMore;
+    if (isHungry && !this.isReportNear) {
+      clearTimeout(this.reportTimer);
+      this.reportTimer = undefined;
+    }
+    this.isReportNear = isHungry;
+    this.reportTimer ??= setTimeout(() => this.report(), isHungry ? reportSoonMs : reportMs);
   }
 
-  private async runLane(lane: number): Promise<void> {
+  /** Runs tasks one after another until none is left to start. */
+  async runLane(lane: number): Promise<void> {
     while (!this.isStopped) {
       const next = this.runInRow(lane);
       if (next === 'end') return;
@@ -203,6 +220,7 @@ export class Batch {
       }
     }
     this.closeGroup(monotonicMs());
+    if (this.running.size > 0) this.reportSoon();
     return this.rest(lane, 'end');
   }
 
@@ -313,20 +331,23 @@ export class Batch {
   }
 
   /** The combine task runs in place of those that it covers: their first one is blamed for what it does to the thread. */
-  private async combine(combiner: Combiner): Promise<void> {
+  private async combine(combiner: Combiner, lane: number): Promise<void> {
     const { work } = this.surroundings;
     this.isCombining = true;
     for (const group of combiner.groups()) {
       const first = group.positions[0]!;
       const context = new Context(this.surroundings, first);
-      this.board.begin(0, work.id, first, this.isTimed ? monotonicMs() : 0);
+      this.board.begin(lane, work.id, first, this.isTimed ? monotonicMs() : 0);
       this.running.set(first, context);
-      setCurrent(context);
-      const partial = await combiner.combine(group, context as TaskContext);
+      // Beside others it is told by its scope whose code runs.
+      const isBeside = this.lanes > 1;
+      if (!isBeside) setCurrent(context);
+      const combined = (): ReturnType<Combiner['combine']> => combiner.combine(group, context as TaskContext);
+      const partial = await (isBeside ? scope.run(context, combined) : combined());
       await this.cleared(context, undefined);
       setCurrent(undefined);
       this.running.delete(first);
-      this.board.end(0);
+      this.board.end(lane);
       if (this.isStopped) return;
       // What can't be combined goes as it is: the coordinator's own combine task will show the failure.
       if (partial) this.outbox.addPartial(partial);
@@ -334,6 +355,11 @@ export class Batch {
       if (this.outbox.bytes >= reportBytesMax) this.report();
     }
   }
+}
+
+/** Tasks of the work that may run at a time. */
+export function lanesOf({ concurrency = 1 }: Work): number {
+  return Math.min(concurrency, lanesMax);
 }
 
 function call(definition: Definition, input: unknown, context: Context): unknown {

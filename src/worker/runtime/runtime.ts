@@ -1,15 +1,16 @@
 /**
- * What runs inside a slot, the same in a thread, a child process and `inline:`: works in order, one at a time. It knows
- * nothing of time-outs, grace and blame; those are the host's. See channel.ts for what the two owe each other.
+ * What runs inside a slot, the same in a thread, a child process and `inline:`: works in order, one at a time, or side by side
+ * where their tasks have lanes (lanes.ts). It knows nothing of time-outs, grace and blame; those are the host's. See channel.ts for what the two owe each other.
  */
 
 import { type ErrorRecord, toErrorRecord } from '../../lib/error-record.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import type { Work } from '../executors/executor.ts';
-import { Batch } from './batch.ts';
+import { Batch, lanesOf } from './batch.ts';
 import { type Board, loadingPosition } from './board.ts';
 import type { RuntimeOptions, RuntimePort, ToRuntime, WorkMessage } from './channel.ts';
 import { type Context, positionOf, workOf } from './context.ts';
+import { Lanes } from './lanes.ts';
 import { loadProgram, type Program } from './load.ts';
 import { LogBuffer } from './logs.ts';
 
@@ -21,7 +22,9 @@ export class Runtime {
   /** Runs the closers of perThread values. */
   private readonly clear: () => Promise<unknown[]>;
   private waiting: WorkMessage[] = [];
-  private batch: { id: number; run: Batch } | undefined;
+  /** What has begun, by its work. */
+  private readonly batches = new Map<number, Batch>();
+  private readonly lanes: Lanes;
   private isDriving = false;
   private isClosing = false;
   private isGone = false;
@@ -32,6 +35,11 @@ export class Runtime {
     this.options = options;
     this.clear = clear;
     this.logs = new LogBuffer(this.port);
+    this.lanes = new Lanes({
+      next: (taken) => this.nextBeside(taken),
+      open: (message, lane) => this.open(message, lane),
+      closed: (batch) => this.batches.delete(batch.id),
+    });
   }
 
   /** All that was posted is done; this was the last. */
@@ -41,7 +49,8 @@ export class Runtime {
     switch (message.kind) {
       case 'work':
         this.waiting.push(message);
-        if (!this.isDriving) void this.drive();
+        if (this.isDriving) this.lanes.fill();
+        else void this.drive();
         return;
       case 'abort':
         return this.abort(message);
@@ -54,17 +63,18 @@ export class Runtime {
 
   /** Is this task one that is waited for? */
   isRunning(context: Context): boolean {
-    return this.batch?.run.isRunning(context) === true;
+    return this.batches.get(workOf(context).id)?.isRunning(context) === true;
   }
 
   get unscoped(): Context | undefined {
-    return this.batch?.run.unscoped;
+    if (this.batches.size !== 1) return undefined;
+    return this.batches.values().next().value?.unscoped;
   }
 
   /** What is done is told, then why this thread ends. The caller ends it. */
   lastWords(how: string, error: ErrorRecord, guilty: Context | undefined): void {
     if (this.isGone) return;
-    this.batch?.run.report();
+    for (const batch of this.batches.values()) batch.report();
     this.logs.flush();
     this.port.send({ kind: 'dying', how, error, guilty: guilty && { work: workOf(guilty).id, position: positionOf(guilty) } });
     this.detach();
@@ -74,7 +84,7 @@ export class Runtime {
   detach(): void {
     this.isGone = true;
     this.waiting = [];
-    this.batch?.run.stop();
+    for (const batch of this.batches.values()) batch.stop();
   }
 
   private async drive(): Promise<void> {
@@ -82,7 +92,7 @@ export class Runtime {
     let ran: WorkMessage | undefined;
     for (let message = this.waiting.shift(); message && !this.isGone; message = this.waiting.shift()) {
       ran = message;
-      await this.runWork(message);
+      await (lanesOf(message.work) > 1 ? this.lanes.run(message) : this.runWork(message));
     }
     this.isDriving = false;
     if (this.isClosing) await this.finish();
@@ -90,20 +100,36 @@ export class Runtime {
   }
 
   private async runWork(message: WorkMessage): Promise<void> {
-    const { work } = message;
-    const program = await this.load(message);
-    if (!program || this.isGone) return;
-    const surroundings = { work, port: this.port, logs: this.logs, options: this.options };
-    this.batch = { id: work.id, run: new Batch(surroundings, this.board, message, program) };
-    await this.batch.run.run();
-    this.batch = undefined;
+    const batch = await this.open(message, 0);
+    if (!batch) return;
+    await batch.runLane(0);
+    await batch.finish(0);
+    this.batches.delete(batch.id);
   }
 
-  private async load({ work }: WorkMessage): Promise<Program | undefined> {
+  /** Works are begun in their order: one that has no lanes lets none past. */
+  private nextBeside(taken: number): WorkMessage | undefined {
+    const next = this.waiting[0];
+    if (!next || this.isGone) return undefined;
+    const lanes = lanesOf(next.work);
+    return lanes > 1 && taken < lanes ? this.waiting.shift() : undefined;
+  }
+
+  private async open(message: WorkMessage, lane: number): Promise<Batch | undefined> {
+    const { work } = message;
+    const program = await this.load(message, lane);
+    if (!program || this.isGone) return undefined;
+    const surroundings = { work, port: this.port, logs: this.logs, options: this.options };
+    const batch = new Batch(surroundings, this.board, message, program);
+    this.batches.set(work.id, batch);
+    return batch;
+  }
+
+  private async load({ work }: WorkMessage, lane: number): Promise<Program | undefined> {
     try {
       const program = loadProgram(work, this.options.modules);
       if (!(program instanceof Promise)) return program;
-      this.board.begin(0, work.id, loadingPosition, 0);
+      this.board.begin(lane, work.id, loadingPosition, 0);
       return await program;
     } catch (thrown) {
       const error = toErrorRecord(thrown);
@@ -111,23 +137,25 @@ export class Runtime {
       this.port.send({ kind: 'refused', work: work.id, error });
       return undefined;
     } finally {
-      this.board.end(0);
+      this.board.end(lane);
     }
   }
 
   private abort({ work, runs, cause, reason, ask }: ToRuntime & { kind: 'abort' }): void {
     this.takeBack(work, runs, 'aborted');
-    if (this.batch?.id === work) {
+    const batch = this.batches.get(work);
+    if (batch) {
       // Who asks may end this thread soon: what is done shall not be lost with it.
-      this.batch.run.report();
-      this.batch.run.abort(runs, new DOMException(reason, cause === 'timeout' ? 'TimeoutError' : 'AbortError'));
+      for (const each of this.batches.values()) each.report();
+      batch.abort(runs, new DOMException(reason, cause === 'timeout' ? 'TimeoutError' : 'AbortError'));
     }
     this.port.send({ kind: 'signalled', work, ask });
   }
 
   private takeBack(work: number, runs: readonly number[], why: string): void {
-    if (this.batch?.id === work) {
-      const taken = this.batch.run.withdraw(runs);
+    const batch = this.batches.get(work);
+    if (batch) {
+      const taken = batch.withdraw(runs);
       if (taken.length > 0) this.port.send({ kind: 'withdrawn', work, runs: taken, why });
       return;
     }
@@ -141,8 +169,10 @@ export class Runtime {
     this.isClosing = true;
     this.waiting = [];
     this.port.send({ kind: 'closing' });
-    this.batch?.run.abortAll(new DOMException('the worker ends', 'AbortError'));
-    this.batch?.run.stop();
+    for (const batch of this.batches.values()) {
+      batch.abortAll(new DOMException('the worker ends', 'AbortError'));
+      batch.stop();
+    }
     if (!this.isDriving) void this.finish();
   }
 
