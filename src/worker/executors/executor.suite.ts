@@ -264,6 +264,12 @@ export function executorSuite(kind: string, make: Make): void {
         ]);
       });
 
+      test('the tasks’ time-out is not the combining’s (W08)', async () => {
+        const told = await slot.whole('echo', [1, 2], { timeoutMs: 100, ...combine('sum slowly', false) });
+        expect(told.partials).toEqual([{ indices: [0, 1], value: 3 }]);
+        expect(told.failed.size).toBe(0);
+      });
+
       test('what can not be combined goes as it is', async () => {
         const told = await slot.whole('echo', [1, 2], combine('cannot combine', false));
         expect([...told.values.values()]).toEqual([1, 2]);

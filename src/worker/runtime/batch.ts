@@ -337,7 +337,8 @@ export class Batch {
     for (const group of combiner.groups()) {
       const first = group.positions[0]!;
       const context = new Context(this.surroundings, first);
-      this.board.begin(lane, work.id, first, this.isTimed ? monotonicMs() : 0);
+      // Without a start: the time-out is that of the tasks, and theirs is over.
+      this.board.begin(lane, work.id, first, 0);
       this.running.set(first, context);
       // Beside others it is told by its scope whose code runs.
       const isBeside = this.lanes > 1;
