@@ -216,6 +216,52 @@ it('can be stopped while it waits to be elected', async () => {
   expect([waiting.changes, waiting.failures, journal.opened]).toEqual([[], [], 1]);
 });
 
+/** A journal of which the first opening waits until it is let go. */
+function openingSlowly(journal: SharedJournal): { openJournal: () => Promise<Journal>; asked: Promise<void>; letGo: () => void } {
+  let letGo = (): void => undefined;
+  const held = new Promise<void>((resolve) => (letGo = resolve));
+  let onAsked = (): void => undefined;
+  const asked = new Promise<void>((resolve) => (onAsked = resolve));
+  const openJournal = async (): Promise<Journal> => {
+    onAsked();
+    await held;
+    return journal.open();
+  };
+  return { openJournal, asked, letGo };
+}
+
+it('that was stopped while its journal opened writes nothing, closes it, and lets the next one lead (C05, H4)', async () => {
+  const [lease, journal] = [new Lease(), new SharedJournal()];
+  const { openJournal, asked, letGo } = openingSlowly(journal);
+  const starting = candidate(lease, journal, { openJournal, outside: inAHurry() });
+  await asked;
+  await open[0]!.stop();
+  const next = await candidate(lease, journal);
+  expect(next.candidacy.coordinator?.isServing).toBe(true);
+  letGo();
+  const stopped = await starting;
+  await expect.poll(() => journal.closed).toBe(1);
+  expect([stopped.changes, stopped.failures]).toEqual([['standby'], []]);
+  const reply = await ask(next.candidacy.coordinator!.session(), submit);
+  expect(reply).toMatchObject({ kind: 'reply' });
+});
+
+it('that lost its lease while its journal opened leaves the one that leads in peace, and stands by (C04, C05)', async () => {
+  const [lease, journal] = [new Lease(), new SharedJournal()];
+  const { openJournal, asked, letGo } = openingSlowly(journal);
+  const starting = candidate(lease, journal, { openJournal });
+  await asked;
+  lease.take();
+  const next = await candidate(lease, journal);
+  letGo();
+  const late = await starting;
+  await expect.poll(() => journal.closed).toBe(1);
+  expect([late.candidacy.coordinator, late.failures]).toEqual([undefined, []]);
+  expect(late.warnings).toEqual([expect.stringContaining('the leadership was lost (a test took it)')]);
+  const reply = await ask(next.candidacy.coordinator!.session(), submit);
+  expect(reply).toMatchObject({ kind: 'reply' });
+});
+
 it('a loop that hangs with work to do is given up after some looks, one that is idle or goes on never is (C11, K05)', () => {
   const stuck: string[] = [];
   const watchdog = new Watchdog(({ message }) => stuck.push(message));

@@ -16,6 +16,7 @@ import { ShoalError } from '../lib/errors.ts';
 import { type Outside, realOutside, type Timer } from '../lib/outside.ts';
 import { Coordinator } from './coordinator.ts';
 import { Ids } from './ids.ts';
+import { lostError } from './refusals.ts';
 import { Watchdog } from './watchdog.ts';
 
 export interface CandidacyOptions {
@@ -138,6 +139,9 @@ export class Candidacy {
       if (signal.aborted) return 0;
       journal = await this.#options.openJournal();
       this.#durability = journal.durability;
+      // It may have taken long, and then another leads: what is written now would depose that one.
+      if (signal.aborted) return 0;
+      if (leadership.lost.aborted) throw lostError(leadership.lost);
       await this.#lead(leadership, journal);
     } catch (error) {
       if (signal.aborted) return 0;

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { memoryBroker } from '../brokers/memory.ts';
 import { jobSpec, stage } from '../core/drive.suite.ts';
 import type { FromClient, FromWorker, Refusal, ToClient, ToWorker } from '../core/messages.ts';
@@ -275,6 +275,24 @@ describe('under an election', () => {
     open.push(coordinator);
     await expect(coordinator.start()).rejects.toMatchObject({ code: 'SH3003' });
     expect(coordinator.isServing).toBe(false);
+  });
+
+  it.each([
+    { what: 'lost its leadership', code: 'SH3003' },
+    { what: 'was stopped', code: 'SH1302' },
+  ])('writes nothing if it $what while it read the registry: a barrier would depose who leads now (C05)', async ({ code }) => {
+    const { election: own, lose } = election();
+    const journal = new SmallJournal();
+    const [appends, read] = [vi.spyOn(journal, 'append'), journal.read.bind(journal)];
+    journal.read = (...args) => {
+      if (code === 'SH3003') lose();
+      else void coordinator.stop();
+      return read(...args);
+    };
+    const coordinator = new Coordinator({ broker: memoryBroker(), journal, isOneMachine: false, election: own });
+    open.push(coordinator);
+    await expect(coordinator.start()).rejects.toMatchObject({ code });
+    expect(appends).not.toHaveBeenCalled();
   });
 
   it.each([

@@ -140,9 +140,13 @@ export class Coordinator {
     const { election, journal } = this.options;
     const me = { id: this.state.writer, address: 'hello' };
     this.leadership = await election.campaign(me, new AbortController().signal);
-    const term = await takeOver(this.state, journal, this.outside);
-    const stopped = new ShoalError('SH1302', 'it was stopped while it took over');
-    if (this.isStopped) throw stopped;
+    const { lost } = this.leadership;
+    const goOn = (): void => {
+      if (this.isStopped) throw new ShoalError('SH1302', 'it was stopped while it took over');
+      if (lost.aborted) throw lostError(lost);
+    };
+    const term = await takeOver(this.state, journal, this.outside, goOn);
+    goOn();
     this.proof = new Proof(this.leadership.ttlMs, this.outside.nowMs());
     this.appender.isReplaceable = this.leadership.ttlMs !== Number.POSITIVE_INFINITY;
     // Before anything that is heard from now on.
@@ -150,15 +154,11 @@ export class Coordinator {
     this.logs.begin(term);
     // In this order: whose hello is answered may write to the term's address at once.
     for (const address of [`coordinator.${term}`, 'hello']) this.listeners.push(await this.listen(address));
-    if (this.isStopped) {
-      await this.deafen();
-      throw stopped;
-    }
-    const { lost } = this.leadership;
-    // While the journal was read, perhaps: then nobody calls.
-    if (lost.aborted) {
-      await this.stop();
-      throw lostError(lost);
+    try {
+      goOn();
+    } catch (error) {
+      await (this.isStopped ? this.deafen() : this.stop());
+      throw error;
     }
     lost.addEventListener('abort', () => this.fail(lostError(lost)));
     this.ticker = this.outside.every(tickMs, () => this.tick());

@@ -12,11 +12,13 @@ import { type Clock, foldNewRegistry, foldRegistry, NotLeaderError, nameInRoot }
 
 const triesMax = 100;
 
-export async function takeOver(state: State, journal: Journal, clock: Clock): Promise<number> {
+/** `goOn` throws if this one leads no more: its barrier would depose whoever does. */
+export async function takeOver(state: State, journal: Journal, clock: Clock, goOn: () => void): Promise<number> {
   await foldRegistry(state, journal, clock);
   const term = state.term + 1;
   for (let tries = 0; ; tries++) {
     const { stream, nextSeq } = state.registry;
+    goOn();
     try {
       await journal.append([barrier(state, stream, nextSeq, term, clock)]);
       state.registry.nextSeq++;
