@@ -1,6 +1,6 @@
 /**
  * Calls to an election's server: each has a deadline (S10), and a failure becomes one warning when trouble begins and
- * one when it ends, however often it is tried again.
+ * one when it ends, however often it is tried again. So does an answer that is right, and too late to lead by.
  */
 import { ShoalError } from '../lib/errors.ts';
 import type { Outside } from '../lib/outside.ts';
@@ -24,6 +24,7 @@ export interface CallsOptions {
 export class Calls {
   private readonly options: CallsOptions;
   private isTroubled = false;
+  private isSlow = false;
 
   constructor(options: CallsOptions) {
     this.options = options;
@@ -51,12 +52,28 @@ export class Calls {
     } catch (cause) {
       if (isRefused(cause)) throw cause;
       const why = reason(cause);
-      if (!this.isTroubled) this.options.onWarning(`the election at ${name} can't be reached, and is tried again: ${why}`);
-      this.isTroubled = true;
+      // Of a slow one it is no news that it misses a deadline.
+      if (!this.isTroubled && !(this.isSlow && late.signal.aborted)) {
+        this.options.onWarning(`the election at ${name} can't be reached, and is tried again: ${why}`);
+        this.isTroubled = true;
+      }
       throw new ShoalError('SH3010', `the election at ${name} can't be reached`, { why, cause });
     } finally {
       timer.cancel();
     }
+  }
+
+  /** It answers, and nobody could keep a lease by that. */
+  tooSlow(tookMs: number, mostMs: number): void {
+    const took = `a renewal took ${Math.round(tookMs)} ms, of ${Math.floor(mostMs)} that it may take`;
+    if (!this.isSlow)
+      this.options.onWarning(`the election at ${this.options.name} answers too slowly to lead, and is tried again: ${took}`);
+    this.isSlow = true;
+  }
+
+  soonEnough(): void {
+    if (this.isSlow) this.options.onWarning(`the election at ${this.options.name} answers soon enough again`);
+    this.isSlow = false;
   }
 }
 

@@ -68,7 +68,7 @@ class LeaseElection implements Election {
   private readonly campaigns = new Set<Promise<unknown>>();
   private readonly releases = new Set<Promise<void>>();
   private closed: Promise<void> | undefined;
-  /** No campaign asks before; later than the end of the last leadership (C10). */
+  /** No campaign asks before; later than the end of the last leadership, or of one that came too late (C10). */
   private notBeforeMs = 0;
 
   constructor(store: LeaseStore, options: ElectionOptions) {
@@ -81,7 +81,7 @@ class LeaseElection implements Election {
   async campaign(me: Candidate, signal: AbortSignal): Promise<Leadership> {
     const { controller, unlink } = linkedAbort(signal, this.closing.signal);
     controller.signal.throwIfAborted();
-    const running = this.run(this.store.claim(this.term(me)), controller.signal);
+    const running = this.run(me, controller.signal);
     this.campaigns.add(running);
     try {
       return await running;
@@ -110,17 +110,22 @@ class LeaseElection implements Election {
     await this.store.close();
   }
 
-  private async run(claim: Claim, ended: AbortSignal): Promise<Leadership> {
+  private async run(me: Candidate, ended: AbortSignal): Promise<Leadership> {
+    let claim = this.store.claim(this.term(me));
     try {
-      await this.pause(this.notBeforeMs - this.outside.nowMs(), ended);
       for (;;) {
+        await this.pause(this.notBeforeMs - this.outside.nowMs(), ended);
         const outcome = await this.attempt(claim);
         if (outcome instanceof HeldLease) {
           if (!ended.aborted) return outcome;
           await outcome.resign();
         }
         ended.throwIfAborted();
-        await (outcome === 'held by another' ? this.untilFreed(claim, ended) : this.pause(this.jittered(pollMs), ended));
+        if (outcome === 'not kept') {
+          this.letOthersTry();
+          await this.release(claim);
+          claim = this.store.claim(this.term(me));
+        } else await (outcome === 'held by another' ? this.untilFreed(claim, ended) : this.pause(this.jittered(pollMs), ended));
       }
     } catch (error) {
       await this.release(claim);
@@ -129,28 +134,47 @@ class LeaseElection implements Election {
   }
 
   /** Rejects if asking again can't help. */
-  private async attempt(claim: Claim): Promise<HeldLease | 'held by another' | 'unknown'> {
+  private async attempt(claim: Claim): Promise<HeldLease | 'held by another' | 'unknown' | 'not kept'> {
     const startMs = this.outside.nowMs();
     try {
       const ttlMs = await this.calls.make((this.ttlMs * 2) / 3, (signal) => claim.take(signal));
       if (ttlMs === undefined) return 'held by another';
-      // Granted so late that a renewal which takes as long would be too late: the next attempt finds it to be ours.
-      return this.outside.nowMs() - startMs < ttlMs / 3 ? this.lead(claim, ttlMs, startMs) : 'unknown';
+      return this.outside.nowMs() - startMs < ttlMs / 3 ? this.lead(claim, ttlMs, startMs) : await this.confirm(claim, ttlMs);
     } catch (error) {
       if (isRefused(error)) throw error;
       return 'unknown';
     }
   }
 
+  /** Granted so late that a renewal which takes as long would be too late. To take may be more work than to renew: that is tried. */
+  private async confirm(claim: Claim, ttlMs: number): Promise<HeldLease | 'not kept'> {
+    const startMs = this.outside.nowMs();
+    try {
+      if (!(await this.calls.make((this.ttlMs * 2) / 3, (signal) => claim.renew(signal)))) return 'not kept';
+    } catch (error) {
+      if (isRefused(error)) throw error;
+      return 'not kept';
+    }
+    const tookMs = this.outside.nowMs() - startMs;
+    if (tookMs < ttlMs / 3) return this.lead(claim, ttlMs, startMs);
+    this.calls.tooSlow(tookMs, ttlMs / 3);
+    return 'not kept';
+  }
+
   private lead(claim: Claim, ttlMs: number, startMs: number): HeldLease {
     const { calls, outside } = this;
+    calls.soonEnough();
     const onOver = (): void => {
       this.leaderships.delete(leadership);
-      this.notBeforeMs = outside.nowMs() + this.ttlMs / 4 + outside.randomBelow(Math.ceil(this.ttlMs / 4));
+      this.letOthersTry();
     };
     const leadership = new HeldLease({ claim, calls, outside, ttlMs, startMs, release: () => this.release(claim), onOver });
     this.leaderships.add(leadership);
     return leadership;
+  }
+
+  private letOthersTry(): void {
+    this.notBeforeMs = this.outside.nowMs() + this.ttlMs / 4 + this.outside.randomBelow(Math.ceil(this.ttlMs / 4));
   }
 
   /** Who can't be told finds out by itself. */

@@ -48,8 +48,9 @@ class PostgresStore implements LeaseStore {
   private readonly cluster: string;
   private readonly ttlMs: number;
   private readonly outside: Outside;
-  private readonly connection: Connection<Line>;
-  private before: Promise<unknown> = Promise.resolve();
+  private readonly claims: Queue;
+  /** Who only looks holds up no renewal, and costs it no connection when it comes too late. */
+  private readonly looks: Queue;
   /** The row as last seen here, and since when it looks like that. */
   private seen: { beats: string; sinceMs: number } | undefined;
 
@@ -58,14 +59,15 @@ class PostgresStore implements LeaseStore {
     this.cluster = options.cluster;
     this.ttlMs = options.ttlMs ?? defaultTtlMs;
     this.outside = options.outside ?? realOutside;
-    this.connection = new Connection(dial);
+    this.claims = new Queue(this.name, dial);
+    this.looks = new Queue(this.name, dial);
   }
 
   claim({ id, record }: Term): Claim {
     const { cluster, ttlMs } = this;
     return {
       take: async (signal) => {
-        const row = await this.look(signal);
+        const row = await this.look(this.claims, signal);
         // Looking first: an upsert that changes nothing still locks and writes.
         const isStale = row !== undefined && this.standsStill(row);
         if (row?.held && row.holder !== id && !isStale) return undefined;
@@ -77,12 +79,13 @@ class PostgresStore implements LeaseStore {
   }
 
   async holder(signal: AbortSignal): Promise<string | undefined> {
-    const row = await this.look(signal);
+    const row = await this.look(this.looks, signal);
     return row?.held ? row.record : undefined;
   }
 
   async close(): Promise<void> {
-    this.connection.close();
+    this.claims.close();
+    this.looks.close();
   }
 
   private standsStill({ beats }: Row): boolean {
@@ -91,16 +94,27 @@ class PostgresStore implements LeaseStore {
     return nowMs - this.seen.sinceMs >= this.ttlMs;
   }
 
-  private look(signal: AbortSignal): Promise<Row | undefined> {
-    return this.use(signal, async (line) => (await line.query<Row>(look, [this.cluster])).rows[0]);
+  private look(queue: Queue, signal: AbortSignal): Promise<Row | undefined> {
+    return queue.use(signal, async (line) => (await line.query<Row>(look, [this.cluster])).rows[0]);
   }
 
   private write(signal: AbortSignal, statement: string, values: readonly unknown[]): Promise<boolean> {
-    return this.use(signal, async (line) => (await line.query(statement, values)).rowCount === 1);
+    return this.claims.use(signal, async (line) => (await line.query(statement, values)).rowCount === 1);
+  }
+}
+
+/** One after the other: the client takes no second query before it has answered the first. */
+class Queue {
+  private readonly name: string;
+  private readonly connection: Connection<Line>;
+  private before: Promise<unknown> = Promise.resolve();
+
+  constructor(name: string, dial: Dial<Line>) {
+    this.name = name;
+    this.connection = new Connection(dial);
   }
 
-  /** One after the other: the client takes no second query before it has answered the first. */
-  private use<T>(signal: AbortSignal, act: (line: Line) => Promise<T>): Promise<T> {
+  use<T>(signal: AbortSignal, act: (line: Line) => Promise<T>): Promise<T> {
     const mine = this.before.then(() => this.connection.use(signal, act));
     this.before = mine.catch(() => undefined);
     return mine.catch((error: Error & { code?: string }) => {
@@ -108,6 +122,10 @@ class PostgresStore implements LeaseStore {
       const hint = 'it needs SELECT, INSERT and UPDATE on the table shoal_election, and CREATE once if that is not there yet';
       throw refusedError(this.name, error.message, hint);
     });
+  }
+
+  close(): void {
+    this.connection.close();
   }
 }
 
