@@ -14,11 +14,14 @@
  *  C3 A full disk leaves nothing behind: the file is cut back, durably, before anyone is told (S02, S03).
  *  C4 After any other failed write or sync nothing is ever written again: what a failed fdatasync left on
  *     disk can't be known, and trying it again would confirm what may be lost (S04).
+ *  C5 Where a file can't be opened for want of descriptors nothing was done to it: that is tried until there are some. What
+ *     was written meanwhile waits, and is not confirmed unseen (C2).
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { ShoalError } from '../../lib/errors.ts';
 import { entryRefusedError } from '../checks.ts';
 import { ConflictError, JournalFullError, OutcomeUnknownError } from '../journal.ts';
-import { type Disk, type DiskFile, isFull } from './disk.ts';
+import { type Disk, type DiskFile, isFull, isOutOfDescriptors } from './disk.ts';
 import { Fence } from './fence.ts';
 import { encodeHeader, RECORD_DROP, RECORD_ENTRY, RECORD_REMOVED, SEGMENT_BYTES_MAX } from './format.ts';
 import type { Ledger } from './ledger.ts';
@@ -32,6 +35,7 @@ const WRITE_BYTES_MAX = 8 * 1024 * 1024;
 /** What is written on this thread, and how long a sync may take there. */
 const QUICK_BYTES_MAX = 4 * 1024;
 const QUICK_SYNC_MS_MAX = 0.5;
+const descriptorsPauseMs = 100;
 /** Zeros that are written ahead of small writes. */
 const AHEAD = Buffer.alloc(256 * 1024);
 
@@ -222,7 +226,8 @@ export class Committer {
     await disk.sync(openHandle(this.#active), isQuick);
     const tookMs = disk.nowMs() - startedMs;
     this.#syncMs = Math.max(tookMs, (this.#syncMs + tookMs) / 2);
-    if (this.#isSuperseded()) return this.#lose(batch);
+    const isSuperseded = this.#isSuperseded();
+    if (isSuperseded === true || (isSuperseded && (await isSuperseded))) return this.#lose(batch);
     this.#confirm(batch);
   }
 
@@ -294,10 +299,12 @@ export class Committer {
   /** Goes on in a new segment; false if another opener has it. */
   async #roll(): Promise<boolean> {
     const { disk, directory, ledger, newSalt, onGarbage } = this.#options;
-    // The next number may be free again: had by another one, and given back.
-    if (this.#isSuperseded()) return false;
     const number = this.#active.number + 1;
-    const handle = await createSegmentFile(disk, directory, number);
+    const handle = await this.#withDescriptors(async () => {
+      // Each time: the next number may be free again, had by another one, and given back.
+      if (await this.#isSuperseded()) return undefined;
+      return createSegmentFile(disk, directory, number);
+    });
     if (handle === undefined) return false;
     const salt = newSalt();
     const header = encodeHeader({ number, salt, seals: ledger.segments.seals() });
@@ -310,7 +317,7 @@ export class Committer {
       throw error;
     }
     // Together: file systems with a journal of their own make one commit of the two.
-    await Promise.all([disk.sync(handle), disk.syncDirectory(directory)]);
+    await Promise.all([disk.sync(handle), this.#withDescriptors(() => disk.syncDirectory(directory))]);
     this.#isOutOfRoom = false;
     this.#zerosEnd = 0;
     this.#active = ledger.segments.add({ number, salt, headerBytes: header.length, bytes: header.length, handle });
@@ -319,7 +326,7 @@ export class Committer {
   }
 
   async #refuseFull(batch: Batch, error: unknown): Promise<void> {
-    if (this.#isSuperseded()) return this.#lose(batch);
+    if (await this.#isSuperseded()) return this.#lose(batch);
     const [only, another] = batch.works;
     if (another !== undefined) {
       // Together they had no room; a small one may still find some.
@@ -338,8 +345,26 @@ export class Committer {
     return work?.options.makesRoom === true && work.bytes <= RESERVE_BYTES / 2;
   }
 
-  #isSuperseded(): boolean {
-    return this.#fence.isSuperseded(this.#active.number);
+  /** A promise only where there is no descriptor to look with. */
+  #isSuperseded(): boolean | Promise<boolean> {
+    const look = (): boolean => this.#fence.isSuperseded(this.#active.number);
+    try {
+      return look();
+    } catch (error) {
+      if (!isOutOfDescriptors(error)) throw error;
+      return pause(descriptorsPauseMs).then(() => this.#withDescriptors(look));
+    }
+  }
+
+  async #withDescriptors<T>(act: () => T | Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await act();
+      } catch (error) {
+        if (!isOutOfDescriptors(error)) throw error;
+        await pause(descriptorsPauseMs);
+      }
+    }
   }
 
   #lose(batch: Batch): void {

@@ -144,6 +144,75 @@ for (const act of ['sync', 'write'] as const) {
   });
 }
 
+/** Has no descriptor for `act` from `use` on, until it was asked for one three times. */
+function withoutDescriptors(act: 'list' | 'create' | 'syncDirectory', meanwhile: () => Promise<unknown> = async () => undefined) {
+  let left = 0;
+  const out = (): Error => Object.assign(new Error('EMFILE: too many open files'), { code: left % 2 ? 'EMFILE' : 'ENFILE' });
+  const check = (): void => {
+    if (left > 0 && left-- > 0) throw out();
+  };
+  const disk: Disk = {
+    ...nodeDisk,
+    marksOf: () => () => undefined,
+    list: (path) => {
+      if (act === 'list') check();
+      return nodeDisk.list(path);
+    },
+    create: async (path) => {
+      if (act === 'create') {
+        if (left > 0) await meanwhile();
+        check();
+      }
+      return nodeDisk.create(path);
+    },
+    syncDirectory: async (path) => {
+      if (act === 'syncDirectory') check();
+      return nodeDisk.syncDirectory(path);
+    },
+  };
+  return { disk, use: () => void (left = 3), asked: () => left === 0 };
+}
+
+it.each(['list', 'create', 'syncDirectory'] as const)(
+  'a moment without descriptors holds an append up, and spoils nothing (at %s)',
+  async (act) => {
+    const path = await directory();
+    const { disk, use, asked } = withoutDescriptors(act);
+    const journal = await open(path, { segmentBytes: 1_000 }, disk);
+    await journal.append([entry('a', 0, { body: ['x'.repeat(900)] })]);
+    use();
+    await Promise.all([journal.append([entry('a', 1, { body: ['x'.repeat(900)] })]), journal.append([entry('b', 0)])]);
+    expect(asked()).toBe(true);
+    await journal.append([entry('a', 2)]);
+    await journal.close();
+    const opened = await open(path);
+    expect([await seqs(opened, 'a'), await seqs(opened, 'b')]).toEqual([[0, 1, 2], [0]]);
+  },
+);
+
+it('H19: who could not look for want of descriptors confirms nothing that another opener has superseded', async () => {
+  const path = await directory();
+  const { disk, use, asked } = withoutDescriptors('list');
+  const old = await open(path, {}, disk);
+  await old.append([entry('a', 0)]);
+  await open(path, { takeOver: true });
+  use();
+  await expectConflict(old.append([entry('a', 1, { writer: 'old' })]), 'a', 1);
+  expect(asked()).toBe(true);
+});
+
+it('H19: nor does it take the number of a segment that another opener had meanwhile', async () => {
+  const path = await directory();
+  let next: Journal | undefined;
+  const { disk, use } = withoutDescriptors('create', async () => void (next ??= await open(path, { takeOver: true })));
+  const old = await open(path, { segmentBytes: 1_000 }, disk);
+  await old.append([entry('a', 0, { body: ['x'.repeat(900)] })]);
+  use();
+  const late = entry('a', 1, { writer: 'old', body: ['x'.repeat(900)] });
+  await expectConflict(old.append([late]), 'a', 1);
+  expect(await seqs(next!, 'a')).toEqual([0]);
+});
+
 function refuseWrites(act: keyof Disk): void {
   if (act === 'write') throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
 }
