@@ -26,6 +26,11 @@ export function parseMark(value: unknown): ProcessMark | undefined {
   return { pid: mark.pid, host: mark.host, boot: mark.boot ?? '', started: mark.started ?? '', pids: mark.pids ?? pidNamespace() };
 }
 
+/** Of this host, and of pids that are not counted here: a container's, or that container's before it was started again. */
+export function isInAnotherNamespace(mark: ProcessMark): boolean {
+  return mark.host === hostname() && mark.boot === bootId() && mark.pids !== pidNamespace();
+}
+
 /** False only if the process is surely gone. */
 export function mayLive(mark: ProcessMark): boolean {
   if (mark.host !== hostname()) return true;

@@ -9,7 +9,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { ShoalError } from '../../lib/errors.ts';
-import { markOfThisProcess, mayLive, type ProcessMark, parseMark } from '../../lib/process-life.ts';
+import { isInAnotherNamespace, markOfThisProcess, mayLive, type ProcessMark, parseMark } from '../../lib/process-life.ts';
 import { errorCode } from './disk.ts';
 
 interface Holder extends ProcessMark {
@@ -81,13 +81,20 @@ async function removeIfStill(path: string, found: string, aside: string): Promis
 }
 
 function heldError(directory: string, path: string, holder: Holder): ShoalError {
-  const where = holder.host === hostname() ? '' : ` on ${holder.host}`;
-  return new ShoalError('SH4006', `the journal in ${directory} is in use by process ${holder.pid}${where}`, {
-    hint:
-      where === ''
-        ? `stop process ${holder.pid} first, or give this one a journal directory of its own`
-        : `one machine at a time may use a file journal; if ${holder.host} is gone for good, remove ${path}`,
-  });
+  const { pid, host } = holder;
+  const error = (where: string, hint: string, why?: string): ShoalError =>
+    new ShoalError('SH4006', `the journal in ${directory} is in use by process ${pid}${where}`, { hint, why });
+  if (host !== hostname()) {
+    return error(` on ${host}`, `one machine at a time may use a file journal; if ${host} is gone for good, remove ${path}`);
+  }
+  if (isInAnotherNamespace(holder)) {
+    return error(
+      ' of another container',
+      `stop that container first; if it is gone, or was this one before it was started again, remove ${path}`,
+      'whether that process lives can’t be seen from here: this container counts other processes',
+    );
+  }
+  return error('', `stop process ${pid} first, or give this one a journal directory of its own`);
 }
 
 /** An election has judged already whether its holder is gone or stands still. */

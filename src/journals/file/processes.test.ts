@@ -154,6 +154,21 @@ describe('one directory, two openers', () => {
     });
   });
 
+  it('S13: refuses a lock of another container of this host, says that it can’t see who has it, and which file to remove', async () => {
+    const path = await directory();
+    const journal = await open(path);
+    const lock = join(path, 'lock');
+    const mine = await readFile(lock, 'utf8');
+    await journal.close();
+    await writeFile(lock, JSON.stringify({ ...(JSON.parse(mine) as object), pids: 'pid:[1]' }));
+    await expect(open(path)).rejects.toMatchObject({
+      code: 'SH4006',
+      message: expect.stringContaining(`process ${process.pid} of another container`) as string,
+      why: expect.stringContaining('can’t be seen from here') as string,
+      hint: expect.stringContaining(`remove ${lock}`) as string,
+    });
+  });
+
   it('takes over the lock of a pid that is used again, of an earlier boot, and one that is torn', async () => {
     const path = await directory();
     await (await open(path)).close();
