@@ -173,6 +173,34 @@ describe('weather', () => {
     expect([heard, meanwhile.heard]).toEqual([['again'], ['new']]);
   });
 
+  test('who begins to listen at any moment while it comes up is heard once it is (N01)', async () => {
+    for (let steps = 0; steps < 40; steps++) {
+      const server = memoryServer();
+      const broker = await open(server, { probeEveryMs: 60_000 });
+      const { handle, has } = ear();
+      let isAsked = false;
+      // So many steps after the probe came round.
+      const listenSoon = async (): Promise<void> => {
+        for (let step = 0; step < steps; step++) await undefined;
+        await broker.listen('late', handle);
+      };
+      let listening: Promise<void> | undefined;
+      server.onPayload = (inbox, payload) => {
+        if (isAsked && inbox.startsWith('c.probe')) listening ??= listenSoon();
+        return [payload];
+      };
+      const up = stateOf(broker, 'up');
+      isAsked = true;
+      server.stop(true);
+      server.start();
+      await awake(up);
+      await listening;
+      await broker.send('late', [bytes('heard')]);
+      await awake(has(1));
+      await broker.close();
+    }
+  });
+
   test('a server that is not there: refused with its address and without credentials; the patient wait for it', async () => {
     const server = memoryServer();
     server.stop(true);

@@ -242,6 +242,8 @@ class Carried implements CarriedBroker {
     }
     if (this.isClosed) return void (await connection.close());
     this.isUp = true;
+    // For those who came after the last look at who listens, and saw that it was not up yet.
+    void this.subscribeAll(connection).catch(() => undefined);
     this.upSinceMs = performance.now();
     if (this.warned.size > 0) this.say(`the broker at ${this.where} is there again`);
     this.warned.clear();
