@@ -30,8 +30,11 @@ export function onTookOver(state: State, term: number, turn: Turn): void {
     if (hasReady(job)) enring(state, job);
     state.touched.add(job);
   }
-  for (const worker of state.workers)
-    if (worker.status === 'left') resolveInherited(state, worker, turn, 'it left before the coordinator changed');
+  for (const worker of state.workers) {
+    const { status, why } = worker;
+    // Whoever left in order handed back what it had; nobody wrote down that it is not started any more.
+    if (status === 'left') resolveInherited(state, worker, turn, why === 'goodbye' ? undefined : 'it left before the coordinator changed');
+  }
   for (const stream of state.orphans) turn.effects.push({ effect: 'dropStream', stream });
   for (const job of [...state.jobs.values()]) if (job.dropping) dropJob(state, job, turn);
 }

@@ -268,6 +268,20 @@ describe('takeover', () => {
     expect(d.view(job)).toMatchObject({ state: 'succeeded', failed: 0 });
   });
 
+  it('blames nothing on a worker that had left in order before it (W10, rule 7)', () => {
+    const d = new Driver(1, false);
+    d.hello('w1', { slots: 4 });
+    const jobs = [0, 3].map((crashLimit) => d.submit(jobSpec([stage(undefined, { crashLimit })]), texts(2)));
+    expect(new Set(d.assigned.map(({ job }) => job))).toEqual(new Set(jobs));
+    d.assigned.length = 0;
+    d.worker({ kind: 'goodbye' });
+    d.takeOver();
+    d.hello('w2', { slots: 1 });
+    expect(d.assigned.every(({ alone }) => !alone)).toBe(true);
+    d.work(upper);
+    for (const job of jobs) expect(d.view(job)).toMatchObject({ state: 'succeeded', failed: 0 });
+  });
+
   it('does blame what it may have started on one that came back as another (rule 7)', () => {
     const d = new Driver();
     d.hello('w1', { slots: 1, incarnation: 'i1' });
