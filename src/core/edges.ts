@@ -185,10 +185,8 @@ export function hasTooManyFailures(stage: Stage): boolean {
 
 /** After a replay: gates are counted anew from which stages have ended, and waiting rows go on where they can. */
 export function openGates(state: State, job: Job): void {
-  for (const stage of job.stages) {
-    const waitsFor = job.stages.filter((other) => other.links.gates.includes(stage.index));
-    stage.gatesLeft = waitsFor.filter((other) => !other.ended).length;
-  }
+  for (const stage of job.stages) stage.gatesLeft = 0;
+  for (const { ended, links } of job.stages) if (!ended) for (const at of links.gates) job.stages[at]!.gatesLeft++;
   for (const stage of job.stages) {
     if (stage.ended) continue;
     skipWhereLost(state, job, stage);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Assigned, Driver, jobSpec, stage } from './drive.suite.ts';
-import type { ArgSpec } from './spec.ts';
+import { openGates } from './edges.ts';
+import type { ArgSpec, StageSpec } from './spec.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 const join = (frames: string[]): string => frames.join('');
@@ -17,6 +18,28 @@ function workBut(d: Driver, broken: readonly string[], run: (frames: string[], a
 }
 
 describe('a replay', () => {
+  it('looks at each stage of a graph a few times, however many there are (L01)', () => {
+    const looksAt = (count: number): number => {
+      const d = new Driver();
+      const after = (from: number): Partial<StageSpec> => ({ args: [{ stage: from, take: 'one', path: [] }], template: '' });
+      const stages = Array.from({ length: count }, (_, i) => stage(undefined, i === 0 ? {} : after(i - 1)));
+      const job = d.state.jobs.get(d.submit(jobSpec(stages), undefined))!;
+      let looks = 0;
+      for (const each of job.stages) {
+        const { links } = each;
+        const look = (): typeof links => {
+          looks++;
+          return links;
+        };
+        Object.defineProperty(each, 'links', { get: look });
+      }
+      openGates(d.state, job);
+      expect(job.stages.map(({ gatesLeft }) => gatesLeft)).toEqual(stages.map((_, i) => Math.min(i, 1)));
+      return looks;
+    };
+    expect(looksAt(40)).toBeLessThan(5 * looksAt(10));
+  });
+
   it.each([
     ['elements', 6_011_676, { kind: 'spread', from: 1 }],
     ['a fold', 970_038_467, { kind: 'fold', from: 1, fanIn: 4, ordered: false }],
