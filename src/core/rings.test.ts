@@ -35,6 +35,28 @@ it('a turn in which nobody takes anything looks at one of a hundred jobs that wa
   expect(looks).toBeLessThan(10);
 });
 
+it('a turn looks at each line a few times, however many there are that nobody serves (L02)', () => {
+  const looksAt = (count: number): number => {
+    const d = new Driver(1, false);
+    d.hello('w1', { slots: 1 });
+    const inputs = { kind: 'inputs', stage: 0, from: 0, lengths: Uint32Array.of(1), body: [new Uint8Array(1)] } as const;
+    for (let i = 0; i < count; i++) d.client({ ...inputs, job: d.submit(one({ queue: `tenant-${i}` }), undefined) });
+    let looks = 0;
+    expect(d.state.rings[0]!.lines.size).toBe(count);
+    for (const line of d.state.rings[0]!.lines.values()) {
+      const { first } = line;
+      const look = (): typeof first => {
+        looks++;
+        return first;
+      };
+      Object.defineProperty(line, 'first', { get: look });
+    }
+    schedule(d.state, new Turn({ nowMs: d.nowMs, wallMs: d.wallMs, seed: 1 }, new Map()));
+    return looks;
+  };
+  expect(looksAt(80)).toBeLessThan(6 * looksAt(20));
+});
+
 it('jobs that wait for one thing do not hold up those that wait for another', () => {
   const d = new Driver();
   d.hello('w1', { slots: 4, resources: { gpu: 1 } });

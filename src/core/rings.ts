@@ -9,6 +9,7 @@
  *    change: those count as orders of magnitude, and whoever stands first and is turned away changes lines if they have.
  * 2. Tickets ascend in each line.
  */
+import { Heap } from '../lib/heap.ts';
 import { TaskState } from './columns.ts';
 import { shortTaskMs } from './limits.ts';
 import type { Job, Stage, State } from './state.ts';
@@ -79,13 +80,38 @@ export function markRefused(state: State, job: Job, stage: Stage, worker: number
   if (!`${kind} `.includes(`${mark} `)) changeKind(state, job, stage, kind + mark);
 }
 
-/** The line whose first job is next; undefined when all are closed. */
-export function nextLine({ lines }: Ring, closed: ReadonlySet<Line>): Line | undefined {
-  let next: Line | undefined;
-  for (const line of lines.values()) {
-    if (!closed.has(line) && (!next || line.first!.ticket < next.first!.ticket)) next = line;
+/** The lines of a ring while its jobs are seen to, by whose first one is next: as many as there are cost a look each, and not one a hand-out. */
+export class Turns {
+  /** One whose first has another ticket by now is passed over. */
+  private readonly order = new Heap<{ ticket: number; line: Line }>((a, b) => a.ticket < b.ticket);
+  private readonly closed = new Set<Line>();
+
+  constructor({ lines }: Ring) {
+    for (const line of lines.values()) this.add(line);
   }
-  return next;
+
+  /** Undefined when all are closed. Its first job moves before the next one is asked for, or the line is closed. */
+  next(): Line | undefined {
+    for (let next = this.order.pop(); next; next = this.order.pop()) {
+      const { line, ticket } = next;
+      if (line.first?.ticket === ticket && !this.closed.has(line)) return line;
+    }
+    return undefined;
+  }
+
+  close(line: Line): void {
+    this.closed.add(line);
+  }
+
+  /** It was the first of the line, and stands elsewhere now, or nowhere. */
+  moved({ place }: Job, line: Line): void {
+    this.add(line);
+    if (place && place.line !== line && place.line.first === place) this.add(place.line);
+  }
+
+  private add(line: Line): void {
+    if (line.first && !this.closed.has(line)) this.order.push({ ticket: line.first.ticket, line });
+  }
 }
 
 /** Those of a ring, line by line. */

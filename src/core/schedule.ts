@@ -9,7 +9,7 @@ import { TaskState } from './columns.ts';
 import { assignBytesMax, shortTaskMs, suspectGroupSizes } from './limits.ts';
 import { canRun, takesWork, wants } from './placement.ts';
 import { RangeList } from './ranges.ts';
-import { changeLine, drawTicket, hasReady, kindOf, type Line, leaveRing, nextLine } from './rings.ts';
+import { changeLine, drawTicket, hasReady, kindOf, leaveRing, Turns } from './rings.ts';
 import { hold } from './rows.ts';
 import type { Job, Stage, State, Worker } from './state.ts';
 import type { Turn } from './turn.ts';
@@ -19,14 +19,18 @@ export function schedule(state: State, turn: Turn): void {
   const workers = state.workers.filter((worker) => takesWork(worker, turn.nowMs));
   if (workers.length === 0) return;
   const hopeless = new Set<string>();
-  const closed = new Set<Line>();
   for (const ring of [...state.rings]) {
-    for (let line = nextLine(ring, closed); line; line = nextLine(ring, closed)) {
+    const turns = new Turns(ring);
+    for (let line = turns.next(); line; line = turns.next()) {
       const { job } = line.first!;
       const gave = hasReady(job) && giveBatch(state, job, workers, hopeless, turn);
       if (!hasReady(job)) leaveRing(state, job);
       else if (gave) drawTicket(state, job);
-      else if (!changeLine(state, job)) closed.add(line);
+      else if (!changeLine(state, job)) {
+        turns.close(line);
+        continue;
+      }
+      turns.moved(job, line);
     }
   }
 }
