@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Driver, jobSpec, pack, stage } from './drive.suite.ts';
-import { assignGraceMs, leaseMs, quietMs } from './limits.ts';
+import { assignGraceMs, leaseMs, quietMs, tickGapMs } from './limits.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 const upper = (frames: string[]): string => `<${frames.join('+')}>`;
@@ -153,6 +153,22 @@ describe('crashes', () => {
     d.pass(leaseMs * 10);
     d.turn([{ from: 'self', event: 'tick' }]);
     expect(d.state.workers[0]!.status).toBe('live');
+  });
+
+  it('a pause of the coordinator itself is no grace that a closed connection was given (K05, H12)', () => {
+    const d = new Driver(1, false);
+    d.hello();
+    d.submit(jobSpec([stage(undefined, { crashLimit: 0 })]), texts(2));
+    d.passWithBeats(1000, ['w1']);
+    d.turn([{ from: 'self', event: 'connectionClosed', address: 'worker.w1.i1' }]);
+    // The alarm comes before the tick, and before anything that has arrived meanwhile is read.
+    d.pass(tickGapMs + leaseMs);
+    expect(d.state.workers[0]!.status).toBe('live');
+    d.turn([{ from: 'self', event: 'tick' }]);
+    d.passWithBeats(leaseMs - 1000);
+    expect(d.state.workers[0]!.status).toBe('live');
+    d.passWithBeats(2000);
+    expect(d.state.workers[0]!.status).toBe('left');
   });
 
   it('a beat that disagrees twice asks for the full list; what is missing runs again uncharged (rule 8)', () => {

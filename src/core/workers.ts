@@ -5,7 +5,7 @@ import { onBundleWanted } from './bundles.ts';
 import { isFinal, TaskState } from './columns.ts';
 import { freeIndex } from './gone.ts';
 import { heldHash } from './held-hash.ts';
-import { ackOwedBytesMax, ackOwedMax, assignGraceMs, beatMs, closeGraceMs, leaseMs } from './limits.ts';
+import { ackOwedBytesMax, ackOwedMax, assignGraceMs, beatMs, closeGraceMs, leaseMs, tickGapMs } from './limits.ts';
 import { onLines } from './logs.ts';
 import type { FromWorker, Ranges } from './messages.ts';
 import { isTaken } from './namesakes.ts';
@@ -263,6 +263,8 @@ export function onLeaseWake(state: State, wake: Extract<Wake, { wake: 'lease' }>
   const worker = state.workersByIndex.get(wake.worker);
   if (!worker || worker.incarnation !== wake.incarnation || worker.status === 'left') return;
   if (turn.nowMs - worker.lastHeardMs < leaseMs) return;
+  // This process stood still, and the worker may have come back meanwhile: the tick that finds out renews its lease (K05).
+  if (turn.nowMs - state.lastTickMs > tickGapMs) return state.timers.set(turn.nowMs + closeGraceMs, wake);
   loseWorker(state, worker, `its connection closed and it did not come back within ${closeGraceMs} ms`, turn);
 }
 
