@@ -37,6 +37,25 @@ export function countOf(ranges: Ranges): number {
   return count;
 }
 
+/** Whether each of them is below `length`, and named once. Costs a look a range, and sorting where they do not ascend. */
+export function areDistinct(ranges: Ranges, length: number): boolean {
+  let end = 0;
+  let isSorted = true;
+  for (let i = 0; i < ranges.length; i += 2) {
+    const from = ranges[i]!;
+    const count = ranges[i + 1] ?? 0;
+    if (count === 0 || from + count > length) return false;
+    isSorted &&= from >= end;
+    end = from + count;
+  }
+  if (isSorted) return true;
+  const ends = new Map<number, number>();
+  for (let i = 0; i < ranges.length; i += 2) ends.set(ranges[i]!, ranges[i]! + ranges[i + 1]!);
+  if (ends.size < ranges.length / 2) return false;
+  const froms = [...ends.keys()].sort((a, b) => a - b);
+  return froms.every((from, i) => i === 0 || ends.get(froms[i - 1]!)! <= from);
+}
+
 export function* indicesOf(ranges: Ranges): Generator<number> {
   for (let i = 0; i < ranges.length; i += 2) {
     const end = ranges[i]! + ranges[i + 1]!;

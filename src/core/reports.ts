@@ -10,7 +10,7 @@ import { isFinal, TaskState } from './columns.ts';
 import { attemptsMax } from './limits.ts';
 import type { CrashedMessage, FailedMessage, NumberedMessage, PartialMessage, Ranges, RefusedMessage, ResultsMessage } from './messages.ts';
 import { canRun } from './placement.ts';
-import { indicesOf, RangeList } from './ranges.ts';
+import { areDistinct, countOf, indicesOf, RangeList } from './ranges.ts';
 import { markRefused } from './rings.ts';
 import { detach, putBack } from './rows.ts';
 import { endJob } from './settle.ts';
@@ -21,7 +21,7 @@ import type { Turn } from './turn.ts';
 export function onReport(state: State, worker: Worker, message: NumberedMessage, turn: Turn): void {
   const job = state.jobs.get(message.job);
   const stage = job?.stages[message.stage];
-  if (!job || !stage || job.outcome !== undefined) return;
+  if (!job || !stage || job.outcome !== undefined || !isSound(stage, message)) return;
   const handle = handleOf(state, message);
   switch (message.kind) {
     case 'results':
@@ -38,6 +38,26 @@ export function onReport(state: State, worker: Worker, message: NumberedMessage,
     case 'refused':
       return onRefused(state, worker, job, stage, handle, message, turn);
   }
+}
+
+/** What contradicts itself, as no worker of ours does, counts for nothing as a whole (X10): its tasks run again when a beat says that it holds them no more. */
+function isSound(stage: Stage, message: NumberedMessage): boolean {
+  if (!('ranges' in message)) return true;
+  const { kind, ranges } = message;
+  if (!areDistinct(ranges, stage.columns.length)) return false;
+  if (kind !== 'results' && kind !== 'partial') return true;
+  const tasks = countOf(ranges);
+  if (message.durations.length !== tasks) return false;
+  if (kind === 'partial') return true;
+  const { counts, lengths, body } = message;
+  if ((counts !== undefined) !== (stage.elements !== undefined) || (counts && counts.length !== tasks)) return false;
+  return lengths.length === (counts ? sumOf(counts) : tasks) && sumOf(lengths) === body.reduce((bytes, chunk) => bytes + chunk.length, 0);
+}
+
+function sumOf(column: Uint32Array): number {
+  let sum = 0;
+  for (let i = 0; i < column.length; i++) sum += column[i]!;
+  return sum;
 }
 
 /** 0 for an assignment that this leader does not know: then only results can count. */
@@ -73,8 +93,6 @@ function measure(stage: Stage, durations: Uint32Array): void {
 
 function onResults(state: State, worker: Worker, job: Job, stage: Stage, handle: number, message: ResultsMessage, turn: Turn): void {
   measure(stage, message.durations);
-  const frames = stage.elements ? message.counts : undefined;
-  if (stage.elements && !frames) return;
   let isWhole = true;
   for (const index of indicesOf(message.ranges)) {
     if (!isOpen(stage, index, message.attempt)) {

@@ -5,6 +5,61 @@ import { assignGraceMs, leaseMs, quietMs, tickGapMs } from './limits.ts';
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 const upper = (frames: string[]): string => `<${frames.join('+')}>`;
 
+interface Told {
+  ranges: number[];
+  tasks?: number;
+  durations?: number;
+  lengths?: number;
+  bytes?: number;
+  counts?: number[];
+}
+
+describe('a report', () => {
+  it.each([
+    ['a task twice', { ranges: [0, 1, 0, 1] }],
+    ['ranges that overlap', { ranges: [1, 1, 0, 2], tasks: 3 }],
+    ['a task that is not there', { ranges: [2, 2] }],
+    ['half a range', { ranges: [0, 2, 2] }],
+    ['a range of nothing', { ranges: [0, 2, 2, 0] }],
+    ['fewer durations than tasks', { ranges: [0, 2], durations: 1 }],
+    ['fewer lengths than tasks', { ranges: [0, 3], lengths: 2, tasks: 3 }],
+    ['more bytes than there are', { ranges: [0, 2], bytes: 1 }],
+    ['elements of what is no array', { ranges: [0, 2], counts: [1, 1] }],
+  ])('that tells of %s counts for nothing (X10)', (_, told) => {
+    const { ranges, tasks = 2, durations = tasks, lengths = tasks, bytes = lengths, counts } = told as Told;
+    const d = new Driver();
+    d.hello('w1', { slots: 4 });
+    const job = d.submit(jobSpec([stage()]), texts(3));
+    const assigned = d.take();
+    d.report(assigned, {
+      kind: 'results',
+      ranges: Uint32Array.from(ranges),
+      durations: new Uint32Array(durations),
+      lengths: new Uint32Array(lengths).fill(1),
+      body: [new Uint8Array(bytes)],
+      ...(counts && { counts: Uint32Array.from(counts) }),
+    });
+    expect(d.view(job)).toMatchObject({ state: 'running', succeeded: 0 });
+    // In any order, as it was given them.
+    d.report(assigned, { kind: 'results', ranges: Uint32Array.of(2, 1, 0, 2), durations: new Uint32Array(3), ...pack(['c', 'a', 'b']) });
+    expect(d.read(job)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('of a combined value that names a task twice counts for nothing (X10)', () => {
+    const d = new Driver();
+    d.hello('w1', { slots: 4 });
+    const job = d.submit(jobSpec([stage(), stage({ kind: 'fold', from: 0, fanIn: 8, ordered: false })]), texts(2));
+    const assigned = d.take();
+    const tell = (...ranges: number[]): void => {
+      d.report(assigned, { kind: 'partial', ranges: Uint32Array.from(ranges), durations: new Uint32Array(2), body: [new Uint8Array(1)] });
+    };
+    tell(0, 1, 0, 1);
+    expect(d.view(job)).toMatchObject({ state: 'running', succeeded: 0 });
+    tell(0, 2);
+    expect(d.view(job)).toMatchObject({ state: 'succeeded' });
+  });
+});
+
 describe('crashes', () => {
   const error = { name: 'Error', message: 'exit 1' };
 
