@@ -193,7 +193,9 @@ describe('on a line that breaks and comes back', () => {
     });
     const first = connection.read('a', sink('in order'), { order: 'input', credit: 100, inputs: false });
     connection.read('a', sink('as done'), { order: 'completion', credit: 50, inputs: true });
-    line.onMessage(delivery(1, 0, 30));
+    line.onMessage(delivery(1, 20, 10));
+    // Replayed behind it: it goes on from where it was.
+    line.onMessage(delivery(1, 0, 20));
     line.onMessage(delivery(2, 7, 20));
     connection.readCredit(first, 5);
     const again = reset();
@@ -205,7 +207,7 @@ describe('on a line that breaks and comes back', () => {
     line.onMessage(delivery(3, 30, 5, true));
     connection.unread(first);
     expect(line.sent.at(-1)).toEqual({ kind: 'unread', reader: 3 });
-    expect(got).toEqual(['in order 0,30', 'as done 7,20', 'in order 30,5', 'in order end']);
+    expect(got).toEqual(['in order 20,10', 'in order 0,20', 'as done 7,20', 'in order 30,5', 'in order end']);
     expect(reset()).toMatchObject([{ order: 'completion' }]);
   });
 

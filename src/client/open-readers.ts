@@ -105,7 +105,8 @@ export class OpenReaders {
     reader.credit -= count;
     reader.delivered += count;
     const { indices } = message;
-    if (indices.length > 0) reader.nextIndex = indices[indices.length - 2]! + indices[indices.length - 1]!;
+    // What a replay brought back comes behind what follows it.
+    for (let r = 0; r < indices.length; r += 2) reader.nextIndex = Math.max(reader.nextIndex, indices[r]! + indices[r + 1]!);
     reader.sink.deliver(message);
     // It may have been closed from within.
     if (!message.done || this.#byNumber.get(message.reader) !== reader) return;

@@ -128,6 +128,23 @@ export class ReadyQueue {
     this.head = 0;
   }
 
+  /** What is queued and `more` below `end` together: by index, each once. */
+  mergeBelow(end: number, more: Ranges): void {
+    const all = [...this.ranges()];
+    for (let r = 0; r < more.length; r += 2) {
+      const count = Math.min(more[r + 1]!, end - more[r]!);
+      if (count > 0) all.push([more[r]!, count]);
+    }
+    all.sort(([a], [b]) => a - b);
+    this.clear();
+    let next = 0;
+    for (const [from, count] of all) {
+      const first = Math.max(from, next);
+      this.push(first, Math.max(0, from + count - first));
+      next = Math.max(next, from + count);
+    }
+  }
+
   *ranges(): Generator<[from: number, count: number]> {
     for (let i = this.head; i < this.pairs.length; i += 2) yield [this.pairs[i]!, this.pairs[i + 1]!];
   }

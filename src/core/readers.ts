@@ -1,14 +1,15 @@
 /**
  * Readers: a client reads a job's output in input order or in order of completion, as far as its credit goes.
  * A delivery is a list of slices of journal entries; the bytes are fetched when the effect is carried out.
- * Skipped and cancelled tasks are not delivered: `done` and the job's outcome tell of them.
+ * Skipped and cancelled tasks are not delivered: `done` and the job's outcome tell of them. A reader in input order does not
+ * wait for them either; those that a replay brings back behind it are delivered once they are done, in their order.
  */
 
 import type { TaskFailure } from './answers.ts';
-import { TaskState } from './columns.ts';
+import { isFinal, TaskState } from './columns.ts';
 import { deliverBytesMax, deliverTasksMax } from './limits.ts';
 import type { DeliverMessage, FromClient, ReadAsked } from './messages.ts';
-import { RangeList } from './ranges.ts';
+import { RangeList, ReadyQueue } from './ranges.ts';
 import { attach } from './rows.ts';
 import type { DefinitionRef } from './spec.ts';
 import type { Job, Partial, Reader, Stage, State } from './state.ts';
@@ -41,14 +42,23 @@ export function addReader(state: State, session: string, job: Job, asked: ReadAs
     inputs,
     credit,
     next: order === 'input' ? from : 0,
+    behind: new ReadyQueue(),
     passOver: order === 'completion' ? from : 0,
     pair: 0,
     within: 0,
     done: false,
   };
+  if (reader.next > 0) findBehind(reader);
   state.readers.set(reader.key, reader);
   job.readers.add(reader);
   state.touched.add(job);
+}
+
+/** It had passed them before its line broke, and can't have been told of them. */
+function findBehind({ job, next, behind }: Reader): void {
+  const { columns, fold } = job.stages[job.spec.output.stage]!;
+  const end = fold ? 0 : Math.min(next, columns.length);
+  for (let index = 0; index < end; index++) if (!isFinal(columns.state(index))) behind.push(index, 1);
 }
 
 /** Sends what is there and the credit allows, in deliveries of bounded size. */
@@ -73,6 +83,7 @@ export function deliver(state: State, reader: Reader, turn: Turn): void {
 /** True when there is nothing further in this direction for now. */
 function walkInputOrder(reader: Reader, stage: Stage, delivery: Delivery): boolean {
   const { columns } = stage;
+  const isCaughtUp = walkBehind(reader, stage, delivery);
   while (reader.next < columns.length) {
     const taskState = columns.state(reader.next);
     if (taskState < TaskState.done) return false;
@@ -82,6 +93,20 @@ function walkInputOrder(reader: Reader, stage: Stage, delivery: Delivery): boole
     }
     if (delivery.count >= reader.credit || delivery.isFull) return false;
     delivery.add(reader.next++);
+  }
+  return isCaughtUp;
+}
+
+/** What came back behind it; one that is stopped again may come back again. */
+function walkBehind({ behind, credit }: Reader, { columns }: Stage, delivery: Delivery): boolean {
+  while (!behind.isEmpty) {
+    const taskState = columns.state(behind.front);
+    if (!isFinal(taskState)) return false;
+    if (taskState !== TaskState.skipped && taskState !== TaskState.cancelled) {
+      if (delivery.count >= credit || delivery.isFull) return false;
+      delivery.add(behind.front);
+    }
+    behind.advance(1);
   }
   return true;
 }

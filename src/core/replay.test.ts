@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Assigned, Driver, jobSpec, stage } from './drive.suite.ts';
+import { type Assigned, Driver, jobSpec, pack, stage } from './drive.suite.ts';
 import { openGates } from './edges.ts';
 import type { ArgSpec, StageSpec } from './spec.ts';
 
@@ -222,6 +222,61 @@ it('a partial of an ordered fold that leaves out a neighbour does not count (rul
   d.workOne(first, join);
   d.work(join);
   expect(d.read(job)).toEqual(['012']);
+});
+
+describe('a reader in input order that has passed what comes back (A07)', () => {
+  const two = [stage(undefined, { ...single, failuresMax: { count: 9 } }), stage({ kind: 'each', from: 0 }, single)];
+  const seen = (d: Driver, reader: number): string[] => d.delivered.filter((to) => to.reader === reader).flatMap(({ values }) => values);
+  function passed(order: 'input' | 'completion' = 'input'): { d: Driver; job: string } {
+    const d = new Driver(1, false);
+    d.hello('w1', { slots: 8 });
+    const job = d.submit(jobSpec(two), texts(6), false);
+    d.client({ kind: 'read', reader: 77, job, order, credit: 4, inputs: false });
+    workBut(d, ['0/0', '0/2', '0/3']);
+    expect(seen(d, 77)).toEqual(['1', '4', '5']);
+    return { d, job };
+  }
+  const finish = (d: Driver, job: string): void => {
+    d.work(join);
+    d.client({ kind: 'seal', job, stage: 0, total: 6 });
+  };
+
+  it.each(['input', 'completion'] as const)('gets it before its end, as far as its credit goes (order %s)', (order) => {
+    const { d, job } = passed(order);
+    expect(d.ask({ kind: 'replay', job })).toMatchObject({ replayed: 6 });
+    finish(d, job);
+    expect(seen(d, 77)).toHaveLength(4);
+    d.client({ kind: 'readCredit', reader: 77, credit: 10 });
+    expect(seen(d, 77)).toEqual(['1', '4', '5', '0', '2', '3']);
+    expect(d.delivered.at(-1)).toMatchObject({ reader: 77, done: true });
+  });
+
+  it('is not held up by it, and gets each once when it is stopped and brought back again', () => {
+    const { d, job } = passed();
+    d.client({ kind: 'readCredit', reader: 77, credit: 10 });
+    d.ask({ kind: 'replay', job });
+    workBut(d, ['0/2']);
+    d.client({ kind: 'inputs', job, stage: 0, from: 6, ...pack(['6']) });
+    d.ask({ kind: 'replay', job });
+    d.workOne(d.assigned.pop()!, join);
+    const late = d.assigned.splice(0);
+    expect(seen(d, 77)).toEqual(['1', '4', '5', '0', '3']);
+    for (const assigned of late) d.workOne(assigned, join);
+    d.work(join);
+    d.client({ kind: 'seal', job, stage: 0, total: 7 });
+    expect(seen(d, 77).sort()).toEqual(texts(7));
+    expect(d.delivered.at(-1)).toMatchObject({ reader: 77, done: true });
+  });
+
+  it('gets it when its line broke meanwhile, too', () => {
+    const { d, job } = passed();
+    d.ask({ kind: 'replay', job });
+    d.takeOver();
+    d.client({ kind: 'read', reader: 78, job, order: 'input', credit: 10, inputs: false, from: 6 });
+    d.hello('w1', { slots: 8 });
+    finish(d, job);
+    expect(seen(d, 78)).toEqual(['0', '2', '3']);
+  });
 });
 
 describe('an end is found', () => {

@@ -100,6 +100,7 @@ export function foldReplayed(state: State, job: Job, stage: Stage, ranges: Range
   job.endedWallMs = undefined;
   job.reason = undefined;
   forgetCompletion(job, stage, ranges);
+  if (job.spec.output.stage === stage.index) for (const { behind, next } of job.readers) behind.mergeBelow(next, ranges);
   for (const index of indicesOf(ranges)) {
     const before = stage.columns.state(index);
     stage.counts[before]!--;

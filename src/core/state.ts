@@ -340,6 +340,8 @@ export interface Reader {
   credit: number;
   /** input order: next index. completion order: position in the completion log (pair, offset within it). */
   next: number;
+  /** Input order: replayed below `next`. */
+  readonly behind: ReadyQueue;
   /** Shown tasks that the client has had already, before its connection broke. */
   passOver: number;
   pair: number;
