@@ -250,6 +250,24 @@ describe('folds', () => {
 });
 
 describe('graphs', () => {
+  it.each([
+    [
+      'of 2 800 calls one behind another',
+      Array.from({ length: 2_800 }, (_, i) => {
+        const before = { args: [{ stage: i - 1, take: 'same' as const, path: [] }], template: 'T' };
+        return i === 0 ? stage() : stage({ kind: 'each', from: 0 }, before);
+      }),
+    ],
+    ['of 3 900 piped tasks', Array.from({ length: 3_900 }, (_, i) => stage(i === 0 ? { kind: 'inputs' } : { kind: 'each', from: i - 1 }))],
+  ])('a job %s ends when its first task dies, or has nothing to do: no leader dies of it', (_, stages) => {
+    const d = new Driver(1, false);
+    d.hello();
+    const job = d.submit(jobSpec(stages), ['a']);
+    d.fail(d.take(), 0, 'dead');
+    expect(d.view(job).state).toBe('failed');
+    expect(d.view(d.submit(jobSpec(stages), [])).state).toBe('succeeded');
+  });
+
   it('split, spread, map, all: a value stage feeds a call, its elements a map, their array a call', () => {
     const d = new Driver();
     d.hello();

@@ -1,16 +1,30 @@
 /**
  * The graph of a job: what becomes ready, sealed and ended when something else is done. All derived from
  * facts while they are folded, never journaled.
+ *
+ * What follows from what may go through thousands of stages, more than there is room for on the stack: see Walk.
  */
 import { isFinal, TaskState } from './columns.ts';
 import { advanceFold, closeOrderedGaps, combinedResult, insertPartial } from './foldtree.ts';
 import { makeReady } from './rows.ts';
 import type { Job, Partial, Stage, State } from './state.ts';
 
+/** A function that calls others of its kind by yielding them; `walk` keeps those that have not returned yet. */
+type Walk = Generator<Walk, void>;
+
+function walk(first: Walk): void {
+  const open = [first];
+  while (open.length > 0) {
+    const { value, done } = open.at(-1)!.next();
+    if (done) open.pop();
+    else open.push(value);
+  }
+}
+
 /** Rows that are new, with their input: they may go if their stage may. */
 export function onRowsArrived(state: State, job: Job, stage: Stage, from: number, count: number): void {
   if (stage.gatesLeft > 0) return;
-  if (lacksOne(job, stage)) for (let index = from; index < from + count; index++) skip(state, job, stage, index);
+  if (lacksOne(job, stage)) walk(skipping(state, job, stage, from, from + count));
   else makeReady(state, job, stage, from, count);
 }
 
@@ -41,21 +55,33 @@ export function onRowsDone(state: State, job: Job, stage: Stage, from: number, c
 
 /** Rows that will have no result (dead, expired, skipped): neither will what needs it. */
 export function onRowsUnfulfilled(state: State, job: Job, stage: Stage, from: number, count: number): void {
+  walk(unfulfilling(state, job, stage, from, count));
+}
+
+function* unfulfilling(state: State, job: Job, stage: Stage, from: number, count: number): Walk {
   if (job.spec.output.stage === stage.index) stage.completion.push(from, count);
   for (const at of stage.links.each) {
     const down = job.stages[at]!;
-    for (let index = from; index < Math.min(from + count, down.columns.length); index++) skip(state, job, down, index);
-    settleStage(state, job, down);
+    yield skipping(state, job, down, from, from + count);
+    if (endsNow(state, job, down)) yield ending(state, job, down);
   }
-  settleStage(state, job, stage);
+  if (endsNow(state, job, stage)) yield ending(state, job, stage);
+}
+
+/** Those of the rows that still wait. */
+function* skipping(state: State, job: Job, stage: Stage, from: number, to: number): Walk {
+  const { columns, counts } = stage;
+  for (let index = from; index < Math.min(to, columns.length); index++) {
+    if (columns.state(index) !== TaskState.waiting) continue;
+    counts[TaskState.waiting]!--;
+    counts[TaskState.skipped]!++;
+    columns.setState(index, TaskState.skipped);
+    yield unfulfilling(state, job, stage, index, 1);
+  }
 }
 
 function skip(state: State, job: Job, stage: Stage, index: number): void {
-  if (stage.columns.state(index) !== TaskState.waiting) return;
-  stage.counts[TaskState.waiting]!--;
-  stage.counts[TaskState.skipped]!++;
-  stage.columns.setState(index, TaskState.skipped);
-  onRowsUnfulfilled(state, job, stage, index, 1);
+  walk(skipping(state, job, stage, index, index + 1));
 }
 
 export function addPartial(state: State, job: Job, fold: Stage, partial: Partial): void {
@@ -95,39 +121,52 @@ function skipWhereLost(state: State, job: Job, stage: Stage): void {
 
 /** No more tasks will come; stages that mirror it know as well. */
 export function sealStage(state: State, job: Job, stage: Stage): void {
+  walk(sealing(state, job, stage));
+}
+
+function* sealing(state: State, job: Job, stage: Stage): Walk {
   stage.sealed = true;
   for (const at of stage.links.each) {
     const down = job.stages[at]!;
     const { feed } = down.spec;
-    if (feed.kind === 'each' && feed.from === stage.index) sealStage(state, job, down);
+    if (feed.kind === 'each' && feed.from === stage.index) yield sealing(state, job, down);
   }
-  settleStage(state, job, stage);
+  if (endsNow(state, job, stage)) yield ending(state, job, stage);
 }
 
 /** Has the stage ended by what just happened? Then others may begin. */
 export function settleStage(state: State, job: Job, stage: Stage): void {
-  if (stage.ended) return;
+  if (endsNow(state, job, stage)) walk(ending(state, job, stage));
+}
+
+function endsNow(state: State, job: Job, stage: Stage): boolean {
+  if (stage.ended) return false;
   const { feed } = stage.spec;
   if (feed.kind === 'fold') {
     const upstream = job.stages[feed.from]!;
-    if (!upstream.ended) return;
+    if (!upstream.ended) return false;
     advanceFold(state, job, stage, upstream);
-    if (!stage.fold!.result) return;
+    if (!stage.fold!.result) return false;
     stage.sealed = true;
   } else if (!stage.sealed || openTasks(stage) > 0 || hasTooManyFailures(stage)) {
     // With too many failures it is the job that ends; a fold must not close over what a replay may bring back.
-    return;
+    return false;
   }
   stage.ended = true;
+  return true;
+}
+
+function* ending(state: State, job: Job, stage: Stage): Walk {
   for (const at of stage.links.gates) {
     const down = job.stages[at]!;
-    if (--down.gatesLeft === 0) passGate(state, job, down);
+    if (--down.gatesLeft === 0) yield passing(state, job, down);
   }
-  for (const at of stage.links.spread) sealStage(state, job, job.stages[at]!);
+  for (const at of stage.links.spread) yield sealing(state, job, job.stages[at]!);
   for (const at of stage.links.folds) {
-    job.stages[at]!.fold!.isClosed = true;
-    closeOrderedGaps(state, job, job.stages[at]!, stage);
-    settleStage(state, job, job.stages[at]!);
+    const fold = job.stages[at]!;
+    fold.fold!.isClosed = true;
+    closeOrderedGaps(state, job, fold, stage);
+    if (endsNow(state, job, fold)) yield ending(state, job, fold);
   }
 }
 
@@ -148,16 +187,17 @@ export function closeLeftFolds(state: State, job: Job): void {
 }
 
 /** All that the stage waited for has ended. */
-function passGate(state: State, job: Job, stage: Stage): void {
-  release(state, job, stage, 0, stage.columns.length);
-  settleStage(state, job, stage);
+function* passing(state: State, job: Job, stage: Stage): Walk {
+  const { length } = stage.columns;
+  if (lacksOne(job, stage)) yield skipping(state, job, stage, 0, length);
+  else readyWhereComplete(state, job, stage, 0, length);
+  if (endsNow(state, job, stage)) yield ending(state, job, stage);
 }
 
 /** The stage's gates are open: waiting rows go where they have all they need; without the one value that all need none ever will. */
 function release(state: State, job: Job, stage: Stage, from: number, count: number): void {
-  if (!lacksOne(job, stage)) return readyWhereComplete(state, job, stage, from, count);
-  const end = Math.min(from + count, stage.columns.length);
-  for (let index = from; index < end; index++) skip(state, job, stage, index);
+  if (lacksOne(job, stage)) walk(skipping(state, job, stage, from, from + count));
+  else readyWhereComplete(state, job, stage, from, count);
 }
 
 function lacksOne(job: Job, stage: Stage): boolean {

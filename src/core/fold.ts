@@ -224,13 +224,13 @@ function addInputs(state: State, job: Job, fact: Extract<JobFact, { fact: 'input
 
 /** More tasks, waiting; stages that mirror this one grow with it. */
 function growStage(job: Job, stage: Stage, length: number): void {
-  const more = length - stage.columns.length;
-  if (more <= 0) return;
-  stage.columns.grow(length);
-  stage.counts[TaskState.waiting]! += more;
-  for (const each of stage.links.each) {
-    const mirror = job.stages[each]!;
-    if (mirror.spec.feed.kind === 'each') growStage(job, mirror, length);
+  const growing = [stage];
+  for (const { columns, counts, links } of growing) {
+    const more = length - columns.length;
+    if (more <= 0) continue;
+    columns.grow(length);
+    counts[TaskState.waiting]! += more;
+    for (const each of links.each) if (job.stages[each]!.spec.feed.kind === 'each') growing.push(job.stages[each]!);
   }
 }
 

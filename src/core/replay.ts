@@ -68,8 +68,12 @@ function matches(stage: Stage, index: number, filter: ReplayFilter): boolean {
 
 /** A fold that has closed its gaps has no place left for what comes later, be it by way of elements. */
 function canTakeBack(job: Job, stage: Stage): boolean {
-  if (stage.links.folds.some((at) => job.stages[at]!.fold!.isClosed)) return false;
-  return stage.links.spread.every((at) => canTakeBack(job, job.stages[at]!));
+  const fed = [stage];
+  for (const { links } of fed) {
+    if (links.folds.some((at) => job.stages[at]!.fold!.isClosed)) return false;
+    for (const at of links.spread) fed.push(job.stages[at]!);
+  }
+  return true;
 }
 
 /** Whatever a skipped row takes in is there, may still come, or comes back with it. */
@@ -85,9 +89,14 @@ function hasAllItNeeds(job: Job, stage: Stage, index: number, back: ReadonlyMap<
 }
 
 function mayGrow(job: Job, stage: Stage, back: ReadonlyMap<Stage, Set<number>>): boolean {
-  const { feed } = stage.spec;
-  if (feed.kind === 'each') return mayGrow(job, job.stages[feed.from]!, back);
-  return !stage.sealed || (feed.kind === 'spread' && back.get(job.stages[feed.from]!)!.size > 0);
+  let { feed } = stage.spec;
+  let head = stage;
+  // Chains are long: see Walk in edges.ts.
+  while (feed.kind === 'each') {
+    head = job.stages[feed.from]!;
+    feed = head.spec.feed;
+  }
+  return !head.sealed || (feed.kind === 'spread' && back.get(job.stages[feed.from]!)!.size > 0);
 }
 
 export function foldReplayed(state: State, job: Job, stage: Stage, ranges: Ranges): void {
