@@ -43,7 +43,16 @@ export type RegistryFact =
   /** A change of the queue; where the registry has rolled, with all that is kept of its changes. */
   | { fact: 'queue-set'; queue: string; paused: boolean; change?: string; wallMs?: number; changes?: Changes }
   /** Its bytes are the body of the one entry of `stream`; they may be missing if the leader died right then. */
-  | { fact: 'bundle-added'; hash: string; name: string; stream: string; bytes: number; wallMs: number }
+  | {
+      fact: 'bundle-added';
+      hash: string;
+      name: string;
+      stream: string;
+      bytes: number;
+      wallMs: number;
+      /** Where the registry has rolled: jobs that ran it before their code changed. */
+      jobs?: string[];
+    }
   | { fact: 'bundle-dropped'; hash: string }
   /** In the bundle's own stream: the body of this entry is it. */
   | { fact: 'bundle-stored'; hash: string }

@@ -85,7 +85,7 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       return;
     case 'bundle-added': {
       const { hash, name, stream, bytes, wallMs } = fact;
-      const jobs = new Set<string>();
+      const jobs = new Set(fact.jobs);
       for (const job of state.jobs.values()) if (bundlesOf(job.spec).has(hash)) jobs.add(job.id);
       state.bundles.set(hash, { hash, name, stream, bytes, addedWallMs: wallMs, jobs });
       return;

@@ -40,3 +40,23 @@ it('leaders that come and go read the same as those that stayed, and what one ha
   expect(d.state.workersByName.get('w')!.past.size).toBeGreaterThan(25);
   expect([...d.state.pausedQueues].sort()).toEqual(['q1', 'q3', 'q5']);
 });
+
+it('a program that a job ran before its code changed stays as long as the job, also when the registry rolls (I8)', () => {
+  const d = new Driver(1, false, { rollFactsMin: 4 });
+  const submit = (bundle: string): string => {
+    d.client({ kind: 'putBundle', request: 900, hash: bundle, name: 'p', body: [new Uint8Array(3)] });
+    return d.submit(jobSpec([stage(undefined, { definition: { name: 'x', bundle } })], { key: 'k' }), undefined);
+  };
+  const job = submit('A');
+  expect(submit('B')).toBe(job);
+  for (let i = 0; i < 40; i++) d.ask({ kind: 'setQueue', queue: 'q', paused: i % 2 === 0 });
+  expect(d.rolls).toBeGreaterThan(1);
+  d.takeOver();
+  expect([...d.state.bundles.values()].map(({ hash, jobs }) => [hash, ...jobs])).toEqual([
+    ['A', job],
+    ['B', job],
+  ]);
+  d.ask({ kind: 'cancel', job, reason: 'x' });
+  d.ask({ kind: 'deleteJob', job });
+  expect(d.state.bundles.size).toBe(0);
+});

@@ -9,6 +9,7 @@
  */
 import type { RegistryFact } from './facts.ts';
 import { rollPartMax } from './limits.ts';
+import { bundlesOf } from './spec.ts';
 import type { Registry, State } from './state.ts';
 import type { Draft, Turn } from './turn.ts';
 
@@ -61,8 +62,10 @@ function stillTrue(state: State, { wallMs }: Turn): RegistryFact[][] {
   for (const { name, incarnation, index, past } of state.workers) {
     add({ fact: 'worker-joined', worker: name, incarnation, index, ...(past.size > 0 && { past: [...past] }) });
   }
-  for (const { hash, name, stream, bytes, addedWallMs } of state.bundles.values()) {
-    add({ fact: 'bundle-added', hash, name, stream, bytes, wallMs: addedWallMs });
+  for (const { hash, name, stream, bytes, addedWallMs, jobs: needed } of state.bundles.values()) {
+    // Workers may have tasks of what a job was before its code changed; all others are told by the jobs.
+    const jobs = [...needed].filter((id) => !bundlesOf(state.jobs.get(id)!.spec).has(hash));
+    add({ fact: 'bundle-added', hash, name, stream, bytes, wallMs: addedWallMs, ...(jobs.length > 0 && { jobs }) });
   }
   for (const { id, digest, spec, submission, createdWallMs } of state.jobs.values()) {
     const opened = { fact: 'job-opened', job: id, digest, spec, wallMs: createdWallMs } as const;
