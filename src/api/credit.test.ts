@@ -6,19 +6,34 @@ const mib = 1024 * 1024;
 
 /** A line whose queue is said by hand. */
 class Line {
+  isOpen = true;
   queuedBytes = 0;
   readonly given: FromClient[] = [];
   readonly credit = new Credit(this, 8 * mib, (message) => this.given.push(message));
   private waiting: (() => void)[] = [];
 
+  roomAsked = 0;
+
   room(): Promise<void> {
-    return new Promise((resolve) => this.waiting.push(resolve));
+    // Not for ever: a loop of microtasks would let no test fail.
+    if (++this.roomAsked > 100) throw new Error('asked for room again and again');
+    return this.isOpen ? new Promise((resolve) => this.waiting.push(resolve)) : Promise.resolve();
   }
 
-  async empties(): Promise<void> {
+  empties(): Promise<void> {
     this.queuedBytes = 0;
+    return this.release();
+  }
+
+  /** Closed, or cut: what waits to be written is counted on. */
+  ends(): Promise<void> {
+    this.isOpen = false;
+    return this.release();
+  }
+
+  private async release(): Promise<void> {
     for (const resolve of this.waiting.splice(0)) resolve();
-    await Promise.resolve();
+    await new Promise(setImmediate);
   }
 
   open(message: ReturnType<typeof read>): void {
@@ -92,6 +107,20 @@ test('above the high-water mark nothing goes on until the line has room (N10)', 
   await line.empties();
   expect(line.given).toContainEqual({ kind: 'readCredit', reader: 2, credit: 10 });
   expect(line.took(1)).toBeGreaterThan(0);
+});
+
+test('a line that ends with a full queue is not waited for: nothing goes on, and nothing spins (N10)', async () => {
+  const line = new Line();
+  line.open(read(1, 1e9));
+  line.queuedBytes = 9 * mib;
+  line.deliver(1, line.took(1), 1000);
+  expect(line.roomAsked).toBe(1);
+  await line.ends();
+  line.credit.more(1, 10);
+  line.deliver(1, 1, 1000);
+  await new Promise(setImmediate);
+  expect(line.roomAsked).toBe(1);
+  expect(line.given).toEqual([]);
 });
 
 test('a result larger than the window comes all the same, one at a time', () => {

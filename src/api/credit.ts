@@ -6,6 +6,7 @@
  *    more while the line is above its high-water mark.
  * 2. How large a result is, is learned from what was delivered. Until then it is taken to be large.
  * 3. A reader for which nothing is on the way has credit for one task at least, as far as the client gave any.
+ * 4. When the line is over nothing more is passed on, or waited for.
  */
 import type { DeliverMessage, FromClient, ReadAsked } from '../core/messages.ts';
 import type { Link } from '../wire/link.ts';
@@ -26,14 +27,14 @@ const leastBytesPerTask = 256;
 const forgets = 8;
 
 export class Credit {
-  private readonly link: Pick<Link, 'queuedBytes' | 'room'>;
+  private readonly link: Pick<Link, 'isOpen' | 'queuedBytes' | 'room'>;
   private readonly highWaterBytes: number;
   private readonly give: (message: FromClient) => void;
   private readonly readers = new Map<number, Reader>();
   private isWaiting = false;
 
   /** `give` says something to the coordinator in the client's name. */
-  constructor(link: Pick<Link, 'queuedBytes' | 'room'>, highWaterBytes: number, give: (message: FromClient) => void) {
+  constructor(link: Pick<Link, 'isOpen' | 'queuedBytes' | 'room'>, highWaterBytes: number, give: (message: FromClient) => void) {
     this.link = link;
     this.highWaterBytes = highWaterBytes;
     this.give = give;
@@ -69,7 +70,8 @@ export class Credit {
   }
 
   private passOn(): void {
-    if (this.isWaiting) return;
+    // A line that is over has room at once, and what it counts may never be written: there is nothing to wait for.
+    if (this.isWaiting || !this.link.isOpen) return;
     if (this.link.queuedBytes < this.highWaterBytes) {
       for (const [number, reader] of this.readers) if (reader.owed > 0) this.passOnTo(number, reader);
       return;
