@@ -140,7 +140,10 @@ function asyncSource(iterator: AsyncIterator<unknown>): InputSource {
     close() {
       if (isDone) return;
       isDone = true;
-      iterator.return?.()?.catch(() => undefined);
+      // What it gives need be no promise, whatever its type says, and it may throw.
+      Promise.resolve()
+        .then(() => iterator.return?.())
+        .catch(() => undefined);
     },
   };
 }

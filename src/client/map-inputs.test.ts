@@ -54,6 +54,34 @@ describe('inputs', () => {
     await expect(job.toArray()).rejects.toMatchObject({ code: 'SH2005', why: 'enough' });
   });
 
+  it.each<[string, () => unknown]>([
+    ['gives no promise', () => ({ done: true, value: undefined })],
+    ['gives nothing', () => undefined],
+    [
+      'throws',
+      () => {
+        throw new Error('no thanks');
+      },
+    ],
+  ])('of an async iterator whose return() %s are closed on cancel all the same', async (_what, answer) => {
+    coordinator.isEager = false;
+    let closed!: () => void;
+    const isClosed = new Promise<void>((resolve) => (closed = resolve));
+    let pulled = 0;
+    const iterator = {
+      next: () => Promise.resolve({ done: false, value: pulled++ }),
+      return() {
+        closed();
+        return answer() as Promise<IteratorResult<number>>;
+      },
+    };
+    const job = on(square).map({ [Symbol.asyncIterator]: () => iterator }, { maxInFlight: 100 });
+    await job.state();
+    await job.cancel('enough');
+    await isClosed;
+    await expect(job.toArray()).rejects.toMatchObject({ code: 'SH2005', why: 'enough' });
+  });
+
   it('are pulled no further than maxInFlight', async () => {
     coordinator.isEager = false;
     let pulled = 0;
