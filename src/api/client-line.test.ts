@@ -271,6 +271,26 @@ describe('a line', () => {
     other.socket.terminate();
   });
 
+  test('for which too much waits is cut off, gets that all the same, and comes back for the rest (N10)', async () => {
+    const { port, sessions } = await served();
+    const session = await openRemoteSession({ address: `http://127.0.0.1:${port}`, token: new Secret(tokenOf('client')) });
+    let got = 0;
+    const isBack = new Promise<void>((resolve, reject) => {
+      session.onReset = resolve;
+      session.onClose = ({ message }) => reject(new Error(message));
+      session.onMessage = (told) => {
+        if (told.kind === 'deliver') got++;
+      };
+    });
+    const body = [Buffer.alloc(64 * mib)];
+    // 320 MiB and the heads of the messages are too much, whatever of it the system has taken: the last is not taken any more.
+    for (let reader = 1; reader <= 8; reader++) sessions[0]!.onMessage(delivery(reader, body));
+    await isBack;
+    expect(got).toBeGreaterThanOrEqual(5);
+    expect(got).toBeLessThan(8);
+    session.close();
+  });
+
   test('of who does not read holds no more than a window of what was asked for (N10)', async () => {
     const { port, sessions } = await served();
     const feeder = await RawClient.open(port, 'client');
@@ -304,6 +324,14 @@ describe('a line', () => {
 });
 
 const mib = 1024 * 1024;
+
+/** One result of that body. */
+function delivery(reader: number, body: Uint8Array[]): DeliverMessage {
+  const one = Uint32Array.of(0);
+  const lengths = Uint32Array.of(body[0]!.length);
+  const told = { attempts: one, durations: one, workers: one, workerNames: ['w'], failures: [], done: false };
+  return { kind: 'deliver', reader, indices: Uint32Array.of(0, 1), statuses: one, lengths, ...told, body };
+}
 
 function ask(session: Session, message: FromClient): Promise<unknown> {
   return new Promise((resolve, reject) => {

@@ -5,7 +5,8 @@
  * 1. What has a request number is refused by an answer; what has none, or is no message at all, ends the line.
  * 2. While the coordinator's inbox is full the line is not read.
  * 3. What waits for a client that reads slowly has a bound: readers get no more than the line takes (credit.ts), and whoever
- *    asks for more than `waitingBytesMax` all the same is cut off (N10).
+ *    has more than `waitingBytesMax` on its way all the same, as of many large results at once, is cut off: it gets what waits,
+ *    and may come back for the rest (N10).
  * 4. The end of either side is the end of both: a broken line closes its session, whose jobs go on.
  * 5. The answer to a submission that is read from the start goes with the first delivery, if that comes soon: whoever waits
  *    for a result has no use for it before, and each message wakes another process.
@@ -32,6 +33,8 @@ const highWaterBytes = 8 * 1024 * 1024;
 /** One message of the largest size, and whatever is on the way beside it. */
 const waitingBytesMax = messageBytesMax + 8 * highWaterBytes;
 const readersMax = 100_000;
+/** Of the registry of close codes: nothing that was said is wrong, and the client comes back by itself. */
+const tryAgainLater = 1013;
 /** How long an answer waits for a delivery at most. */
 const answerMs = 10;
 
@@ -78,7 +81,7 @@ class ClientLine {
       this.answer();
       this.send(message);
     }
-    if (this.link.queuedBytes > waitingBytesMax) return this.link.close(1008, 'more was asked for than was read');
+    if (this.link.queuedBytes > waitingBytesMax) return this.link.close(tryAgainLater, 'more was asked for than was read');
     if (message.kind === 'readEnd') {
       this.readers.delete(message.reader);
       this.credit.close(message.reader);
