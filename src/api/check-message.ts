@@ -40,7 +40,7 @@ const checks: { [K in FromClient['kind']]: Check } = {
   read: fields({ kind, job, from: maybe(index), ...asked }),
   readLogs: fields({ kind, reader, job, follow: bool, from: maybe(fields({ term: whole(0), line: whole(0) })) }),
   readCredit: fields({ kind, reader, credit }),
-  unread: fields({ kind, reader }),
+  unread: fields({ kind, reader, keeps: maybe(bool) }),
   query: fields({ kind, request, job }),
   wait: fields({ kind, request, job }),
   find: fields({ kind, request, key: text(1_024) }),

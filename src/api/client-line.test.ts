@@ -101,6 +101,9 @@ test.each<[Role, string]>([
   await reader.heard((told) => told.kind === 'deliver' && told.done);
   reader.send({ kind: 'unread', reader: 1 });
   expect(await reader.ask({ kind: 'query', request: 3, job })).toMatchObject({ kind });
+  // The reader is gone in either case: its number is free.
+  reader.send({ kind: 'read', reader: 1, job, order: 'input', credit: 9, inputs: false });
+  expect(await reader.ask({ kind: 'query', request: 4, job })).toMatchObject({ kind });
   reader.socket.terminate();
   client.socket.terminate();
 });
@@ -144,6 +147,19 @@ describe('a submission that reads', () => {
 
 describe('a reader that is done with', () => {
   const read = (reader: number) => ({ reader, order: 'input', credit: 9, inputs: false }) as const;
+
+  test('is forgotten at once where it read what was printed: nobody says so of it (L04)', async () => {
+    const { port } = await served();
+    const client = await RawClient.open(port, 'client');
+    const job = await submit(client, echo());
+    client.send({ kind: 'seal', job, stage: 0, total: 0 });
+    await client.ask({ kind: 'wait', request: 2, job });
+    client.send({ kind: 'readLogs', reader: 1, job, follow: true });
+    await client.heard((told) => told.kind === 'printed' && told.done);
+    client.send({ kind: 'readLogs', reader: 1, job, follow: true });
+    expect(await client.ask({ kind: 'query', request: 3, job })).toMatchObject({ kind: 'reply' });
+    client.socket.terminate();
+  });
 
   test('is told so by the next submission: its job goes, and its number is free for that very submission', async () => {
     const { port } = await served();

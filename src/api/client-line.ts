@@ -48,7 +48,7 @@ class ClientLine {
   private readonly options: ClientLineOptions;
   private readonly credit: Credit;
   /** Opened and neither ended by the coordinator nor unread. */
-  private readonly readers = new Map<number, 'read' | 'readLogs'>();
+  private readonly readers = new Set<number>();
   /** The readers that were asked for with a submission, by its request. */
   private readonly alongs = new Map<number, number>();
   private readonly answers: Reply[] = [];
@@ -85,7 +85,8 @@ class ClientLine {
     if (message.kind === 'readEnd') {
       this.readers.delete(message.reader);
       this.credit.close(message.reader);
-    } else if (message.kind === 'deliver') this.credit.delivered(message);
+    } else if (message.kind === 'printed' && message.done) this.readers.delete(message.reader);
+    else if (message.kind === 'deliver') this.credit.delivered(message);
   }
 
   private answerSoon(reply: Reply): void {
@@ -141,34 +142,33 @@ class ClientLine {
         const { read, unread } = message;
         for (const reader of unread ?? []) this.pass({ kind: 'unread', reader });
         if (!read) break;
-        if (!this.admit(read.reader, 'read')) return;
+        if (!this.admit(read.reader)) return;
         this.alongs.set(message.request, read.reader);
         return this.credit.open(read, (credit) => ({ ...message, read: { ...read, credit } }));
       }
       case 'read':
-        if (!this.admit(message.reader, 'read')) return;
+        if (!this.admit(message.reader)) return;
         return this.credit.open(message, (credit) => ({ ...message, credit }));
       case 'readLogs':
-        if (!this.admit(message.reader, 'readLogs')) return;
+        if (!this.admit(message.reader)) return;
         break;
       case 'readCredit':
         return this.credit.more(message.reader, message.credit);
       case 'unread':
         this.credit.close(message.reader);
-        // A job that is kept until it was read is not to go because of who may only look: such a reader ends with the line.
-        if (this.options.role === 'read-only' && this.readers.get(message.reader) === 'read') return;
         this.readers.delete(message.reader);
-        break;
+        // A job that is kept until it was read is not to go because of who may only look.
+        return this.session.send(this.options.role === 'read-only' ? { ...message, keeps: true } : message);
       default:
     }
     this.session.send(message);
   }
 
-  private admit(reader: number, kind: 'read' | 'readLogs'): boolean {
+  private admit(reader: number): boolean {
     if (this.readers.has(reader)) this.link.close(1008, 'a reader of this number is open');
     else if (this.readers.size >= readersMax) this.link.close(1008, `more than ${readersMax} readers are open`);
     else {
-      this.readers.set(reader, kind);
+      this.readers.add(reader);
       return true;
     }
     return false;

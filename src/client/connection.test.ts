@@ -236,6 +236,20 @@ describe('on a line that breaks and comes back', () => {
     expect(reset()).toMatchObject([{ from: { term: 2, line: 1 } }]);
     line.onMessage({ kind: 'printed', reader: 3, lines: [], done: true });
     expect(got).toEqual(['1', '2', '1 line dropped: of what a job prints the newest is kept', '4', 'end']);
+    expect(reset()).toEqual([]);
+  });
+
+  it('a reader of printed lines is forgotten at its end, whether its owner says so or not (L04)', () => {
+    const { line, connection } = breaking();
+    let ends = 0;
+    const sink = { lines: () => undefined, end: () => void ends++ };
+    const handles = [1, 2].map(() => connection.readLogs('a', sink, true));
+    line.onMessage({ kind: 'printed', reader: 1, lines: [], done: true });
+    line.onMessage({ kind: 'readEnd', reader: 2, error: { code: 'SH1401', message: 'no a' } });
+    expect(ends).toBe(2);
+    const { length } = line.sent;
+    for (const handle of handles) connection.unread(handle);
+    expect(line.sent).toHaveLength(length);
   });
 });
 

@@ -46,7 +46,7 @@ interface LogReader {
   place: LogPlace | undefined;
 }
 
-/** `isDone`: told its end; its owner still says that it has read all. */
+/** `isDone`: told its end; the owner of one of results still says that it has read all. */
 type Reader = (ResultReader | LogReader) & { handle: number; number: number; isDone: boolean };
 
 export class OpenReaders {
@@ -167,6 +167,8 @@ export class OpenReaders {
   #finish(reader: Reader): void {
     reader.isDone = true;
     this.#byNumber.delete(reader.number);
+    // Nothing waits for its having been read, at the coordinator neither.
+    if (reader.kind === 'logs') this.#byHandle.delete(reader.handle);
   }
 }
 

@@ -41,6 +41,11 @@ describe('time', () => {
     d.work(upper);
     d.client({ kind: 'read', reader: 5, job, order: 'input', credit: 1, inputs: false });
     expect(d.delivered.at(-1)).toMatchObject({ done: true });
+    // Who may only look has looked.
+    d.client({ kind: 'read', reader: 6, job, order: 'input', credit: 1, inputs: false });
+    d.client({ kind: 'unread', reader: 6, keeps: true });
+    expect(d.state.readers.size).toBe(1);
+    expect(d.state.jobs.size).toBe(1);
     d.client({ kind: 'unread', reader: 5 });
     expect(d.state.jobs.size).toBe(0);
   });

@@ -41,7 +41,7 @@ export function onClient(state: State, session: string, message: FromClient, new
       if (!reader) return;
       state.readers.delete(reader.key);
       reader.job.readers.delete(reader);
-      if (!reader.done || reader.job.spec.keepMs !== 0) return;
+      if (!reader.done || reader.job.spec.keepMs !== 0 || message.keeps) return;
       // Its client has gone on already: the next thing that it asks for need not wait behind this.
       if (reader.job.readers.size === 0 && reader.job.waiters.length === 0) turn.quietly(() => dropJob(state, reader.job, turn));
       else dropJob(state, reader.job, turn);

@@ -307,7 +307,8 @@ export type FromClient =
   | { kind: 'readLogs'; reader: number; job: string; follow: boolean; from?: LogPlace }
   /** So many tasks more may be on the way. */
   | { kind: 'readCredit'; reader: number; credit: number }
-  | { kind: 'unread'; reader: number }
+  /** `keeps`: of who may only look; a job that goes once it was read stays. */
+  | { kind: 'unread'; reader: number; keeps?: boolean }
   /** Reply: JobView. */
   | { kind: 'query'; request: number; job: string }
   /** Reply: JobView, once the job has ended. */

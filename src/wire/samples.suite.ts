@@ -163,7 +163,7 @@ export const messageSamples: { [K in Message['kind']]: Extract<Message, { kind: 
   read: { kind: 'read', reader: 1, job: 'j1', order: 'input', credit: 4096, inputs: false, from: 12 },
   readLogs: { kind: 'readLogs', reader: 2, job: 'j1', follow: true, from: { term: 3, line: 40 } },
   readCredit: { kind: 'readCredit', reader: 1, credit: 256 },
-  unread: { kind: 'unread', reader: 1 },
+  unread: { kind: 'unread', reader: 1, keeps: true },
   query: { kind: 'query', request: 4, job: 'j1' },
   wait: { kind: 'wait', request: 5, job: 'j1' },
   find: { kind: 'find', request: 6, key: 'sqüares-1' },
