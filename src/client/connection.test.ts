@@ -253,6 +253,29 @@ describe('on a line that breaks and comes back', () => {
   });
 });
 
+it('tells its session whether something waits: an answer, a reader, inputs that are not known to be durable', () => {
+  const told: boolean[] = [];
+  const line = { ...session(), resets: true, holdProcess: (holds: boolean) => void told.push(holds) };
+  const connection = new Connection(line);
+  expect(told.splice(0)).toEqual([false]);
+  connection.request({ kind: 'status' }).catch(() => undefined);
+  connection.request({ kind: 'status' }).catch(() => undefined);
+  line.onMessage({ kind: 'reply', request: 1, value: {} });
+  expect(told.splice(0)).toEqual([true]);
+  line.onMessage({ kind: 'refusal', request: 2, error: { code: 'SH1330', message: 'no' } });
+  expect(told.splice(0)).toEqual([false]);
+  const sink = { lines: () => undefined, deliver: () => undefined, end: () => undefined };
+  const handle = connection.read('a', sink, { order: 'input', credit: 1, inputs: false });
+  connection.unread(handle);
+  expect(told.splice(0)).toEqual([true, false]);
+  connection.readLogs('a', sink, true);
+  line.onMessage({ kind: 'printed', reader: 4, lines: [], done: true });
+  expect(told.splice(0)).toEqual([true, false]);
+  connection.feed({ kind: 'seal', job: 'a', stage: 0, total: 0 });
+  line.onMessage({ kind: 'flow', job: 'a', stage: 0, added: 0, final: 0, sealed: true });
+  expect(told.splice(0)).toEqual([true, false]);
+});
+
 it('asks once how a job ended, however many want to know', async () => {
   const line = session();
   const connection = new Connection(line);

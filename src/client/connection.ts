@@ -8,6 +8,7 @@
  * 4. Where the line may break and come back (`session.resets`), all that was not answered is said again: requests in their
  *    order, inputs that are not known to be durable, readers from where they were. What repeats is the same job (A03).
  * 5. A submission that opens a reader is answered before that reader hears anything; one that is refused has opened none.
+ * 6. The session is told whether something waits here: a process that has nothing else to do ends when nothing does.
  */
 import { randomBytes } from 'node:crypto';
 import type { JobView, SubmitReply } from '../core/answers.ts';
@@ -59,6 +60,7 @@ export class Connection {
   readonly #session: Session;
   #nextNumber = 1;
   #over: ShoalError | undefined;
+  #isWaiting = true;
   readonly #waiting = new Map<number, Waiting>();
   readonly #readers = new OpenReaders(() => this.#nextNumber++);
   readonly #unconfirmed = new UnconfirmedInputs();
@@ -67,9 +69,13 @@ export class Connection {
 
   constructor(session: Session) {
     this.#session = session;
-    session.onMessage = (message) => this.#receive(message);
+    session.onMessage = (message) => {
+      this.#receive(message);
+      this.#hold();
+    };
     session.onClose = (refusal) => this.#close(refusal);
     session.onReset = () => this.#sayAgain();
+    this.#hold();
   }
 
   request<T>(message: Request): Promise<T> {
@@ -94,6 +100,7 @@ export class Connection {
     const whole = { request, ...message } as FromClient;
     return new Promise<T>((resolve, reject) => {
       this.#waiting.set(request, { message: whole, reader, isRepeated: false, resolve: resolve as (value: unknown) => void, reject });
+      this.#hold();
       this.#session.send(whole);
     });
   }
@@ -102,6 +109,7 @@ export class Connection {
   feed(message: Extract<FromClient, { kind: 'inputs' | 'seal' }>): void {
     if (this.#over) return;
     this.#session.send(this.#session.resets ? this.#unconfirmed.sent(message) : message);
+    this.#hold();
   }
 
   /** How the job ended; one request however many ask. */
@@ -111,6 +119,7 @@ export class Connection {
       ended = this.request<JobView>({ kind: 'wait', job }).finally(() => {
         this.#ended.delete(job);
         this.#unconfirmed.forget(job);
+        this.#hold();
       });
       // Someone who only feeds or draws does not look at how it failed; those who do, do.
       ended.catch(() => undefined);
@@ -140,7 +149,9 @@ export class Connection {
    */
   unread(reader: number): void {
     const number = this.#readers.close(reader);
-    if (number !== undefined && !this.#over) this.#session.send({ kind: 'unread', reader: number });
+    if (number === undefined || this.#over) return;
+    this.#session.send({ kind: 'unread', reader: number });
+    this.#hold();
   }
 
   /** Inputs of the job are being sent, or are not known to be durable. Only on lines that may break. */
@@ -168,7 +179,15 @@ export class Connection {
       this.#readers.close(handle);
       queueMicrotask(() => sink.end(over));
     } else this.#session.send(message);
+    this.#hold();
     return handle;
+  }
+
+  #hold(): void {
+    const isWaiting = this.#waiting.size > 0 || this.#readers.areWaiting || !this.#unconfirmed.isEmpty;
+    if (isWaiting === this.#isWaiting) return;
+    this.#isWaiting = isWaiting;
+    this.#session.holdProcess?.(isWaiting);
   }
 
   #sayAgain(): void {

@@ -58,6 +58,11 @@ export class OpenReaders {
     this.#newNumber = newNumber;
   }
 
+  /** Something is still to come for one of them. */
+  get areWaiting(): boolean {
+    return this.#byNumber.size > 0;
+  }
+
   read(job: string, sink: ReaderSink, { order, credit, inputs }: ReadOptions): { handle: number; message: FromClient } {
     return this.#open({ kind: 'results', job, asked: undefined, sink, order, inputs, credit, delivered: 0, nextIndex: 0 });
   }

@@ -29,6 +29,11 @@ export class UnconfirmedInputs {
     return count;
   }
 
+  /** Nothing is being fed, and all that was is durable. */
+  get isEmpty(): boolean {
+    return this.#feeds.size === 0;
+  }
+
   /** Of the job there is something that is not durable, or not sealed. */
   has(job: string): boolean {
     for (const feed of this.#feeds.values()) if (feed.job === job) return true;

@@ -408,5 +408,7 @@ export interface Session {
   /** Its line may break and come back; then `onReset` is called, and all that was not answered must be said again. */
   readonly resets?: boolean;
   onReset?: () => void;
+  /** Whether something waits for an answer here, whenever that changes: only then must it keep a process that has nothing else to do. */
+  holdProcess?(holds: boolean): void;
   close(): void;
 }

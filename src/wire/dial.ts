@@ -1,5 +1,6 @@
 /** Opening a line to a coordinator: one attempt, with what went wrong in words, and how long to wait before the next. */
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { ShoalError } from '../lib/errors.ts';
 import { printableLine } from '../lib/printable.ts';
@@ -66,6 +67,7 @@ export function dial({ address, path, token, timeoutMs = timeoutMsDefault, signa
       reject(unreachable(address, new Error(`no answer within ${timeoutMs} ms`)));
       socket.terminate();
     }, timeoutMs);
+    socket.once('upgrade', (response) => carriers.set(socket, response.socket));
     const giveUp = (): void => socket.terminate();
     signal?.addEventListener('abort', giveUp);
     socket.once('open', () => {
@@ -87,6 +89,14 @@ export function dial({ address, path, token, timeoutMs = timeoutMsDefault, signa
       });
     });
   });
+}
+
+const carriers = new WeakMap<WebSocket, Socket>();
+
+/** May a process that has nothing else to do end while this socket, which `dial` gave, is open? By default it may not. */
+export function holdProcess(socket: WebSocket, holds: boolean): void {
+  if (holds) carriers.get(socket)?.ref();
+  else carriers.get(socket)?.unref();
 }
 
 function webSocketUrl(address: string): string {

@@ -5,6 +5,7 @@
  * 1. Opening tries `attempts` times; a refusal (wrong token, another protocol) ends it at once.
  * 2. Once open it comes back by itself, for as long as it takes, and tells through `onState` when that takes long.
  * 3. A refusal on coming back ends the session: nothing that is tried again would help.
+ * 4. Where nothing waits for it (`holdProcess`), neither its line nor its tries to come back keep the process.
  */
 import type { WebSocket } from 'ws';
 import { messageBytesMax, unreadAlongMax } from '../../core/limits.ts';
@@ -12,7 +13,7 @@ import type { FromClient, Refusal, Session, ToClient } from '../../core/messages
 import { ShoalError } from '../../lib/errors.ts';
 import type { Secret } from '../../lib/secret.ts';
 import { Coordinators } from '../../wire/coordinators.ts';
-import { isWorthAnotherTry, Redial } from '../../wire/dial.ts';
+import { holdProcess, isWorthAnotherTry, Redial } from '../../wire/dial.ts';
 import { decodeMessage, encodeMessage } from '../../wire/frame.ts';
 import { type Link, openLink } from '../../wire/link.ts';
 
@@ -87,6 +88,8 @@ class RemoteSession implements Session {
   readonly #coordinators: Coordinators;
   readonly #redial = new Redial();
   #link: Link | undefined;
+  #socket: WebSocket | undefined;
+  #holdsProcess = true;
   #isOver = false;
   #notice: NodeJS.Timeout | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -119,15 +122,26 @@ class RemoteSession implements Session {
     for (const reader of this.#unread.splice(0)) this.#link?.send(encodeMessage({ kind: 'unread', reader }));
   }
 
+  holdProcess(holds: boolean): void {
+    this.#holdsProcess = holds;
+    if (this.#socket) holdProcess(this.#socket, holds);
+    if (holds) this.#retry?.ref();
+    else this.#retry?.unref();
+  }
+
   close(): void {
     if (this.#isOver) return;
     this.#end();
+    // What was said last goes out before the process ends.
+    if (this.#socket) holdProcess(this.#socket, true);
     this.#sayUnread();
     this.#link?.close(1000, 'the client closes');
     this.#link = undefined;
   }
 
   #open(socket: WebSocket): Link {
+    this.#socket = socket;
+    holdProcess(socket, this.#holdsProcess);
     const link = openLink(socket, {
       messageBytesMax,
       isOrdered: true,
@@ -156,21 +170,24 @@ class RemoteSession implements Session {
 
   #lost(why: string): void {
     this.#link = undefined;
+    this.#socket = undefined;
     // The coordinator closes all readers of a line that broke.
     this.#unread.length = 0;
     if (this.#isOver) return;
     this.#notice ??= setTimeout(() => {
       this.#isAway = true;
       this.#options.onState?.('away', why);
-    }, this.#options.noticeMs ?? 10_000);
+    }, this.#options.noticeMs ?? 10_000).unref();
     this.#later(this.#redial.nextMs());
   }
 
   #later(ms: number): void {
     this.#retry = setTimeout(() => void this.#again(), ms);
+    if (!this.#holdsProcess) this.#retry.unref();
   }
 
   async #again(): Promise<void> {
+    this.#retry = undefined;
     try {
       const socket = await dialOnce(this.#coordinators, this.#options);
       if (this.#isOver) socket.terminate();
