@@ -98,23 +98,29 @@ export class Connection {
   /** The carrier is gone, or has to go: nothing more is heard, and what waits to be sent fails. */
   end(why: string): void {
     if (this.whyOver !== undefined) return;
-    this.over(why);
+    this.stop(why);
+    // First: what waits for room is refused then, and is not let in to a connection that is over.
     this.options.onOver(why);
+    this.refuse(why);
   }
 
   /** Lets out what was sent last (a goodbye), for a moment, and goes. */
   async close(): Promise<void> {
     if (!this.isOver && this.outboxes.size > 0) await Promise.race([new Promise<void>((resolve) => this.idle.push(resolve)), passed()]);
     if (!this.isOver) await Promise.race([Promise.all([...this.subscriptions.keys()].map((inbox) => this.unsubscribe(inbox))), passed()]);
-    this.over('the broker was closed');
+    if (!this.isOver) this.stop('the broker was closed');
+    this.refuse('the broker was closed');
     await Promise.race([this.carrier.close(), passed()]);
   }
 
-  private over(why: string): void {
-    if (this.whyOver === undefined) void this.carrier.close().catch(() => undefined);
-    this.whyOver ??= why;
+  private stop(why: string): void {
+    this.whyOver = why;
+    void this.carrier.close().catch(() => undefined);
     this.pulse.stop();
-    const error = new BrokerUnavailableError(this.whyOver);
+  }
+
+  private refuse(why: string): void {
+    const error = new BrokerUnavailableError(why);
     for (const outbox of this.outboxes.values()) outbox.end(error);
     for (const resolve of this.idle.splice(0)) resolve();
   }

@@ -22,6 +22,7 @@ export class SendRoom {
   private readonly waiting: Waiting[] = [];
   private waitingBytes = 0;
   private bytes = 0;
+  private isAdmitting = false;
 
   constructor(options: SendRoomOptions) {
     this.options = options;
@@ -62,7 +63,10 @@ export class SendRoom {
     this.waitingBytes = 0;
   }
 
+  /** Whoever is let in may leave at once, thousands in a row: that is for the loop, and not for the stack. */
   private admit(): void {
+    if (this.isAdmitting) return;
+    this.isAdmitting = true;
     while (this.waiting.length > 0 && this.hasRoom(this.waiting[0]!.bytes)) {
       const { bytes, go, timer } = this.waiting.shift()!;
       clearTimeout(timer);
@@ -70,6 +74,7 @@ export class SendRoom {
       this.bytes += bytes;
       go();
     }
+    this.isAdmitting = false;
   }
 
   private hasRoom(bytes: number): boolean {
