@@ -86,7 +86,7 @@ export const mutantsOfJobs = [
   {
     id: 'ttl-of-the-started',
     rule: 'a ttl is for what never started',
-    file: 'src/core/step.ts',
+    file: 'src/core/ttl.ts',
     find: 'const neverStarted = stage.columns.attempt(index) === 1 && stage.columns.suspicion(index) === 0;',
     replace: 'const neverStarted = true;',
     budget: 2_000,

@@ -79,6 +79,8 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
     hasDeadline: spec.deadlineWallMs !== undefined,
     notBeforeMs: spec.delayMs && spec.delayMs > ageMs ? at.nowMs + spec.delayMs - ageMs : 0,
     started: false,
+    factMs: 0,
+    isTimed: spec.stages.some(({ feed, ttlMs }) => feed.kind !== 'inputs' && ttlMs !== undefined),
     place: undefined,
     isResting: false,
     recovered: 0,
@@ -127,6 +129,7 @@ function newStage(spec: StageSpec, index: number, links: StageLinks): Stage {
     elements: links.spread.length > 0 ? new Map() : undefined,
     taskMs: undefined,
     kind: undefined,
+    ttlWake: undefined,
     flowTold: 0,
   };
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { SubmitReply } from './answers.ts';
+import { TaskState } from './columns.ts';
 import { Driver, jobSpec, pack, stage } from './drive.suite.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
@@ -20,6 +21,39 @@ describe('time', () => {
     d.wallMs -= 3_600_000;
     d.pass(2000);
     expect(d.view(late)).toMatchObject({ state: 'expired', skipped: 0, failed: 2 });
+  });
+
+  it.each([
+    ['a piped task', { kind: 'each', from: 0 }],
+    ['an element', { kind: 'spread', from: 0 }],
+    ['a combine task', { kind: 'fold', from: 0, fanIn: 2, ordered: false }],
+  ] as const)('a ttl of %s counts from when it may start, whoever leads (K01)', (_, feed) => {
+    for (const isTakenOver of [false, true]) {
+      const d = new Driver(1, false);
+      d.hello();
+      const job = d.submit(jobSpec([stage(), stage(feed, { queue: 'other', ttlMs: 5000 })]), texts(2));
+      d.pass(20_000);
+      d.work((frames) => (feed.kind === 'spread' ? frames : frames[0]!));
+      d.pass(3000);
+      if (isTakenOver) d.takeOver();
+      d.pass(1999);
+      expect(d.view(job).state).toBe('running');
+      d.pass(1);
+      expect(d.view(job)).toMatchObject({ state: 'failed', reason: 'tasks waited longer than their ttl' });
+    }
+  });
+
+  it('what waited at a worker for longer than its ttl and is handed back expires; what has started does not (K01)', () => {
+    const d = new Driver(1, false);
+    d.hello('w1', { slots: 1 });
+    const job = d.submit(jobSpec([stage(undefined, { ttlMs: 5000 })]), texts(2));
+    const held = d.take();
+    d.passWithBeats(20_000, ['w1']);
+    expect(d.view(job)).toMatchObject({ state: 'running', failed: 0 });
+    d.state.workersByName.get('w1')!.status = 'draining';
+    d.report(held, { kind: 'released', ranges: Uint32Array.of(1, 1), why: 'draining' });
+    d.passWithBeats(1000, ['w1']);
+    expect(d.state.jobs.get(job)!.stages[0]!.counts[TaskState.expired]).toBe(1);
   });
 
   it('an ended job is kept for as long as was asked, then its stream goes (rule 12)', () => {

@@ -8,6 +8,7 @@ import { isFinal, TaskState } from './columns.ts';
 import { advanceFold, closeOrderedGaps, combinedResult, insertPartial } from './foldtree.ts';
 import { makeReady } from './rows.ts';
 import type { Job, Partial, Stage, State } from './state.ts';
+import { expireLater } from './ttl.ts';
 
 /** A function that calls others of its kind by yielding them; `walk` keeps those that have not returned yet. */
 type Walk = Generator<Walk, void>;
@@ -25,7 +26,7 @@ function walk(first: Walk): void {
 export function onRowsArrived(state: State, job: Job, stage: Stage, from: number, count: number): void {
   if (stage.gatesLeft > 0) return;
   if (lacksOne(job, stage)) walk(skipping(state, job, stage, from, from + count));
-  else makeReady(state, job, stage, from, count);
+  else makeFirstReady(state, job, stage, from, count);
 }
 
 /** Rows [from, from+count) have a result. The caller settles the stage once all of its rows are told. */
@@ -51,6 +52,12 @@ export function onRowsDone(state: State, job: Job, stage: Stage, from: number, c
   if (stage.fold) {
     for (let index = from; index < from + count; index++) insertPartial(state, job, stage, combinedResult(stage, index));
   }
+}
+
+/** Inputs have waited since they came; all others wait from here on. */
+function makeFirstReady(state: State, job: Job, stage: Stage, from: number, count: number): void {
+  makeReady(state, job, stage, from, count);
+  if (stage.spec.feed.kind !== 'inputs') expireLater(state, job, stage, from, count);
 }
 
 /** Rows that will have no result (dead, expired, skipped): neither will what needs it. */
@@ -99,11 +106,11 @@ function readyWhereComplete(state: State, job: Job, stage: Stage, from: number, 
     for (let s = 0; complete && s < same.length; s++) complete = job.stages[same[s]!]!.columns.state(index) === TaskState.done;
     if (complete && run < 0) run = index;
     if (!complete && run >= 0) {
-      makeReady(state, job, stage, run, index - run);
+      makeFirstReady(state, job, stage, run, index - run);
       run = -1;
     }
   }
-  if (run >= 0) makeReady(state, job, stage, run, end - run);
+  if (run >= 0) makeFirstReady(state, job, stage, run, end - run);
 }
 
 /** Waiting rows one of whose results of the same index will never be there. */

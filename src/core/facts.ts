@@ -63,6 +63,7 @@ export type RegistryFact =
 
 export type JobOutcome = 'succeeded' | 'failed' | 'cancelled' | 'expired';
 
+/** Each has a `wallMs` where a stage that others feed has a ttl: it counts from there. */
 export type JobFact =
   | { fact: 'term'; term: number; writer: string; wallMs: number }
   | { fact: 'inputs-added'; stage: number; from: number; lengths: Uint32Array; offset: number; wallMs: number; digest?: string }

@@ -20,6 +20,7 @@ import { foldCodeChanged } from './same-job.ts';
 import { bundlesOf } from './spec.ts';
 import type { Job, Stage, State, Story } from './state.ts';
 import { storyKey } from './state.ts';
+import { expireLater } from './ttl.ts';
 import { foldChange, foldQueueSet } from './versions.ts';
 
 /** Earlier incarnations of a worker that are told apart from new ones. */
@@ -106,6 +107,8 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
 }
 
 export function applyJobFact(state: State, job: Job, fact: JobFact, seq: number, at: FoldMoment): void {
+  const ageMs = 'wallMs' in fact ? Math.max(0, at.wallMs - fact.wallMs) : 0;
+  job.factMs = at.nowMs - ageMs;
   switch (fact.fact) {
     case 'term':
       return;
@@ -116,7 +119,7 @@ export function applyJobFact(state: State, job: Job, fact: JobFact, seq: number,
       foldLogsBegun(state, job, fact.generation);
       return;
     case 'inputs-added':
-      addInputs(state, job, fact, seq, at);
+      addInputs(state, job, fact, seq);
       return;
     case 'inputs-sealed':
       sealStage(state, job, job.stages[fact.stage]!);
@@ -195,7 +198,7 @@ function forRows(ranges: Ranges, visit: (index: number) => void): void {
   }
 }
 
-function addInputs(state: State, job: Job, fact: Extract<JobFact, { fact: 'inputs-added' }>, seq: number, at: FoldMoment): void {
+function addInputs(state: State, job: Job, fact: Extract<JobFact, { fact: 'inputs-added' }>, seq: number): void {
   const stage = job.stages[fact.stage]!;
   const { columns } = stage;
   const count = fact.lengths.length;
@@ -216,10 +219,7 @@ function addInputs(state: State, job: Job, fact: Extract<JobFact, { fact: 'input
     return;
   }
   onRowsArrived(state, job, stage, fact.from, count);
-  if (stage.spec.ttlMs !== undefined) {
-    const ageMs = Math.max(0, at.wallMs - fact.wallMs);
-    state.timers.set(at.nowMs + stage.spec.ttlMs - ageMs, { wake: 'ttl', job: job.id, stage: stage.index, from: fact.from, count });
-  }
+  expireLater(state, job, stage, fact.from, count);
 }
 
 /** More tasks, waiting; stages that mirror this one grow with it. */

@@ -8,6 +8,7 @@
 import { TaskState } from './columns.ts';
 import { makeReady } from './rows.ts';
 import type { FoldState, Job, Partial, Stage, State, Taken } from './state.ts';
+import { expireLater } from './ttl.ts';
 
 export function newFold(): FoldState {
   return { free: [], byFrom: new Map(), byTo: new Map(), takes: new Map(), result: undefined, isClosed: false };
@@ -94,6 +95,7 @@ function combine(state: State, job: Job, stage: Stage, taken: Taken): void {
   stage.counts[TaskState.waiting]!++;
   stage.fold!.takes.set(index, taken);
   makeReady(state, job, stage, index, 1);
+  expireLater(state, job, stage, index, 1);
 }
 
 function combineRun(state: State, job: Job, stage: Stage, run: Partial[]): void {

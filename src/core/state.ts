@@ -14,7 +14,7 @@ import type { Changes, JobOutcome } from './facts.ts';
 import { type Bounds, boundsDefault, type SomeBounds } from './limits.ts';
 import type { ErrorRecord, MemoryReading, Ranges, WorkerCode } from './messages.ts';
 import { type Dealing, type Policy, policies } from './policies.ts';
-import type { ReadyQueue } from './ranges.ts';
+import type { RangeList, ReadyQueue } from './ranges.ts';
 import type { Place, Ring } from './rings.ts';
 import type { JobSpec, StageSpec } from './spec.ts';
 import { Timers } from './timers.ts';
@@ -144,6 +144,10 @@ export interface Job {
   /** Monotonic: nothing is ready before. */
   notBeforeMs: number;
   started: boolean;
+  /** Monotonic: when the fact that is folded at present happened. */
+  factMs: number;
+  /** Its facts say when they happened, for ttls count from them. */
+  isTimed: boolean;
   /** In its ring, where it has ready tasks. */
   place: Place | undefined;
   /** Waits for a client to attach; see State.isOneMachine. */
@@ -189,6 +193,8 @@ export interface Stage {
   taskMs: number | undefined;
   /** What its tasks need of a worker, and who refused them; undefined until somebody asks (rings.ts). */
   kind: string | undefined;
+  /** The last that was set. */
+  ttlWake: Extract<Wake, { wake: 'ttl' }> | undefined;
   /** Last flow told to the feeder. */
   flowTold: number;
 }
@@ -353,7 +359,7 @@ export type Wake =
   | { wake: 'retry'; job: string; stage: number; index: number; attempt: number }
   | { wake: 'job-start'; job: string }
   | { wake: 'job-deadline'; job: string }
-  | { wake: 'ttl'; job: string; stage: number; from: number; count: number }
+  | { wake: 'ttl'; job: string; stage: number; atMs: number; rows: RangeList }
   | { wake: 'drop'; job: string }
   /** The connection of a worker closed: has it come back? */
   | { wake: 'lease'; worker: number; incarnation: string };

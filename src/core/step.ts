@@ -15,7 +15,6 @@ import { forgetWorkers } from './gone.ts';
 import type { Input } from './inputs.ts';
 import { tickGapMs } from './limits.ts';
 import { rollLog } from './logs.ts';
-import { RangeList } from './ranges.ts';
 import { enring, hasReady } from './rings.ts';
 import { rollRegistry } from './roll.ts';
 import { makeReady } from './rows.ts';
@@ -24,6 +23,7 @@ import { endJob, settleJobs } from './settle.ts';
 import type { State, Wake } from './state.ts';
 import { steal } from './steal.ts';
 import { onTookOver } from './takeover.ts';
+import { expire } from './ttl.ts';
 import type { Turn } from './turn.ts';
 import { acknowledge, judgeLeases, onConnectionClosed, onLeaseWake, onWorker } from './workers.ts';
 
@@ -108,17 +108,8 @@ function onWake(state: State, wake: Wake, turn: Turn): void {
     case 'job-deadline':
       if (job.outcome === undefined && job.hasDeadline) endJob(state, job, 'expired', 'its deadline has passed', turn);
       return;
-    case 'ttl': {
-      const stage = job.stages[wake.stage]!;
-      const late = new RangeList();
-      for (let index = wake.from; index < wake.from + wake.count; index++) {
-        const taskState = stage.columns.state(index);
-        const neverStarted = stage.columns.attempt(index) === 1 && stage.columns.suspicion(index) === 0;
-        if (neverStarted && (taskState === TaskState.ready || taskState === TaskState.waiting)) late.add(index);
-      }
-      if (late.count > 0) turn.jobFact(state, job, { fact: 'tasks-expired', stage: stage.index, ranges: late.take() });
-      return;
-    }
+    case 'ttl':
+      return expire(state, job, wake, turn);
     case 'drop':
       // Replayed since, it has another end.
       if (job.outcome !== undefined && turn.nowMs >= job.dropAtMs) dropJob(state, job, turn);
