@@ -1,6 +1,6 @@
 /** What waits on one worker behind long tasks, while another has a free slot. */
 import { describe, expect, it } from 'vitest';
-import { type Assigned, Driver, jobSpec, stage } from './drive.suite.ts';
+import { type Assigned, Driver, jobSpec, pack, stage } from './drive.suite.ts';
 import { stealGraceMs } from './limits.ts';
 import { indicesOf } from './ranges.ts';
 
@@ -218,9 +218,8 @@ describe('a task that is known to be long', () => {
     d.report(assigned, {
       kind: 'results',
       ranges: assigned.ranges,
-      durations: Uint32Array.of(5_000_000),
-      lengths: Uint32Array.of(1),
-      body: [Uint8Array.of(48)],
+      durations: new Uint32Array(assigned.lengths.length).fill(5_000_000),
+      ...pack(assigned.frames),
     });
 
   it('lets none wait behind it, so that there is nothing to ask back', () => {
