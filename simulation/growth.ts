@@ -2,6 +2,7 @@
  * I17: what a leader keeps is bounded by what lives, and not by what has been. Each collection of the state has its answer here,
  * so that one that is added without any is an error of the compiler.
  */
+import { wakesGoneMin } from '../src/core/limits.ts';
 import { jobsOf } from '../src/core/rings.ts';
 import type { State } from '../src/core/state.ts';
 import { check } from './violation.ts';
@@ -13,7 +14,7 @@ type CollectionOf<T> = { [K in keyof T]: T[K] extends Collection ? K : never }[k
 const asTheJournalSays = (): boolean => true;
 
 /** Whether all that is in it is of something that lives. */
-const answers: { [K in CollectionOf<State>]: (state: State, nowMs: number) => boolean } = {
+const answers: { [K in CollectionOf<State> | 'timers']: (state: State, nowMs: number) => boolean } = {
   jobs: asTheJournalSays,
   pausedQueues: asTheJournalSays,
   // A person's word each; of what was done the newest only.
@@ -31,6 +32,12 @@ const answers: { [K in CollectionOf<State>]: (state: State, nowMs: number) => bo
   assignments: ({ assignments, jobs }) => [...assignments.values()].every(({ job, open }) => jobs.get(job.id) === job && open > 0),
   adopted: ({ adopted, assignments }) => [...adopted.values()].every((handle) => assignments.has(handle)),
   rings: ({ rings, jobs }) => rings.every((ring) => [...jobsOf(ring)].every((job) => jobs.has(job.id))),
+  // Those of jobs that are gone are fewer than others, or few.
+  timers: ({ timers, jobs }) => {
+    let gone = 0;
+    for (const wake of timers.all()) if (wake.wake !== 'lease' && !jobs.has(wake.job)) gone++;
+    return gone <= Math.max(wakesGoneMin, timers.size / 2);
+  },
   readers: ({ readers, jobs }) => [...readers.values()].every(({ job }) => jobs.get(job.id) === job && job.readers.size > 0),
   // Emptied with each turn.
   touched: ({ touched }) => touched.size === 0,

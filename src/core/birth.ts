@@ -7,6 +7,7 @@ import { ReadyQueue } from './ranges.ts';
 import { bundlesOf, type StageSpec } from './spec.ts';
 import type { Job, Stage, StageLinks, State, Worker } from './state.ts';
 import { jobStream } from './state.ts';
+import { wakeJob } from './wakes.ts';
 
 export function addWorker(state: State, name: string, index: number): Worker {
   const worker: Worker = {
@@ -72,6 +73,7 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
     endedWallMs: undefined,
     dropAtMs: 0,
     dropAlarmMs: 0,
+    wakes: 0,
     reason: undefined,
     failure: undefined,
     stages: newStages(spec.stages),
@@ -97,9 +99,9 @@ export function openJob(state: State, fact: Extract<RegistryFact, { fact: 'job-o
   if (spec.key !== undefined) state.keys.set(spec.key, job.id);
   if (job.submission !== undefined) state.submissions.set(job.submission, job.id);
   for (const hash of bundlesOf(spec)) state.bundles.get(hash)?.jobs.add(job.id);
-  if (job.notBeforeMs > 0) state.timers.set(job.notBeforeMs, { wake: 'job-start', job: job.id });
+  if (job.notBeforeMs > 0) wakeJob(state, job, job.notBeforeMs, { wake: 'job-start' });
   if (spec.deadlineWallMs !== undefined) {
-    state.timers.set(at.nowMs + spec.deadlineWallMs - at.wallMs, { wake: 'job-deadline', job: job.id });
+    wakeJob(state, job, at.nowMs + spec.deadlineWallMs - at.wallMs, { wake: 'job-deadline' });
   }
 }
 

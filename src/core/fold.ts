@@ -22,6 +22,7 @@ import type { Job, Stage, State, Story } from './state.ts';
 import { storyKey } from './state.ts';
 import { expireLater } from './ttl.ts';
 import { foldChange, foldQueueSet } from './versions.ts';
+import { leaveWakes, wakeJob } from './wakes.ts';
 
 /** Earlier incarnations of a worker that are told apart from new ones. */
 const pastMax = 32;
@@ -55,6 +56,7 @@ export function applyRegistryFact(state: State, fact: RegistryFact, at: FoldMome
       if (!job) return;
       state.jobs.delete(fact.job);
       leaveRing(state, job);
+      leaveWakes(state, job);
       // A new leader meets this before it has read the job's own stream, or never reads it.
       if (job.outcome === undefined) state.openJobs--;
       state.orphans.add(job.stream);
@@ -344,7 +346,7 @@ function taskFailed(state: State, job: Job, fact: Extract<JobFact, { fact: 'task
   stage.counts[stage.columns.state(fact.index)]!--;
   stage.counts[TaskState.delayed]!++;
   stage.columns.setState(fact.index, TaskState.delayed);
-  state.timers.set(at.nowMs + delayMs, { wake: 'retry', job: job.id, stage: stage.index, index: fact.index, attempt: fact.attempt + 1 });
+  wakeJob(state, job, at.nowMs + delayMs, { wake: 'retry', stage: stage.index, index: fact.index, attempt: fact.attempt + 1 });
 }
 
 function taskCrashed(state: State, job: Job, fact: Extract<JobFact, { fact: 'task-crashed' }>): void {

@@ -3,6 +3,7 @@
  * step in tests and simulation; far too slow for anything else.
  */
 import { isFinal, TaskState } from './columns.ts';
+import { wakesGoneMin } from './limits.ts';
 import { hasReady, kindOf, type Place } from './rings.ts';
 import type { Job, Stage, State } from './state.ts';
 import { storyKey } from './state.ts';
@@ -17,6 +18,7 @@ export function checkInvariants(state: State): void {
     'a job that has ended rests',
   );
   if (state.leading) checkRings(state);
+  if (state.leading) checkWakes(state);
   const openByHandle = new Map<number, number>();
   for (const job of state.jobs.values()) {
     for (const stage of job.stages) checkStage(job, stage, openByHandle, state);
@@ -123,6 +125,16 @@ function checkRings(state: State): void {
     }
   }
   for (const { id, place } of state.jobs.values()) must(!place || places.has(place), `${id} stands in no line`);
+}
+
+function checkWakes({ timers, jobs, wakesGone }: State): void {
+  const wakes = new Map<string, number>();
+  for (const wake of timers.all()) if (wake.wake !== 'lease') wakes.set(wake.job, (wakes.get(wake.job) ?? 0) + 1);
+  let gone = 0;
+  for (const [job, count] of wakes) if (!jobs.has(job)) gone += count;
+  must(gone === wakesGone && gone <= Math.max(wakesGoneMin, timers.size / 2), `${wakesGone} alarms are of no job, timers say ${gone}`);
+  for (const job of jobs.values())
+    must(job.wakes === (wakes.get(job.id) ?? 0), `${job.id} has ${wakes.get(job.id)} alarms, and not ${job.wakes}`);
 }
 
 function checkWorker(state: State, worker: State['workers'][number]): void {

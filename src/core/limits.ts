@@ -56,6 +56,9 @@ export const namesakeMs = 1_500;
 /** An uploaded program that no job has come for goes after this. */
 export const bundleIdleMs = 3_600_000;
 
+/** Alarms of jobs that are gone are kept until there are more than this, and more than others. */
+export const wakesGoneMin = 64;
+
 /** Bytes in one delivery to a reader. */
 export const deliverBytesMax = 4 * 1024 * 1024;
 /** Stories of dead letters in one page. */

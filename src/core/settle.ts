@@ -8,6 +8,7 @@ import { deliver } from './readers.ts';
 import type { Job, State } from './state.ts';
 import type { Turn } from './turn.ts';
 import { jobView } from './view.ts';
+import { wakeJob } from './wakes.ts';
 
 export function settleJobs(state: State, turn: Turn): void {
   for (const job of state.touched) {
@@ -21,7 +22,7 @@ export function settleJobs(state: State, turn: Turn): void {
     }
     if (job.outcome !== undefined && job.dropAlarmMs !== job.dropAtMs) {
       job.dropAlarmMs = job.dropAtMs;
-      state.timers.set(job.dropAtMs, { wake: 'drop', job: job.id });
+      wakeJob(state, job, job.dropAtMs, { wake: 'drop' });
     }
     if (job.outcome !== undefined && job.waiters.length > 0) {
       const view = jobView(state, job);

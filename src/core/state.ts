@@ -62,6 +62,8 @@ export interface State {
   rings: Ring[];
   nextTicket: number;
   timers: Timers<Wake>;
+  /** Of these, alarms of jobs that are gone. */
+  wakesGone: number;
   readers: Map<string, Reader>;
   /** Jobs touched in this turn: their ends, flows and readers are looked at when it closes. */
   touched: Set<Job>;
@@ -133,6 +135,8 @@ export interface Job {
   dropAtMs: number;
   /** For which of these a timer is set; jobs that go at once need none. */
   dropAlarmMs: number;
+  /** Alarms of it that are set. */
+  wakes: number;
   reason: string | undefined;
   /** The first task that failed for good. */
   failure: { stage: number; index: number } | undefined;
@@ -410,6 +414,7 @@ export function createState(options: StateOptions): State {
     rings: [],
     nextTicket: 1,
     timers: new Timers(),
+    wakesGone: 0,
     readers: new Map(),
     touched: new Set(),
     commitMs: 0,

@@ -25,6 +25,7 @@ import { steal } from './steal.ts';
 import { onTookOver } from './takeover.ts';
 import { expire } from './ttl.ts';
 import type { Turn } from './turn.ts';
+import { jobOf, trimWakes } from './wakes.ts';
 import { acknowledge, judgeLeases, onConnectionClosed, onLeaseWake, onWorker } from './workers.ts';
 
 export function step(state: State, input: Input, turn: Turn): void {
@@ -53,6 +54,7 @@ export function endTurn(state: State, turn: Turn): void {
   if (turn.tick !== 'none') steal(state, turn);
   acknowledge(state, turn);
   rollRegistry(state, turn);
+  trimWakes(state);
 }
 
 function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Turn): void {
@@ -92,7 +94,7 @@ function onSelf(state: State, input: Extract<Input, { from: 'self' }>, turn: Tur
 
 function onWake(state: State, wake: Wake, turn: Turn): void {
   if (wake.wake === 'lease') return onLeaseWake(state, wake, turn);
-  const job = state.jobs.get(wake.job);
+  const job = jobOf(state, wake);
   if (!job) return;
   switch (wake.wake) {
     case 'retry': {

@@ -1,6 +1,6 @@
 /**
  * The core's one set of timers, driven by `tick`: a heap by time, equal times in order of setting.
- * There is no cancelling: whoever is woken looks whether the reason still holds.
+ * There is no cancelling (wakes.ts): whoever is woken looks whether the reason still holds.
  */
 import { Heap } from '../lib/heap.ts';
 
@@ -21,6 +21,15 @@ export class Timers<T> {
 
   set(atMs: number, what: T): void {
     this.heap.push({ atMs, order: this.order++, what });
+  }
+
+  retain(isKept: (what: T) => boolean): void {
+    this.heap.retain(({ what }) => isKept(what));
+  }
+
+  /** In no order. */
+  *all(): Generator<T> {
+    for (const { what } of this.heap) yield what;
   }
 
   /** The next one that is due, removed; undefined when none is. */

@@ -4,6 +4,7 @@ import { beatMs } from './limits.ts';
 import { indicesOf, RangeList } from './ranges.ts';
 import type { Job, Stage, State, Wake } from './state.ts';
 import type { Turn } from './turn.ts';
+import { setWake } from './wakes.ts';
 
 export type TtlWake = Extract<Wake, { wake: 'ttl' }>;
 
@@ -16,7 +17,7 @@ export function expireLater(state: State, job: Job, stage: Stage, from: number, 
 function wakeAt(state: State, job: Job, stage: Stage, atMs: number, from: number, count: number): void {
   if (stage.ttlWake?.atMs !== atMs) {
     stage.ttlWake = { wake: 'ttl', job: job.id, stage: stage.index, atMs, rows: new RangeList() };
-    state.timers.set(atMs, stage.ttlWake);
+    setWake(state, job, atMs, stage.ttlWake);
   }
   stage.ttlWake.rows.addRange(from, count);
 }

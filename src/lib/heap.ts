@@ -39,6 +39,12 @@ export class Heap<T> {
     return first;
   }
 
+  /** The others are dropped, at the cost of a look at all. */
+  retain(isKept: (item: T) => boolean): void {
+    this.items = this.items.filter(isKept);
+    for (let at = (this.items.length >> 1) - 1; at >= 0; at--) this.sink(at);
+  }
+
   [Symbol.iterator](): Iterator<T> {
     return this.items.values();
   }
