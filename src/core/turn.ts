@@ -116,7 +116,7 @@ export class Turn {
 
   jobFact(state: State, job: Job, fact: JobFact): void {
     const draft = this.draft(job.stream, job.nextSeq);
-    draft.facts.push(job.isTimed && !('wallMs' in fact) ? { ...fact, wallMs: this.wallMs } : fact);
+    draft.facts.push(job.isTimed && !('wallMs' in fact) ? Object.assign({}, fact, { wallMs: this.wallMs }) : fact);
     this.gating = true;
     applyJobFact(state, job, fact, draft.seq, this);
     state.touched.add(job);
