@@ -147,7 +147,7 @@ async function* logLines(connection: Connection, job: string, follow: boolean): 
   let over: { error: ShoalError | undefined } | undefined;
   const sink = {
     lines(more: readonly LogLine[]) {
-      lines.push(...more);
+      for (const line of more) lines.push(line);
       wake?.();
     },
     end(error: ShoalError | undefined) {

@@ -22,6 +22,14 @@ test('lines are taken once, in order, in parts of moderate size', () => {
   expect(unsaid.take()).toEqual([]);
 });
 
+test('a flood of empty lines neither overflows the stack nor weighs nothing (W13)', () => {
+  const unsaid = new UnsaidLines(10_000);
+  unsaid.add(Array.from({ length: 200_000 }, () => line('a', '')));
+  const lines = unsaid.take().flat();
+  expect(lines.length).toBeLessThan(200);
+  expect(lines[0]!.message).toContain('lines dropped');
+});
+
 test('the newest stay, and each job is told how many of its lines are dropped (W13)', () => {
   const unsaid = new UnsaidLines(10_000);
   for (let i = 0; i < 1_000; i++) unsaid.add([line(i % 10 === 0 ? 'a' : 'b', `${i}`.padStart(100))]);

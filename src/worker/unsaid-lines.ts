@@ -1,5 +1,6 @@
 /** Lines of tasks that nobody could be told yet: the newest of them, and how many were dropped of each job. */
 import type { LogLine } from '../core/messages.ts';
+import { weightOf } from './runtime/logs.ts';
 
 const bytesMaxDefault = 1024 * 1024;
 const messageBytesMax = 64 * 1024;
@@ -15,11 +16,12 @@ export class UnsaidLines {
   }
 
   add(lines: readonly LogLine[]): void {
-    for (const line of lines) this.bytes += line.message.length;
-    this.lines.push(...lines);
-    if (this.bytes <= this.bytesMax) return;
-    // In halves, so that dropping costs nothing per line.
-    for (const line of this.lines.splice(0, Math.ceil(this.lines.length / 2))) this.drop(line);
+    for (const line of lines) {
+      this.bytes += weightOf(line);
+      this.lines.push(line);
+      // In halves, so that dropping costs nothing per line.
+      if (this.bytes > this.bytesMax) for (const old of this.lines.splice(0, Math.ceil(this.lines.length / 2))) this.drop(old);
+    }
   }
 
   /** All of them, in parts that any broker carries. */
@@ -33,7 +35,7 @@ export class UnsaidLines {
         bytes = 0;
       }
       part.push(line);
-      bytes += line.message.length;
+      bytes += weightOf(line);
     }
     this.lines = [];
     this.bytes = 0;
@@ -50,7 +52,7 @@ export class UnsaidLines {
   }
 
   private drop(line: LogLine): void {
-    this.bytes -= line.message.length;
+    this.bytes -= weightOf(line);
     const count = (this.dropped.get(line.job)?.count ?? 0) + 1;
     this.dropped.set(line.job, { last: line, count });
   }

@@ -372,6 +372,21 @@ test('a broker that is away is not reported once a message: it says so itself', 
   expect(warnings[0]).toContain('out of order');
 });
 
+test('a message that can not be written costs that message', async () => {
+  const warnings: string[] = [];
+  const { coordinator, broker } = await start({ onWarning: (line) => warnings.push(line) });
+  const send = broker.send.bind(broker);
+  let thrown = 0;
+  broker.send = (address, chunks) => {
+    if (!address.startsWith('worker.') && ++thrown === 1) throw new TypeError('nobody can write this');
+    return send(address, chunks);
+  };
+  await coordinator.until(() => thrown > 1);
+  coordinator.assign([0, 3]);
+  await coordinator.until(() => coordinator.results.size === 3);
+  expect(warnings).toEqual([expect.stringContaining('was not sent: nobody can write this')]);
+});
+
 describe('ending (W10)', () => {
   test('drain: what runs is finished, what waits goes back, then goodbye', async () => {
     const { coordinator, worker, slots, given } = await startPlayed({ slots: 1 });

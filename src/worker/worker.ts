@@ -307,13 +307,18 @@ class WorkerShell {
   private send(address: string, message: FromWorker): void {
     if (message.kind === 'logs' && this.options.broker.state === 'down') return this.protocol.reports.unsaid.add(message.lines);
     // What was not taken is said again: by the outbox, the next beat, the next hello.
-    const sent = post(this.options.broker, address, message).catch((error: unknown) => this.notSent(message, error));
+    const sent = this.post(address, message);
     if (this.ending || message.kind === 'goodbye') this.lastSends.push(sent);
   }
 
-  private notSent(message: FromWorker, error: unknown): void {
-    // That its line is down the broker tells by itself, once; here it would be a line a message.
-    if (!(error instanceof BrokerUnavailableError)) this.warn(`${message.kind} was not sent: ${textOf(error)}`);
+  /** Never rejects: a message that can't be written is no reason to end. */
+  private async post(address: string, message: FromWorker): Promise<void> {
+    try {
+      await post(this.options.broker, address, message);
+    } catch (error) {
+      // That its line is down the broker tells by itself, once; here it would be a line a message.
+      if (!(error instanceof BrokerUnavailableError)) this.warn(`${message.kind} was not sent: ${textOf(error)}`);
+    }
   }
 
   // ---- listening ----------------------------------------------------------------

@@ -183,6 +183,13 @@ export function killableSuite(kind: string, make: Make): void {
         for (const { index, message } of slot.logs) expect(message).toBe(`line of ${index}`);
       });
 
+      test('empty lines are passed on in parts, too (W13)', async () => {
+        const told = await slot.whole('empty lines', [50_000]);
+        expect([...told.values.values()]).toEqual([50_000]);
+        await slot.until(() => slot.logs.length === 50_000);
+        expect(slot.logParts).toBeGreaterThan(40);
+      });
+
       test('100 MB of lines are cut, and the result is not affected (W13)', async () => {
         const told = await slot.whole('floods', [100]);
         expect([...told.values.values()]).toEqual(['done']);

@@ -46,6 +46,8 @@ export type Make = (options: ExecutorOptions) => Executor;
 export class SlotDouble {
   readonly executor: Executor;
   readonly logs: LogLine[] = [];
+  /** Messages that carried them. */
+  logParts = 0;
   readonly notes: { index: number; done: number; total: number | undefined; note: string | undefined }[] = [];
   readonly replaced: string[] = [];
   private readonly told = new Map<Work, Told>();
@@ -150,7 +152,8 @@ export class SlotDouble {
         told.isFinished = true;
       },
       logs: (lines) => {
-        this.logs.push(...lines);
+        for (const line of lines) this.logs.push(line);
+        this.logParts += 1;
         this.wake();
       },
       note: (work, index, done, total, note) => {

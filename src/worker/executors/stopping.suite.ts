@@ -148,6 +148,18 @@ export function stoppingSuite(kind: string, make: Make): void {
         expect(slot.notes.length).toBeLessThan(100);
       });
 
+      test('progress is passed on as numbers and text, whatever a task gives (W13)', async () => {
+        const told = await slot.whole('odd progress', ['done', 'total', 'note', 'all']);
+        expect([...told.values.values()]).toEqual(['done', 'total', 'note', 'all']);
+        await slot.until(() => slot.notes.length === 4);
+        expect(slot.notes).toEqual([
+          { index: 0, done: 12, total: 3, note: 'as text' },
+          { index: 1, done: 1, total: undefined, note: undefined },
+          { index: 2, done: 0, total: 12, note: expect.stringContaining('=>') },
+          { index: 3, done: 0, total: undefined, note: expect.stringContaining('null prototype') },
+        ]);
+      });
+
       test('a scratch directory goes when the attempt ends, also when it fails', async () => {
         const told = await slot.whole('scratch', ['ok', 'throw']);
         const [path, again] = told.values.get(0) as string[];

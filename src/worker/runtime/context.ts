@@ -95,7 +95,8 @@ export class Context implements TaskContext {
   #progress(done: number, total: number | undefined, note: string | undefined): void {
     const extras = this.#more();
     if (extras.ended) return;
-    extras.note = { done, total, note };
+    // Whatever it was given has to survive the way to the coordinator.
+    extras.note = { done: numberOf(done) ?? 0, total: numberOf(total), note: textOf(note) };
     const waitMs = extras.noteSentMs + notePauseMs - performance.now();
     if (waitMs <= 0) this.#sendNote(extras);
     else extras.noteTimer ??= setTimeout(() => this.#sendNote(extras), waitMs).unref();
@@ -225,6 +226,25 @@ function fieldsText(fields: unknown): string {
       ([key, value]) => `${key}=${typeof value === 'string' ? value : inspect(value, { breakLength: Number.POSITIVE_INFINITY, depth: 4 })}`,
     )
     .join(' ');
+}
+
+function numberOf(given: unknown): number | undefined {
+  if (given === undefined || given === null) return undefined;
+  try {
+    const number = Number(given);
+    return Number.isFinite(number) ? number : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function textOf(given: unknown): string | undefined {
+  if (given === undefined || given === null) return undefined;
+  try {
+    return String(given);
+  } catch {
+    return inspect(given);
+  }
 }
 
 /** The index in the stage of a position in the work. */

@@ -9,6 +9,10 @@ import type { RuntimePort } from './channel.ts';
 export const attemptLogBytesMax = 1024 * 1024;
 const pauseMs = 100;
 const batchBytes = 65_536;
+/** What goes with each line: an empty one is not nothing. */
+const lineBytes = 64;
+
+export const weightOf = ({ message }: LogLine): number => message.length + lineBytes;
 
 export class LogBuffer {
   private readonly port: RuntimePort;
@@ -23,7 +27,7 @@ export class LogBuffer {
 
   write(line: LogLine): void {
     this.lines.push(line);
-    this.bytes += line.message.length;
+    this.bytes += weightOf(line);
     const nowMs = performance.now();
     if (this.bytes >= batchBytes || nowMs - this.sentMs >= pauseMs) this.flush();
     else this.timer ??= setTimeout(() => this.flush(), pauseMs).unref();
