@@ -47,6 +47,11 @@ export class BundleStore {
     }
   }
 
+  /** May an executor load it? Whoever clears temporary files does not ask. */
+  isThere(hash: string): boolean {
+    return existsSync(this.pathOf(hash));
+  }
+
   /** SH5011: the bytes are not what they go by. */
   async store(hash: string, bytes: Uint8Array): Promise<void> {
     const actual = hashOf(bytes);
@@ -74,7 +79,11 @@ export class BundleStore {
   }
 
   private prepare(): Promise<void> {
-    this.isReady ??= this.makeFolder();
+    // What is in the way now may be gone next time.
+    this.isReady ??= this.makeFolder().catch((error: unknown) => {
+      this.isReady = undefined;
+      throw error;
+    });
     return this.isReady;
   }
 

@@ -101,7 +101,7 @@ export class WorkerProtocol {
   private readonly seen = new SeenSerials();
   private readonly tombstones = new Tombstones();
   private readonly paces = new Paces();
-  private readonly bundles = new AwaitedBundles();
+  readonly bundles = new AwaitedBundles();
   private readonly slots: Slots;
   readonly reports: Reports;
 

@@ -68,7 +68,7 @@ export interface WorkerCodeOptions {
   modules: readonly string[];
   names: readonly string[];
   /** Absent: this worker runs no uploaded programs. */
-  bundles?: Pick<BundleStore, 'has' | 'store' | 'urlOf'>;
+  bundles?: Pick<BundleStore, 'has' | 'store' | 'urlOf' | 'isThere'>;
 }
 
 export interface WorkerHandle {
@@ -197,14 +197,11 @@ class WorkerShell {
   }
 
   warm(): void {
-    if (this.ending) return;
-    for (let slot = 0; slot < this.options.slots; slot++) this.warmSlot(slot);
-  }
-
-  private warmSlot(slot: number): void {
-    const executor = this.executor(slot);
-    const { code } = this.options;
-    if (executor instanceof ByCode && code && code.modules.length > 0) executor.warm(this.ownCode(code));
+    const { code, slots } = this.options;
+    for (let slot = 0; !this.ending && slot < slots; slot++) {
+      const executor = this.executor(slot);
+      if (executor instanceof ByCode && code && code.modules.length > 0) executor.warm(this.ownCode(code));
+    }
   }
 
   drain(): Promise<void> {
@@ -247,7 +244,7 @@ class WorkerShell {
         this.protocol.fill(this.outside.nowMs());
         const effects = this.protocol.takeEffects();
         if (effects.length === 0) return;
-        for (const effect of effects) this.perform(effect);
+        for (const effect of effects) this.attempt(effect);
       }
     } finally {
       this.isInRound = false;
@@ -261,6 +258,15 @@ class WorkerShell {
     this.protocol.cpu = this.cpu?.look();
     this.round(() => this.protocol.tick(this.outside.nowMs()));
   };
+
+  /** One that can't be done does not take the others with it. */
+  private attempt(effect: WorkerEffect): void {
+    try {
+      this.perform(effect);
+    } catch (error) {
+      this.warn(`${effect.effect} was not possible: ${textOf(error)}`);
+    }
+  }
 
   private perform(effect: WorkerEffect): void {
     switch (effect.effect) {
@@ -289,19 +295,29 @@ class WorkerShell {
   }
 
   private findBundle(hash: string): void {
-    void this.options.code?.bundles?.has(hash).then((isHere) => {
-      this.round(() => (isHere ? this.protocol.onBundleHere(hash) : this.protocol.onBundleMissing(hash, this.outside.nowMs())));
-    });
+    void this.options.code?.bundles?.has(hash).then(
+      (isHere) => this.round(() => (isHere ? this.protocol.onBundleHere(hash) : this.protocol.onBundleMissing(hash, this.outside.nowMs()))),
+      (error: unknown) => this.refuseBundle(hash, error),
+    );
   }
 
   private storeBundle(hash: string, body: readonly Uint8Array[]): void {
     void this.options.code?.bundles?.store(hash, concatBytes(body)).then(
       () => this.round(() => this.protocol.onBundleHere(hash)),
-      (error: unknown) => {
-        this.warn(textOf(error));
-        this.round(() => this.protocol.onBundleRefused(hash, textOf(error), this.outside.nowMs()));
-      },
+      (error: unknown) => this.refuseBundle(hash, error),
     );
+  }
+
+  private refuseBundle(hash: string, error: unknown): void {
+    this.warn(textOf(error));
+    this.round(() => this.protocol.onBundleRefused(hash, textOf(error), this.outside.nowMs()));
+  }
+
+  /** Its program was here and is not any more: it goes back, and the next assignment fetches the program again. */
+  private hasLostBundle({ definition: { bundle } }: Work): boolean {
+    if (bundle === undefined || this.options.code?.bundles?.isThere(bundle) !== false) return false;
+    this.protocol.bundles.forget(bundle);
+    return true;
   }
 
   private send(address: string, message: FromWorker): void {
@@ -405,7 +421,8 @@ class WorkerShell {
       refused: (work, error) => {
         // On one machine its job ends with this very error.
         if (this.options.code) this.warn(`the task "${work.definition.name}" goes back: ${error.message}`);
-        this.round(() => reports.onRefused(work.id, error, now()));
+        if (this.hasLostBundle(work)) this.round(() => reports.onReleased(work.id, work.ranges, error.message, now()));
+        else this.round(() => reports.onRefused(work.id, error, now()));
       },
       finished: (work) => this.round(() => protocol.onFinished(work.id, now())),
       logs: (lines) => this.round(() => reports.onLogs(lines)),
