@@ -13,6 +13,7 @@ import { entryUrl } from '../../lib/entry.ts';
 import { takeVerdict } from '../memory-guard.ts';
 import { lanesMax, markBytes, readMarks } from '../runtime/board.ts';
 import type { FromRuntime, RuntimeOptions } from '../runtime/channel.ts';
+import { withoutInput } from './exec-argv.ts';
 import type { ErrorRecord, Executor, ExecutorOptions } from './executor.ts';
 import { Host } from './host.ts';
 import { sourceMapsEnabled } from './source-maps.ts';
@@ -30,12 +31,18 @@ const stderrWaitMs = 100;
 function launchChild({ name, graceMs, heapMiB, modules, sourceMaps }: ExecutorOptions, events: VesselEvents): Vessel {
   const marks = new MarksFile();
   const options: RuntimeOptions = { name, graceMs, ...(modules && { modules }) };
-  const child = fork(fileURLToPath(entryUrl(import.meta.url, '../runtime/process-entry.ts')), [JSON.stringify(options)], {
-    serialization: 'advanced',
-    execArgv: execArgv(heapMiB, sourceMaps === true),
-    detached: true,
-    stdio: ['ignore', 'inherit', 'pipe', 'ipc', marks.file],
-  });
+  let child: ChildProcess;
+  try {
+    child = fork(fileURLToPath(entryUrl(import.meta.url, '../runtime/process-entry.ts')), [JSON.stringify(options)], {
+      serialization: 'advanced',
+      execArgv: execArgv(heapMiB, sourceMaps === true),
+      detached: true,
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc', marks.file],
+    });
+  } catch (error) {
+    marks.close();
+    throw error;
+  }
   let tail = '';
   child.stderr?.on('data', (chunk: Buffer) => {
     process.stderr.write(chunk);
@@ -111,7 +118,7 @@ function causeOfDeath(
 
 function execArgv(heapMiB: number | undefined, sourceMaps: boolean): string[] {
   // A second process can't have the same debugger port.
-  const inherited = process.execArgv.filter((flag) => !flag.startsWith('--inspect'));
+  const inherited = withoutInput(process.execArgv).filter((flag) => !flag.startsWith('--inspect'));
   if ((sourceMaps || sourceMapsEnabled()) && !inherited.includes('--enable-source-maps')) inherited.push('--enable-source-maps');
   return heapMiB === undefined ? inherited : [...inherited, `--max-old-space-size=${heapMiB}`];
 }

@@ -5,6 +5,7 @@ import { MemoryBoard } from '../runtime/board.ts';
 import { type FromRuntime, isSmall, type ToRuntime } from '../runtime/channel.ts';
 import { Line } from '../runtime/line.ts';
 import type { ThreadData } from '../runtime/thread-data.ts';
+import { withoutInput } from './exec-argv.ts';
 import type { Executor, ExecutorOptions } from './executor.ts';
 import { Host } from './host.ts';
 import { sourceMapsEnabled } from './source-maps.ts';
@@ -13,6 +14,12 @@ import { crashRecord, type Vessel, type VesselEvents } from './vessel.ts';
 export function threadExecutor(options: ExecutorOptions): Executor {
   return new Host(options, (events) => launchThread(options, events));
 }
+
+/** What loads modules, and what says how errors look; heap limits and V8's flags are the process's own. */
+const isOfThreads = (flag: string, at: number, flags: readonly string[]): boolean =>
+  threadFlags.test(flag) || (at > 0 && !flag.startsWith('-') && threadFlags.test(flags[at - 1]!));
+const threadFlags =
+  /^(-r|-C|--(import|require|loader|experimental-loader|conditions|enable-source-maps|no-warnings|preserve-symlinks))(=|$)/;
 
 /** About what it costs to sleep and to be woken. */
 const lookoutMs = 0.05;
@@ -26,8 +33,11 @@ function launchThread({ name, graceMs, heapMiB, modules, sourceMaps }: ExecutorO
     line: port2,
     sourceMaps: sourceMaps || sourceMapsEnabled(),
   };
+  const execArgv = withoutInput(process.execArgv);
   const worker = new Worker(entryUrl(import.meta.url, '../runtime/thread-entry.ts'), {
     workerData,
+    // Only where it must: flags of the whole process may be inherited, but not be given to a thread.
+    ...(execArgv.length < process.execArgv.length && { execArgv: execArgv.filter(isOfThreads) }),
     transferList: [port2],
     name,
     ...(heapMiB !== undefined && { resourceLimits: { maxOldGenerationSizeMb: heapMiB } }),
