@@ -69,6 +69,8 @@ export interface ExecutorOptions {
   events: WorkEvents;
   /** After a signal, before termination. */
   graceMs: number;
+  /** Loading a module may take so long; absent: a minute. */
+  loadMs?: number;
   /** Heap limit of the thread or child, MiB; absent = Node's default. */
   heapMiB?: number;
   /** Name for scratch directories and logs. */

@@ -15,9 +15,11 @@ import type { ErrorRecord, Executor, ExecutorOptions, Ranges, Work, WorkEvents }
 import { Leftovers } from './leftovers.ts';
 import { Posted, Told } from './posted.ts';
 import { answerMs, Stops } from './stops.ts';
-import type { Launch, Vessel } from './vessel.ts';
+import { crashRecord, type Launch, stillborn, type Vessel, type VesselEvents } from './vessel.ts';
 
 const postedMax = 2;
+/** Between attempts to start a thread or process where none can be started. */
+const launchPauseMsMax = 5_000;
 
 export class Host implements Executor {
   private readonly events: WorkEvents;
@@ -28,6 +30,11 @@ export class Host implements Executor {
   private leftovers = new Leftovers();
   private posted: Posted[] = [];
   private queue: Posted[] = [];
+  /** A module could not be loaded in the vessel, and would not be if it were tried again there: Node remembers. */
+  private isSpoiled = false;
+  /** Vessels that close in peace, and whom that is told. */
+  private readonly retiring = new Map<Vessel, () => void>();
+  private launchesFailed = 0;
   private lastWords: (FromRuntime & { kind: 'dying' }) | undefined;
   /** Vessels that are on their way out. */
   private readonly endings = new Set<Promise<unknown>>();
@@ -37,8 +44,9 @@ export class Host implements Executor {
     this.events = options.events;
     this.graceMs = options.graceMs;
     this.launch = launch;
-    this.stops = new Stops(options.graceMs, {
+    this.stops = new Stops(options.graceMs, options.loadMs, {
       expired: (entry, position) => this.expire(entry, position),
+      stillLoads: (entry, ms) => this.giveUpLoading(entry, ms),
       stuck: (_, why) => this.replace(why),
     });
   }
@@ -54,6 +62,8 @@ export class Host implements Executor {
     if (!entry) return;
     const runs = entry.runsOf(ranges);
     this.withdraw(entry, runs, 'aborted');
+    // Where its thread loads for ever there is nobody to tell its end.
+    entry.isUnwanted = entry.untold === 0;
     const running = entry.select([Told.open], runs);
     if (running.length === 0) return;
     entry.mark(running, Told.aborted);
@@ -89,11 +99,13 @@ export class Host implements Executor {
   }
 
   private fill(): void {
+    if (this.isSpoiled && this.posted.length === 0) this.retire();
     while (this.queue.length > 0 && this.hasRoomFor(this.queue[0]!)) this.post(this.queue.shift()!);
   }
 
   /** Works with lanes run side by side: as many are posted as have a task for each lane, and one more for each. */
   private hasRoomFor({ lanes }: Posted): boolean {
+    if (this.isSpoiled) return false;
     if (this.posted.length < postedMax) return true;
     let untold = 0;
     for (const entry of this.posted) {
@@ -131,18 +143,56 @@ export class Host implements Executor {
     const leftovers = new Leftovers();
     this.leftovers = leftovers;
     this.lastWords = undefined;
-    const vessel: Vessel = this.launch({
+    this.isSpoiled = false;
+    const vessel: Vessel = this.launched({
       message: (message) => {
         if (message.kind === 'holds') leftovers.note(message);
         else if (this.vessel === vessel) this.onMessage(message);
+        else if (message.kind === 'closed') this.retiring.get(vessel)?.();
       },
       died: (how, error) => {
         this.ending(leftovers.clear());
         if (this.vessel === vessel) this.onDeath(vessel, how, error);
+        else this.retiring.get(vessel)?.();
       },
     });
     this.vessel = vessel;
     return vessel;
+  }
+
+  /** No file, process or memory is left for one: that is a death like any other, and its works go back. */
+  private launched(events: VesselEvents): Vessel {
+    try {
+      const vessel = this.launch(events);
+      this.launchesFailed = 0;
+      return vessel;
+    } catch (error) {
+      const why = crashRecord(`neither thread nor process could be started: ${error instanceof Error ? error.message : String(error)}`);
+      return stillborn(events, why, Math.min(launchPauseMsMax, 2 ** this.launchesFailed++));
+    }
+  }
+
+  /** What it ran closes its perThread values; the next work has a fresh one. */
+  private retire(): void {
+    const { vessel, leftovers } = this;
+    this.isSpoiled = false;
+    if (!vessel) return;
+    this.vessel = undefined;
+    const closed = new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, this.graceMs);
+      this.retiring.set(vessel, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    vessel.post({ kind: 'close' }, []);
+    this.ending(
+      closed.then(async () => {
+        this.retiring.delete(vessel);
+        await vessel.kill();
+        await leftovers.clear();
+      }),
+    );
   }
 
   private onMessage(message: FromRuntime): void {
@@ -163,6 +213,7 @@ export class Host implements Executor {
         if (message.finished) this.finish(entry);
         return;
       case 'refused':
+        this.isSpoiled ||= message.error.code === 'SH5001';
         this.refuse(entry, message.error);
         return this.finish(entry);
       case 'withdrawn':
@@ -272,6 +323,13 @@ export class Host implements Executor {
     this.events.failed(entry.work, entry.indexOf(position), { error, verdict: 'retry', durationUs: timeoutMs! * 1000 });
   }
 
+  private giveUpLoading(entry: Posted, ms: number): void {
+    const { name, module } = entry.work.definition;
+    const why = `loading the module of the task "${name}" took longer than ${ms / 1000} s`;
+    this.refuse(entry, { name: 'ShoalError', code: 'SH5001', message: module ? `${why} (${module})` : why });
+    this.replace(why);
+  }
+
   /** Ends a vessel that does not do what it must; nobody in it is guilty of more than was told. */
   private replace(why: string): void {
     const { vessel, leftovers } = this;
@@ -307,6 +365,7 @@ export class Host implements Executor {
     const lost = this.posted;
     this.posted = [];
     this.vessel = undefined;
+    this.isSpoiled = false;
     this.stops.clear();
     this.events.replaced(why);
     for (const entry of lost) {

@@ -1,5 +1,7 @@
 /** What only executors do that can end their slot by force: whatever a task does to its thread costs that attempt, never a neighbour. */
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Make, range, SlotDouble } from './slot-double.suite.ts';
 import { untilGone } from './stopping.suite.ts';
@@ -147,6 +149,46 @@ export function killableSuite(kind: string, make: Make): void {
         expect(told.refused).toMatchObject({ code: 'SH5001' });
         expect(told.refused?.message).toContain('loading the module of the task "x" ended its thread');
         await works();
+      });
+
+      const hanging = { name: 'x', module: new URL('./fixtures/hangs-on-load.mjs', import.meta.url).href };
+
+      test('a module that never ends loading has its own time, and refuses the work after it (W07)', async () => {
+        await slot.close();
+        slot = new SlotDouble(make, { loadMs: 3000 });
+        const told = await slot.whole('x', [1, 2], { definition: hanging, timeoutMs: 50 });
+        expect(told.refused).toMatchObject({ code: 'SH5001' });
+        expect(told.refused?.message).toContain('loading the module of the task "x" took longer than 3 s (file:');
+        expect(slot.replaced).toHaveLength(1);
+        await works();
+      });
+
+      test('a thread that loads what was called off is free after the grace (W08)', async () => {
+        await slot.close();
+        slot = new SlotDouble(make, { graceMs: 100 });
+        const { work, told } = slot.run('x', [1, 2], { definition: hanging });
+        const after = slot.run('double', [1]);
+        slot.executor.abort(work, range(0, 2), 'not needed');
+        await slot.until(() => told.isFinished && after.told.isFinished);
+        expect([...told.released.values()]).toEqual(['aborted', 'aborted']);
+        expect(slot.replaced).toHaveLength(1);
+        await works();
+      });
+
+      test('a module that could not be loaded once is loaded anew for the next work', async () => {
+        const folder = mkdtempSync(join(tmpdir(), 'shoal-fails-once-'));
+        process.env.SHOAL_TEST_FAILED = join(folder, 'failed');
+        try {
+          await slot.close();
+          slot = new SlotDouble(make);
+          const definition = { name: 'fails once', module: new URL('./fixtures/fails-once.mjs', import.meta.url).href };
+          expect((await slot.whole('fails once', [1], { definition })).refused).toMatchObject({ code: 'SH5001' });
+          expect([...(await slot.whole('fails once', [1], { definition })).values.values()]).toEqual([1]);
+          expect(slot.replaced).toEqual([]);
+        } finally {
+          delete process.env.SHOAL_TEST_FAILED;
+          rmSync(folder, { recursive: true });
+        }
       });
 
       test('commands and directories of a thread that had to be ended go with it', async () => {

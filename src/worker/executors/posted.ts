@@ -22,6 +22,8 @@ export class Posted {
   untold: number;
   /** A position was aborted or ran out of time: what the runtime tells must be looked at one by one. */
   isOverruled = false;
+  /** What is left of it was called off, before it began. */
+  isUnwanted = false;
   /** So many tasks may run side by side with its own. */
   readonly lanes: number;
   /** Which half of the board's claims it has; undefined: claims of its own. */

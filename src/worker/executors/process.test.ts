@@ -28,6 +28,22 @@ test.each([
   await slot.close();
 });
 
+test('where no child can be started its works go back, and the next ones run when one can', async () => {
+  const slot = new SlotDouble(processExecutor);
+  const folder = process.env.TMPDIR;
+  process.env.TMPDIR = '/nonexistent/at-all';
+  try {
+    const told = await slot.whole('double', [4]);
+    expect(told.released.get(0)).toContain('neither thread nor process could be started: ENOENT');
+    expect(slot.replaced).toHaveLength(1);
+  } finally {
+    if (folder === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = folder;
+  }
+  expect([...(await slot.whole('double', [4])).values.values()]).toEqual([8]);
+  await slot.close();
+});
+
 test('what a task has started ends with its process group', async () => {
   const slot = new SlotDouble(processExecutor);
   await slot.whole('spawn and spin', [0], { timeoutMs: 1000 });

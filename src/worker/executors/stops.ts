@@ -2,18 +2,23 @@
  * Time: which running tasks are over their time-out, and which were asked to stop and do not. Decides nothing but
  * that; the host acts. Timers are unref'd: a thread that works keeps the process alive by itself.
  */
-import { monotonicMs } from '../runtime/board.ts';
+import { loadingPosition, monotonicMs } from '../runtime/board.ts';
 import type { Posted } from './posted.ts';
 import { Told } from './posted.ts';
 import type { Vessel } from './vessel.ts';
 
 /** A thread whose loop takes longer to answer than this is spinning. */
 export const answerMs = 250;
+/** Loading is looked at so often. */
+const lookMs = 1_000;
+const loadMsDefault = 60_000;
 /** setTimeout fires at once beyond this (K02). */
 const timerMsMax = 2 ** 31 - 1;
 
 export interface StopEvents {
   expired(entry: Posted, position: number): void;
+  /** Its module is still being loaded, after so long a time. */
+  stillLoads(entry: Posted, ms: number): void;
   /** The thread must be ended. */
   stuck(entry: Posted, why: string): void;
 }
@@ -33,15 +38,21 @@ export class Stops {
   private readonly events: StopEvents;
   private readonly stops = new Map<number, Stop>();
   private asks = 0;
+  private readonly loadMs: number;
+  private readonly loading = new Map<Posted, Vessel>();
+  private loadingLook: NodeJS.Timeout | undefined;
   private readonly watches = new Map<Posted, NodeJS.Timeout>();
 
-  constructor(graceMs: number, events: StopEvents) {
+  constructor(graceMs: number, loadMs: number | undefined, events: StopEvents) {
     this.graceMs = graceMs;
+    this.loadMs = loadMs ?? loadMsDefault;
     this.events = events;
   }
 
   /** Looks after the time-outs of a work that is posted, until it is over. */
   watchWork(entry: Posted, vessel: Vessel): void {
+    this.loading.set(entry, vessel);
+    this.loadingLook ??= this.lookAtLoading();
     const { lanes } = entry;
     const { timeoutMs, id } = entry.work;
     if (timeoutMs === undefined) return;
@@ -63,6 +74,22 @@ export class Stops {
       for (const position of late) this.events.expired(entry, position);
     };
     arm(timeoutMs);
+  }
+
+  /** One timer for all works, however many there are: most never load anything. */
+  private lookAtLoading(): NodeJS.Timeout {
+    const look = (): void => {
+      this.loadingLook = this.loading.size > 0 ? this.lookAtLoading() : undefined;
+      for (const [entry, vessel] of this.loading) {
+        const limitMs = entry.isUnwanted ? Math.min(this.graceMs, this.loadMs) : this.loadMs;
+        const lateMs = monotonicMs() - limitMs;
+        const isLate = vessel
+          .marksOf(entry.work.id, entry.lanes)
+          .some(({ position, startMs }) => position === loadingPosition && startMs < lateMs);
+        if (isLate) return this.events.stillLoads(entry, limitMs);
+      }
+    };
+    return setTimeout(look, Math.min(lookMs, Math.max(20, Math.min(this.graceMs, this.loadMs)))).unref();
   }
 
   /** From now on these positions have the grace to end. Answers with the number by which the runtime answers. */
@@ -87,6 +114,7 @@ export class Stops {
 
   /** A work is over. */
   forget(entry: Posted): void {
+    this.loading.delete(entry);
     clearTimeout(this.watches.get(entry));
     this.watches.delete(entry);
     for (const [ask, stop] of this.stops) {
@@ -97,6 +125,9 @@ export class Stops {
   }
 
   clear(): void {
+    clearTimeout(this.loadingLook);
+    this.loadingLook = undefined;
+    this.loading.clear();
     for (const watch of this.watches.values()) clearTimeout(watch);
     this.watches.clear();
     for (const { timer } of this.stops.values()) clearTimeout(timer);

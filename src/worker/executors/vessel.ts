@@ -29,3 +29,15 @@ export type Launch = (events: VesselEvents) => Vessel;
 export function crashRecord(message: string): ErrorRecord {
   return { name: 'Error', message, code: 'SH2003' };
 }
+
+/** One that could not be launched: it dies as soon as its works are posted. */
+export function stillborn(events: VesselEvents, error: ErrorRecord, afterMs: number): Vessel {
+  const timer = setTimeout(() => events.died('exit', error), afterMs);
+  return {
+    shared: undefined,
+    post: () => undefined,
+    marksOf: () => [],
+    hold: () => undefined,
+    kill: async () => clearTimeout(timer),
+  };
+}

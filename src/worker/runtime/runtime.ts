@@ -7,7 +7,7 @@ import { type ErrorRecord, toErrorRecord } from '../../lib/error-record.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import type { Work } from '../executors/executor.ts';
 import { Batch, lanesOf } from './batch.ts';
-import { type Board, loadingPosition } from './board.ts';
+import { type Board, loadingPosition, monotonicMs } from './board.ts';
 import type { RuntimeOptions, RuntimePort, ToRuntime, WorkMessage } from './channel.ts';
 import { type Context, positionOf, workOf } from './context.ts';
 import { Lanes } from './lanes.ts';
@@ -129,7 +129,7 @@ export class Runtime {
     try {
       const program = loadProgram(work, this.options.modules);
       if (!(program instanceof Promise)) return program;
-      this.board.begin(lane, work.id, loadingPosition, 0);
+      this.board.begin(lane, work.id, loadingPosition, monotonicMs());
       return await program;
     } catch (thrown) {
       const error = toErrorRecord(thrown);
