@@ -24,7 +24,7 @@ export async function startWorker(options: StartWorkerOptions): Promise<{ draine
   return (await import('./start-worker.ts')).startWorker(options);
 }
 
-export { connect } from './client/cluster.ts';
+export { connect } from './client/connect.ts';
 export { main } from './client/main.ts';
 export { dag, task, taskRef } from './client/task.ts';
 export { TaskError } from './client/task-error.ts';

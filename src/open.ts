@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { memoryBroker } from './brokers/memory.ts';
 import type { Opened, OpenOptions } from './client/opener.ts';
+import { threadsMax } from './client/options.ts';
 import { Coordinator } from './coordinator/coordinator.ts';
 import { noElection } from './elections/none.ts';
 import { openJournal } from './journal-of.ts';
@@ -70,6 +71,9 @@ function parseAddress(address: string): Place {
   if (!match) throw unknownAddress(address);
   const kind = match[1] as Place['kind'];
   const threads = match[2] === undefined ? undefined : Number(match[2]);
+  if (threads !== undefined && threads > threadsMax) {
+    throw new ShoalError('SH1301', `"${address}" asks for too many threads`, { hint: `local:1 to local:${threadsMax}` });
+  }
   if (threads === 0 || (kind === 'inline' && threads !== undefined)) throw unknownAddress(address);
   const query = new URLSearchParams(match[3] ?? '');
   const isolation = query.get('isolation') ?? undefined;

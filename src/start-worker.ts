@@ -3,8 +3,9 @@ import { availableParallelism, hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { openBroker, serverPlace } from './broker-of.ts';
 import type { BrokerPlace } from './brokers/broker.ts';
-import { durationOption } from './client/options.ts';
+import { countOption, durationOption, isQueueName, optionError, refuseUnknown, textOption, threadsMax } from './client/options.ts';
 import { planOf } from './client/plan.ts';
+import { refuseInsideTask } from './client/submission.ts';
 import type { Duration, Task } from './client/types.ts';
 import { entryUrl } from './lib/entry.ts';
 import { ShoalError } from './lib/errors.ts';
@@ -51,13 +52,29 @@ export interface StartWorkerOptions {
   name?: string;
 }
 
+const optionNames: readonly (keyof StartWorkerOptions)[] = [
+  'address',
+  'broker',
+  'cluster',
+  'clusterSecret',
+  'tasks',
+  'threads',
+  'queues',
+  'drainTimeout',
+  'token',
+  'name',
+];
+
 /**
  * Starts a worker in this process. `drained` settles when it has ended, whoever asked for that; `stop()` lets what runs
  * finish, up to `drainTimeout`, and hands back the rest uncharged.
  */
 export async function startWorker(options: StartWorkerOptions): Promise<{ drained: Promise<void>; stop(): Promise<void> }> {
+  // Its threads load the modules of its tasks, and this may be one of them.
+  refuseInsideTask('startWorker', 'workers');
+  check(options);
   const { tasks, name = defaultWorkerName() } = options;
-  const drainMs = options.drainTimeout === undefined ? 25_000 : durationOption(name, 'drainTimeout', options.drainTimeout, 0);
+  const drainMs = options.drainTimeout === undefined ? 25_000 : durationOption('startWorker', 'drainTimeout', options.drainTimeout, 0);
   const place = placeOf(options);
   const warn = (line: string): void => void process.emitWarning(line, { type: 'ShoalWarning' });
   const worker = await startClusterWorker(
@@ -74,6 +91,24 @@ export async function startWorker(options: StartWorkerOptions): Promise<{ draine
     { openBroker: () => openBroker(place, { onWarning: warn }), onWarning: warn },
   );
   return { drained: worker.drained, stop: () => stopWithin(worker, drainMs) };
+}
+
+function check(options: unknown): asserts options is StartWorkerOptions {
+  const who = 'startWorker';
+  refuseUnknown(who, '', optionNames, options);
+  const { tasks, threads, queues, name, ...others } = options as Partial<Record<keyof StartWorkerOptions, unknown>>;
+  for (const option of ['address', 'broker', 'cluster', 'clusterSecret', 'token'] as const) textOption(who, option, others[option]);
+  if (tasks !== 'bundles' && !(Array.isArray(tasks) && tasks.length > 0)) {
+    throw optionError(who, 'tasks', tasks, "an array of tasks, or 'bundles' for the programs that clients upload");
+  }
+  if (threads !== undefined) countOption(who, 'threads', threads, 1, threadsMax);
+  if (queues !== undefined) {
+    const areNames = Array.isArray(queues) && queues.length > 0 && queues.every((queue) => queue === '*' || isQueueName(queue));
+    if (!areNames) throw optionError(who, 'queues', queues, "an array of names of letters, digits and . : / _ -, or ['*'] for all");
+  }
+  if (name !== undefined && !(typeof name === 'string' && /^\P{Cc}{1,200}$/u.test(name))) {
+    throw optionError(who, 'name', name, 'a text of 1 to 200 characters, unique in its cluster');
+  }
 }
 
 function placeOf({ address, broker = 'ws:', cluster, clusterSecret, token }: StartWorkerOptions): BrokerPlace {

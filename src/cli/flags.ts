@@ -1,12 +1,11 @@
 /** Values of flags that several verbs take. */
 import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from 'commander';
+import { threadsMax } from '../client/options.ts';
 import { durationToMs } from '../lib/duration.ts';
 import { ShoalError } from '../lib/errors.ts';
 import type { Secret } from '../lib/secret.ts';
 import { type Role, tokenFor, tokenFromFile } from '../lib/tokens.ts';
-
-const threadsMax = 1024;
 
 export function threadCount(text: string): number {
   const count = Number(text);

@@ -46,9 +46,9 @@ class Recorder implements GraphBuilder {
   }
 
   call<I, O>(task: Task<I, O>, input: unknown, options: TaskOptions & { after?: readonly Ref<unknown>[] } = {}): Ref<O> {
-    const { after = [], ...rest } = options;
     const plan = planOf(`${this.#name}: call`, task);
-    checkTerms(plan.name, 'call', rest);
+    const { after = [], ...rest } = options ?? {};
+    checkTerms(plan.name, 'call', options === null ? options : rest);
     this.#checkRefs(`the input of ${plan.name}`, input);
     const gates = after.map((ref) => this.refOf(`after of ${plan.name}`, ref));
     return this.#add({ kind: 'call', task: plan, input, after: gates, options: rest });

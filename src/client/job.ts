@@ -9,7 +9,7 @@ import type { JobSpec } from '../core/spec.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { collectAll, OneValue, readOne } from './collect.ts';
 import type { Connection } from './connection.ts';
-import { durationOption } from './options.ts';
+import { durationOption, refuseUnknown, signalOption } from './options.ts';
 import { jobViews, ProgressMeter } from './progress.ts';
 import type { OpenJob } from './submission.ts';
 import { jobError, TaskError } from './task-error.ts';
@@ -42,6 +42,13 @@ export abstract class JobHandle<O> implements Job<O> {
   }
 
   result(options: { signal?: AbortSignal; timeout?: Duration } = {}): Promise<O> {
+    try {
+      refuseUnknown(this.who, ' of result()', ['signal', 'timeout'], options);
+      signalOption(this.who, options.signal);
+      if (options.timeout !== undefined) durationOption(this.who, 'timeout', options.timeout, 0);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     this.#result ??= this.opened().then((job) => this.read(job));
     return this.within(this.#result, options);
   }
@@ -57,6 +64,7 @@ export abstract class JobHandle<O> implements Job<O> {
   }
 
   async *progress(options: { every?: Duration } = {}): AsyncGenerator<Progress> {
+    refuseUnknown(this.who, ' of progress()', ['every'], options);
     const everyMs = options.every === undefined ? 500 : durationOption(this.who, 'every', options.every, 1);
     const { connection, id } = await this.opened();
     const meter = new ProgressMeter();
@@ -66,6 +74,7 @@ export abstract class JobHandle<O> implements Job<O> {
   async *logs(
     options: { follow?: boolean; since?: Duration } = {},
   ): AsyncGenerator<{ time: Date; task: string; level: string; message: string }> {
+    refuseUnknown(this.who, ' of logs()', ['follow', 'since'], options);
     const sinceMs = options.since === undefined ? undefined : durationOption(this.who, 'since', options.since, 0);
     const { connection, id } = await this.opened();
     const fromWallMs = sinceMs === undefined ? 0 : Date.now() - sinceMs;

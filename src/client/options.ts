@@ -20,6 +20,8 @@ export type JobTerms = Pick<JobSpec, 'priority' | 'keepMs'> & Partial<Pick<JobSp
 /** A task's attempts are counted in one byte; both together stay below it. */
 export const retriesMax = 200;
 export const crashLimitMax = 50;
+/** Of one process. */
+export const threadsMax = 1024;
 const keyCharsMax = 512;
 const inFlightDefault = 65_536;
 const dayMs = 86_400_000;
@@ -47,29 +49,50 @@ const mapOptionNames = ['order', 'chunkSize', 'maxInFlight', 'maxFailures', 'lab
 /** Where options were given, which decides what may be among them. */
 export type OptionsPlace = 'definition' | 'call' | 'map';
 
-const known: Readonly<Record<OptionsPlace, ReadonlySet<string>>> = {
-  definition: new Set([...taskOptionNames, ...definitionOptionNames]),
-  call: new Set(taskOptionNames),
-  map: new Set([...taskOptionNames, ...mapOptionNames]),
+const known: Readonly<Record<OptionsPlace, readonly string[]>> = {
+  definition: [...taskOptionNames, ...definitionOptionNames],
+  call: taskOptionNames,
+  map: [...taskOptionNames, ...mapOptionNames],
 };
 
-/** Without `retries` and `delay`, which are options of a task as well. */
-const retryOptionNames = new Set(['backoff', 'maxDelay', 'jitter']);
+const retryOptionNames = ['retries', 'delay', 'backoff', 'maxDelay', 'jitter'];
 
 export function optionError(who: string, option: string, value: unknown, wanted: string): ShoalError {
-  const shown = typeof value === 'string' ? `'${value}'` : typeof value === 'object' && value !== null ? 'an object' : String(value);
-  return new ShoalError('SH1102', `${who}: the option ${option} can't be ${shown}`, { hint: `${option} is ${wanted}` });
+  return new ShoalError('SH1102', `${who}: the option ${option} can't be ${shown(value)}`, { hint: `${option} is ${wanted}` });
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`;
+  if (typeof value === 'function') return 'a function';
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
 }
 
 /** Refuses misspelt names, which would otherwise be silently without effect. */
-export function checkOptionNames(who: string, place: OptionsPlace, options: object): void {
+export function checkOptionNames(who: string, place: OptionsPlace, options: unknown): asserts options is object {
+  refuseUnknown(who, place === 'definition' ? ' of a task' : ` of a ${place}`, known[place], options, (name) =>
+    // `retries` and `delay` are options of a task as well.
+    retryOptionNames.includes(name) ? `it belongs into retries: { retries: 3, ${name}: … }` : undefined,
+  );
+}
+
+/** SH1102 for what is no object of options, or has one that is not among `names`. `of`: whose, for the message. */
+export function refuseUnknown(
+  who: string,
+  of: string,
+  names: readonly string[],
+  options: unknown,
+  hintFor: (name: string) => string | undefined = () => undefined,
+): asserts options is object {
+  if (typeof options !== 'object' || options === null) {
+    throw new ShoalError('SH1102', `${who}: the options${of} can't be ${shown(options)}`, {
+      hint: `an object with any of ${names.join(', ')}`,
+    });
+  }
   for (const name of Object.keys(options)) {
-    if (known[place].has(name)) continue;
-    const names = [...known[place]];
+    if (names.includes(name)) continue;
     const near = names.find((other) => other.toLowerCase().startsWith(name.slice(0, 4).toLowerCase())) ?? nearest(name, names)[0];
-    const others = near ? `did you mean ${near}?` : `there are ${names.join(', ')}`;
-    throw new ShoalError('SH1102', `${who}: there is no option ${name} ${place === 'definition' ? 'of a task' : `of a ${place}`}`, {
-      hint: retryOptionNames.has(name) ? `it belongs into retries: { retries: 3, ${name}: … }` : others,
+    throw new ShoalError('SH1102', `${who}: there is no option ${name}${of}`, {
+      hint: hintFor(name) ?? (near ? `did you mean ${near}?` : `there are ${names.join(', ')}`),
     });
   }
 }
@@ -92,7 +115,7 @@ export function durationOption(who: string, option: string, value: unknown, leas
   return ms;
 }
 
-function countOption(who: string, option: string, value: unknown, least: number, most: number): number {
+export function countOption(who: string, option: string, value: unknown, least: number, most: number): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
   throw optionError(
     who,
@@ -100,6 +123,23 @@ function countOption(who: string, option: string, value: unknown, least: number,
     value,
     most === Number.MAX_SAFE_INTEGER ? `a whole number from ${least} on` : `a whole number from ${least} to ${most}`,
   );
+}
+
+/** Undefined says nothing. */
+export function textOption(who: string, option: string, value: unknown): void {
+  if (value !== undefined && (typeof value !== 'string' || value === '')) throw optionError(who, option, value, 'a text');
+}
+
+export function flagOption(who: string, option: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'boolean') throw optionError(who, option, value, 'true or false');
+}
+
+export function functionOption(who: string, option: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'function') throw optionError(who, option, value, 'a function');
+}
+
+export function signalOption(who: string, value: unknown): void {
+  if (value !== undefined && !(value instanceof AbortSignal)) throw optionError(who, 'signal', value, 'an AbortSignal');
 }
 
 export function stageTerms(who: string, options: AnyOptions): StageTerms {
@@ -120,7 +160,7 @@ export function stageTerms(who: string, options: AnyOptions): StageTerms {
 
 export function jobTerms(who: string, options: AnyOptions, keepMsDefault: number = dayMs): JobTerms {
   const { deadline, delay, tags, idempotencyKey: key, keepResults, signal } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw optionError(who, 'signal', signal, 'an AbortSignal');
+  signalOption(who, signal);
   if (deadline !== undefined && !(deadline instanceof Date && Number.isFinite(deadline.getTime()))) {
     throw optionError(who, 'deadline', deadline, 'a valid Date');
   }
@@ -160,9 +200,7 @@ export function mapTerms(who: string, options: AnyOptions): MapTerms {
 }
 
 export function reduceTerms(who: string, options: ReduceOptions): { fanIn: number; ordered: boolean } {
-  for (const name of Object.keys(options)) {
-    if (name !== 'fanIn' && name !== 'ordered') throw new ShoalError('SH1102', `${who}: there is no option ${name} of a reduce`);
-  }
+  refuseUnknown(who, ' of a reduce', ['fanIn', 'ordered'], options);
   const { fanIn = 16, ordered = false } = options;
   if (typeof ordered !== 'boolean') throw optionError(who, 'ordered', ordered, 'true or false');
   return { fanIn: countOption(who, 'fanIn', fanIn, 2, 65_536), ordered };
@@ -173,6 +211,11 @@ function retryOption(who: string, value: AnyOptions['retries']): RetrySpec {
     return { retries: countOption(who, 'retries', value ?? 0, 0, retriesMax), ...retryDefaults };
   }
   if (typeof value !== 'object' || value === null) throw optionError(who, 'retries', value, 'a number of extra attempts or a RetryPolicy');
+  refuseUnknown(who, ' of retries', retryOptionNames, value, (name) =>
+    name === 'retryIf'
+      ? 'it is a function, and so belongs to the definition of the task: task(name, run, { retries: { retryIf, … } })'
+      : undefined,
+  );
   const { retries, backoff = retryDefaults.backoff, delay, maxDelay, jitter = retryDefaults.jitter } = value;
   if (backoff !== 'exponential' && backoff !== 'fixed') throw optionError(who, 'retries.backoff', backoff, "'exponential' or 'fixed'");
   if (typeof jitter !== 'boolean') throw optionError(who, 'retries.jitter', jitter, 'true or false');
@@ -196,8 +239,10 @@ function priorityOption(who: string, value: TaskOptions['priority'] = 0): number
   throw optionError(who, 'priority', value, "'low', 'normal', 'high', 'urgent' or a number");
 }
 
-function queueOption(who: string, value: unknown = 'default'): string {
-  if (typeof value === 'string' && /^[\w.:/-]{1,200}$/.test(value)) return value;
+export const isQueueName = (value: unknown): boolean => typeof value === 'string' && /^[\w.:/-]{1,200}$/.test(value);
+
+function queueOption(who: string, value: string = 'default'): string {
+  if (isQueueName(value)) return value;
   throw optionError(who, 'queue', value, 'a name of letters, digits and . : / _ -');
 }
 

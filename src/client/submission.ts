@@ -43,10 +43,10 @@ export function automaticKey(cluster: ClusterHandle, name: string, terms: JobTer
   return hook.autoKey(ordinal, full);
 }
 
-/** SH1104. Called first by everything that starts a job. */
-export function refuseInsideTask(name: string): void {
+/** SH1104. Called first by everything that starts a job, or something that runs jobs. */
+export function refuseInsideTask(name: string, what = 'tasks'): void {
   if (!insideTask()) return;
-  throw new ShoalError('SH1104', `${name}: tasks can't be started while a worker loads the module or from inside a task`, {
+  throw new ShoalError('SH1104', `${name}: ${what} can't be started while a worker loads the module or from inside a task`, {
     hint: 'put what starts the work into main(async () => { … })',
   });
 }

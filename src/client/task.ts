@@ -196,7 +196,7 @@ export function task(
     throw optionError(name, 'input', input, 'a Standard Schema: zod 4, valibot, arktype or one of your own');
   }
   const { options, retryIf } = splitRetryIf(name, rest);
-  checkOptionNames(name, 'definition', options);
+  checkOptionNames(name, 'definition', Object(given) === given ? options : given);
   stageTerms(name, options);
   jobTerms(name, options);
   const definition: Definition = {
@@ -246,9 +246,9 @@ export function taskRef<T extends Task<any, any>>(name: string): T {
 export function dag<I, O>(name: string, build: (g: GraphBuilder, input: Ref<I>) => Ref<O>, options: Omit<Def, 'name'> = {}): Task<I, O> {
   checkName(name);
   if (typeof build !== 'function') throw optionError(name, 'build', build, 'a function of builder and input');
+  checkOptionNames(name, 'definition', options);
   const split = splitRetryIf(name, options);
   if (split.retryIf) throw optionError(name, 'retries.retryIf', 'a function', 'given with the task whose failures it judges');
-  checkOptionNames(name, 'definition', split.options);
   stageTerms(name, split.options);
   jobTerms(name, split.options);
   return asTask<I, O>(recordGraph(name, build, split.options));
