@@ -1,4 +1,5 @@
 /** The public door: what `import … from 'shoal'` gives. */
+import { checkCoordinatorOptions } from './client/coordinator-options.ts';
 import { installOpener } from './client/opener.ts';
 import { installProgress } from './client/progress.ts';
 import { type Progress as ProgressDisplay, progressFromEnvironment } from './lib/progress-bar.ts';
@@ -16,6 +17,7 @@ installProgress((title, views) => {
 
 /** Starts a coordinator in this process; see CoordinatorServerOptions. */
 export async function startCoordinator(options: CoordinatorServerOptions = {}): Promise<CoordinatorServer> {
+  checkCoordinatorOptions(options);
   return (await import('./start-coordinator.ts')).startCoordinator(options);
 }
 

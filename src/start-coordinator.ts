@@ -8,8 +8,6 @@ import { join } from 'node:path';
 import { openApi, refuseOpenPlaintext } from './api/server.ts';
 import { openServerBroker, serverPlace } from './broker-of.ts';
 import { WsBrokerServer } from './brokers/ws/server.ts';
-import { flagOption, functionOption, optionError, refuseUnknown, textOption } from './client/options.ts';
-import { refuseInsideTask } from './client/submission.ts';
 import { Candidacy } from './coordinator/candidacy.ts';
 import type { Coordinator } from './coordinator/coordinator.ts';
 import { type PolicyName, policies, policyNames } from './core/policies.ts';
@@ -64,28 +62,8 @@ export interface CoordinatorServer {
   stop(): Promise<void>;
 }
 
-const textNames = ['listen', 'advertise', 'broker', 'cluster', 'clusterSecret', 'journal', 'election', 'policy', 'tokenFile'] as const;
-const flagNames = ['stealing', 'insecurePlaintext'] as const;
-const functionNames = ['onLog', 'onStanding', 'onFailed'] as const;
-
-function check(options: unknown): asserts options is CoordinatorServerOptions {
-  const who = 'startCoordinator';
-  refuseUnknown(who, '', [...textNames, ...flagNames, ...functionNames, 'tls'], options);
-  const given = options as Partial<Record<keyof CoordinatorServerOptions, unknown>>;
-  for (const name of textNames) textOption(who, name, given[name]);
-  for (const name of flagNames) flagOption(who, name, given[name]);
-  for (const name of functionNames) functionOption(who, name, given[name]);
-  if (given.tls === undefined) return;
-  refuseUnknown(who, ' of tls', ['certFile', 'keyFile'], given.tls);
-  const { certFile, keyFile } = given.tls as { certFile?: unknown; keyFile?: unknown };
-  for (const [name, file] of Object.entries({ certFile, keyFile }))
-    if (typeof file !== 'string' || file === '') throw optionError(who, `tls.${name}`, file, 'the path of a file in PEM format');
-}
-
 /** Resolves when it listens, and leads or knows that another coordinator does. */
 export async function startCoordinator(options: CoordinatorServerOptions = {}): Promise<CoordinatorServer> {
-  refuseInsideTask('startCoordinator', 'coordinators');
-  check(options);
   const listen = listenAddress(options.listen ?? '127.0.0.1:7690');
   const journalUrl = options.journal ?? 'file:.shoal';
   const { cluster = 'shoal', policy = 'adaptive', stealing = true } = options;

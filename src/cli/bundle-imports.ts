@@ -43,7 +43,12 @@ export function importsPlugin(tellOutsider: (path: string) => void): Plugin {
       const ours = createRequire(import.meta.url);
       build.onResolve({ filter: /.*/ }, (args) => resolveImport(build, ours, args, tellOutsider));
       build.onLoad({ filter: /\.[cm]?[jt]sx?$/ }, async ({ path }) => {
-        const text = await readFile(path, 'utf8');
+        let text: string;
+        try {
+          text = await readFile(path, 'utf8');
+        } catch (error) {
+          return { errors: [{ text: (error as Error).message, detail: { unreadable: path } satisfies Unreadable }] };
+        }
         const prefix = prefixFor(path, text);
         // Files that ask for nothing are read by esbuild itself.
         if (prefix === '') return undefined;
@@ -56,6 +61,11 @@ export function importsPlugin(tellOutsider: (path: string) => void): Plugin {
       });
     },
   };
+}
+
+/** What an error of esbuild says of a file that the user can't read. */
+export interface Unreadable {
+  unreadable: string;
 }
 
 const seen = Symbol('shoal.seen');

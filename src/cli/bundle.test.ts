@@ -1,13 +1,31 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ShoalError } from '../lib/errors.ts';
 import { bundleProgram } from './bundle.ts';
 import { cacheFolder, findBundle, pruneBundles } from './bundle-cache.ts';
+
+// Root, who runs tests in containers, may read everything.
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>();
+  return { ...real, readFile: vi.fn(real.readFile) };
+});
 
 const execute = promisify(execFile);
 let folder: string;
@@ -43,6 +61,28 @@ async function refusal(file: string): Promise<ShoalError> {
 }
 
 describe('bundling', () => {
+  it('tells of a file that the user may not read by its name', async () => {
+    write({ 'main.ts': `import './locked';`, 'locked.ts': '' });
+    const { readFile: real } = await vi.importActual<typeof import('node:fs/promises')>('node:fs/promises');
+    vi.mocked(readFile).mockImplementation((async (path: string, encoding: 'utf8') => {
+      if (path.endsWith('locked.ts')) throw new Error(`EACCES: permission denied, open '${path}'`);
+      return real(path, encoding);
+    }) as unknown as typeof readFile);
+    const { code, message, why } = await refusal('main.ts');
+    vi.mocked(readFile).mockReset();
+    expect({ code, why }).toEqual({ code: 'SH1313', why: expect.stringMatching(/^EACCES: permission denied/) });
+    expect(message).toBe(`${join(folder, 'locked.ts')} can’t be read`);
+  });
+
+  it('knows its sources where node_modules is a symbolic link', async () => {
+    write({ 'main.ts': `\n\nthrow new Error('here');`, 'a/b/c/packages/none.txt': '' });
+    rmSync(join(folder, 'node_modules'), { recursive: true });
+    symlinkSync(join(folder, 'a/b/c/packages'), join(folder, 'node_modules'));
+    const { path } = await bundleProgram('main.ts', folder);
+    const run = execute(process.execPath, ['--enable-source-maps', path], { cwd: tmpdir() });
+    await expect(run).rejects.toMatchObject({ stderr: expect.stringContaining(`${join(folder, 'main.ts')}:3`) });
+  });
+
   it('compiles TypeScript, relative imports, tsconfig paths, JSON and top-level await', async () => {
     write({
       'tsconfig.json': '{ "compilerOptions": { "paths": { "@lib/*": ["./lib/*"] } } }',

@@ -6,13 +6,14 @@
  * becomes of each import is bundle-imports.ts.
  */
 import { createHash } from 'node:crypto';
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { BuildFailure, BuildOptions, Message } from 'esbuild';
 import { ShoalError } from '../lib/errors.ts';
 import { nearest } from '../lib/similar.ts';
 import { cacheFolder, findBundle, keepBundle, pruneBundles } from './bundle-cache.ts';
+import type { Unreadable } from './bundle-imports.ts';
 
 export interface Bundle {
   /** What threads and the client import. */
@@ -95,7 +96,8 @@ async function compile(entry: string, cache: string): Promise<{ code: Buffer; in
     metafile: true,
     // Paths of messages, of comments in the output and of the source map do not depend on where it is run.
     absWorkingDir: dirname(entry),
-    outfile: join(cache, 'program.mjs'),
+    // As Node will know it: what the map says of sources is relative to that.
+    outfile: join(realpathSync(cache), 'program.mjs'),
     format: 'esm',
     platform: 'node',
     // What Node 20 runs as it is.
@@ -122,8 +124,21 @@ async function compile(entry: string, cache: string): Promise<{ code: Buffer; in
   } catch (error) {
     const failure = error as Partial<BuildFailure>;
     if (!Array.isArray(failure.errors)) throw error;
-    throw compileError(entry, failure.errors);
+    throw unreadableError(failure.errors) ?? compileError(entry, failure.errors);
   }
+}
+
+function unreadableError(messages: readonly Message[]): ShoalError | undefined {
+  for (const { text, detail } of messages) {
+    const path = (detail as Partial<Unreadable> | null | undefined)?.unreadable;
+    if (path === undefined) continue;
+    const shown = relative(process.cwd(), path);
+    return new ShoalError('SH1313', `${shown.startsWith('..') ? path : shown} can’t be read`, {
+      why: text,
+      hint: 'run it as a user who may read it, or give this one the right to',
+    });
+  }
+  return undefined;
 }
 
 export function compileError(entry: string, messages: readonly Message[]): ShoalError {

@@ -31,12 +31,13 @@ export interface Run {
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string }>;
 }
 
-export function shoal(args: readonly string[], env: Record<string, string> = {}): Run {
+/** `stdout`: a file that is open, instead of what the run tells. */
+export function shoal(args: readonly string[], env: Record<string, string> = {}, stdout: 'pipe' | number = 'pipe'): Run {
   const inherited = Object.entries(process.env).filter(([name]) => !/^(SHOAL_|NODE_OPTIONS|NO_COLOR|FORCE_COLOR)/.test(name));
   const child = spawn(process.execPath, [bin, ...args], {
     cwd: folder,
     env: { ...Object.fromEntries(inherited), SHOAL_CACHE: join(folder, 'cache'), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', stdout, 'pipe'],
   });
   running.add(child);
   const waiting = new Set<() => void>();
@@ -60,7 +61,7 @@ export function shoal(args: readonly string[], env: Record<string, string> = {})
     }),
   };
   for (const stream of ['stdout', 'stderr'] as const) {
-    child[stream]!.setEncoding('utf8').on('data', (text: string) => {
+    child[stream]?.setEncoding('utf8').on('data', (text: string) => {
       run[stream] += text;
       for (const look of [...waiting]) look();
     });

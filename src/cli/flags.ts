@@ -28,6 +28,15 @@ export function byteCount(text: string): number {
   throw new InvalidArgumentError('It is a size like 512MiB or 2GiB.');
 }
 
+const heapBytesMin = 16 * 2 ** 20;
+
+/** Below that Node does not even start. */
+export function heapSize(text: string): number {
+  const bytes = byteCount(text);
+  if (bytes >= heapBytesMin) return bytes;
+  throw new InvalidArgumentError('It is a size from 16MiB on, like 512MiB or 2GiB; a number alone is bytes.');
+}
+
 /** `k=v` once or several times. */
 export function labels(text: string, before: Record<string, string> = {}): Record<string, string> {
   const match = /^([\w./-]{1,100})=(.*)$/.exec(text);

@@ -1,4 +1,5 @@
 /** What people do wrong at first, and what they are told. */
+import { closeSync, openSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { program, shoal } from './command.suite.ts';
 
@@ -42,6 +43,30 @@ describe('whoever stops reading', () => {
     // The first word that nobody reads is said now; it still ends in good order.
     expect((await run.ended).code).toBe(0);
     await expect(fetch(`${address}/livez`)).rejects.toThrow();
+  });
+});
+
+it('a full disk behind stdout is told, with exit code 1', async (context) => {
+  if (process.platform !== 'linux') context.skip('only Linux has /dev/full');
+  program('speaks.ts', `main(() => void process.stdout.write('a result'));`);
+  const full = openSync('/dev/full', 'w');
+  const { code, stderr } = await shoal(['run', 'speaks.ts'], {}, full).ended;
+  closeSync(full);
+  expect(code, stderr).toBe(1);
+  expect(stderr).toMatch(/^error\[SH4020\] what goes to stdout cannot be written.*\n {2}why {4}ENOSPC/);
+});
+
+describe('a flag', () => {
+  it('whose twin is empty is not given', async () => {
+    program('quiet.ts', `main(() => void process.stdout.write('ran'));`);
+    const { code, stdout, stderr } = await shoal(['run', 'quiet.ts'], { SHOAL_THREADS: '', SHOAL_CANCEL_GRACE: '' }).ended;
+    expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: 'ran' });
+  });
+
+  it('--heap is none that Node could not start with', async () => {
+    const { code, stderr } = await shoal(['worker', '--allow-bundles', '--heap', '5']).ended;
+    expect(code).toBe(2);
+    expect(stderr).toContain('It is a size from 16MiB on');
   });
 });
 

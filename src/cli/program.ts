@@ -17,16 +17,16 @@ import { usageError } from './usage-error.ts';
 import { defineWorker } from './worker.ts';
 
 export async function cli(args: readonly string[]): Promise<void> {
-  watchPipes();
+  watchPipes({ json: saysJson(args), color: colorChoice(args) });
   const program = await buildProgram(args.find((word) => startsPrograms.has(word) || looksAtClusters.has(word)));
-  dropFalseSwitches(program, process.env);
+  dropUnsaid(program, process.env);
   const words = helpLast(program, verbFirst(program, args));
   try {
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return;
     const shown = error instanceof CommanderError ? usageError(error, program, words) : error;
-    const isJson = args.includes('--json') || process.env.SHOAL_JSON !== undefined;
+    const isJson = saysJson(args);
     const noun = words.length === 1 && !isJson && program.commands.find((command) => command.name() === words[0]);
     if (noun && noun.commands.length > 0) process.stderr.write(noun.helpInformation());
     else report(shown, { json: isJson, color: colorChoice(args) });
@@ -168,13 +168,16 @@ function helpLast(program: Command, words: readonly string[]): string[] {
   return [...path, '--help'];
 }
 
-/** commander takes a switch for given as soon as its twin is set; SHOAL_QUIET=0 means that it is not. */
-function dropFalseSwitches(program: Command, env: NodeJS.ProcessEnv): void {
+/** commander takes a flag for given as soon as its twin is set; SHOAL_QUIET=0 means that it is not, and an empty one nothing at all. */
+function dropUnsaid(program: Command, env: NodeJS.ProcessEnv): void {
   for (const option of everyCommand(program).flatMap((command) => command.options)) {
-    if (option.envVar === undefined || option.required) continue;
-    if (/^(|0|false|no|off)$/i.test(env[option.envVar] ?? 'unset')) delete env[option.envVar];
+    if (option.envVar === undefined) continue;
+    const isUnsaid = option.required ? /^$/ : /^(|0|false|no|off)$/i;
+    if (isUnsaid.test(env[option.envVar] ?? 'unset')) delete env[option.envVar];
   }
 }
+
+const saysJson = (args: readonly string[]): boolean => args.includes('--json') || process.env.SHOAL_JSON !== undefined;
 
 function colorChoice(args: readonly string[]): 'auto' | 'always' | 'never' {
   const said = /--color[= ](always|never)/.exec(args.join(' '))?.[1] ?? process.env.SHOAL_COLOR;

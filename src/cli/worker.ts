@@ -14,6 +14,7 @@ import {
   clusterOptions,
   clusterSecretOf,
   duration,
+  heapSize,
   labels,
   names,
   resources,
@@ -85,7 +86,7 @@ export function defineWorker(command: Command): void {
         .default(5_000, '5s')
         .env('SHOAL_CANCEL_GRACE'),
     )
-    .addOption(new Option('--heap <size>', 'heap of each thread or child').argParser(byteCount).env('SHOAL_HEAP'))
+    .addOption(new Option('--heap <size>', 'heap of each thread or child').argParser(heapSize).env('SHOAL_HEAP'))
     .addOption(
       new Option('--memory-limit <size>', 'for all its processes; default: what the container or machine has')
         .argParser(byteCount)
@@ -122,7 +123,7 @@ async function runWorker(flags: WorkerFlags): Promise<void> {
       tasks: modules,
       allowBundles,
       cancelGraceMs: flags.cancelGrace,
-      ...(flags.heap !== undefined && { heapMiB: Math.max(1, Math.floor(flags.heap / 2 ** 20)) }),
+      ...(flags.heap !== undefined && { heapMiB: Math.floor(flags.heap / 2 ** 20) }),
       ...(flags.memoryLimit !== undefined && { memoryBytesMax: flags.memoryLimit }),
     },
     { place, drainTimeoutMs: flags.drainTimeout, onLog: (line) => say('log', line) },

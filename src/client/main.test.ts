@@ -73,4 +73,15 @@ describe('main', () => {
     expect(await exited).toEqual([exitCode, null]);
     expect(await err).toBe('shoal: interrupted, cancelling 1 job; once more to stop at once\n');
   });
+
+  it('says at once that it was interrupted where no job runs, and stops at once when told again', async () => {
+    const child = start('squares', ['busy'], { SHOAL_ADDRESS: 'local:1', SHOAL_QUIET: '1' });
+    const exited = once(child, 'exit');
+    const said = createInterface({ input: child.stderr! })[Symbol.asyncIterator]();
+    await createInterface({ input: child.stdout! })[Symbol.asyncIterator]().next();
+    child.kill('SIGINT');
+    expect((await said.next()).value).toBe('shoal: interrupted; waiting for main() to end; once more to stop at once');
+    child.kill('SIGINT');
+    expect(await exited).toEqual([130, null]);
+  });
 });

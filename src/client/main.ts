@@ -13,6 +13,7 @@ import { definedNames } from '../tasks/definition.ts';
 import { insideTask } from '../tasks/where-am-i.ts';
 import { type ClusterHandle, defaultCluster } from './cluster.ts';
 import { programHook } from './program.ts';
+import { whenOpened } from './submission.ts';
 import type { MainEnv } from './types.ts';
 
 /** After a signal the body may still tidy up; then the program ends. */
@@ -152,31 +153,51 @@ class Interruption {
     const interrupted = new ShoalError('SH2005', `the program was interrupted by ${signal}`);
     this.#controller.abort(interrupted);
     this.#timer = setTimeout(() => this.#tooLate(interrupted), bodyGraceMs);
-    const { runningJobs, address } = this.#cluster;
-    const count = runningJobs.length;
-    if (count === 0) return;
-    const jobs = count === 1 ? '1 job' : `${count} jobs`;
-    const tell = (type: 'interrupted' | 'detached', text: string): void => {
-      const hook = programHook();
-      if (hook?.tell) hook.tell(type, text, { jobs: runningJobs, address });
-      else process.stderr.write(`shoal: ${text}\n`);
-    };
+    // Told after what the client does with a job that was opened just now: it begins to send inputs.
+    let underWay = whenOpened(this.#cluster, (job) =>
+      setImmediate(() => {
+        underWay--;
+        this.#leave([job], signal, underWay > 0);
+      }),
+    );
+    const { runningJobs } = this.#cluster;
+    if (runningJobs.length > 0) this.#leave(runningJobs, signal, underWay > 0);
+    else
+      this.#tell(
+        'interrupted',
+        `interrupted; waiting for ${underWay > 0 ? 'the job that is being submitted' : 'main() to end'}; ${onceMore}`,
+        [],
+      );
+  };
+
+  /** What becomes of jobs whose program was interrupted. `waits`: others are being submitted still. */
+  #leave(jobs: readonly string[], signal: Signal, waits: boolean): void {
+    const { address } = this.#cluster;
+    const count = jobs.length === 1 ? '1 job' : `${jobs.length} jobs`;
     if (this.#cluster.isRemote) {
-      const watch = runningJobs.map((job) => `\n  shoal jobs watch ${job} --address ${address}`).join('');
-      const unfed = runningJobs.filter((job) => this.#cluster.connection?.isFeeding(job));
+      const watch = jobs.map((job) => `\n  shoal jobs watch ${job} --address ${address}`).join('');
+      const unfed = jobs.filter((job) => this.#cluster.connection?.isFeeding(job));
       const missing =
         unfed.length === 0
           ? ''
           : '\n  not all inputs were sent: with a --key, submit again under it to send the rest; without one, nobody can: cancel it';
-      tell('detached', `detached; ${jobs} ${count === 1 ? 'goes' : 'go'} on at ${address}${watch}${missing}`);
-      this.#tooLate(interrupted);
+      this.#tell('detached', `detached; ${count} ${jobs.length === 1 ? 'goes' : 'go'} on at ${address}${watch}${missing}`, jobs);
     } else if (this.#cluster.isDurable) {
       // What is done is in the journal; the body would wait for the rest, so it is told that there is no more.
-      tell('interrupted', `interrupted; what is done is kept, run it again to go on (${jobs})`);
-      this.#tooLate(interrupted);
+      this.#tell('interrupted', `interrupted; what is done is kept, run it again to go on (${count})`, jobs);
     } else {
-      tell('interrupted', `interrupted, cancelling ${jobs}; once more to stop at once`);
+      this.#tell('interrupted', `interrupted, cancelling ${count}; ${onceMore}`, jobs);
       void this.#cluster.cancelRunning(`interrupted by ${signal}`);
+      return;
     }
-  };
+    if (!waits) this.#tooLate(this.#controller.signal.reason);
+  }
+
+  #tell(type: 'interrupted' | 'detached', text: string, jobs: readonly string[]): void {
+    const hook = programHook();
+    if (hook?.tell) hook.tell(type, text, { jobs, address: this.#cluster.address });
+    else process.stderr.write(`shoal: ${text}\n`);
+  }
 }
+
+const onceMore = 'once more to stop at once';

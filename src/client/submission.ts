@@ -59,14 +59,37 @@ export interface Along {
   reader: ReadAlong | undefined;
 }
 
-export async function openJob(
-  cluster: ClusterHandle,
-  name: string,
-  built: BuiltSpec,
-  terms: JobTerms,
-  autoKey?: string,
-  along?: Along,
-): Promise<OpenJob> {
+/** A submission whose job has no id yet. */
+interface UnderWay {
+  cluster: ClusterHandle;
+  /** Called with the id as soon as it is known. */
+  onOpen?: (job: string) => void;
+}
+
+const underWay = new Set<UnderWay>();
+
+/** Calls `onOpen` with the job of each submission to the cluster that is under way now, and gives their number. */
+export function whenOpened(cluster: ClusterHandle, onOpen: (job: string) => void): number {
+  const found = [...underWay].filter((each) => each.cluster === cluster);
+  for (const each of found) each.onOpen = onOpen;
+  return found.length;
+}
+
+export async function openJob(cluster: ClusterHandle, ...rest: ToOpen): Promise<OpenJob> {
+  const entry: UnderWay = { cluster };
+  underWay.add(entry);
+  try {
+    const job = await openNow(cluster, ...rest);
+    entry.onOpen?.(job.id);
+    return job;
+  } finally {
+    underWay.delete(entry);
+  }
+}
+
+type ToOpen = [name: string, built: BuiltSpec, terms: JobTerms, autoKey?: string, along?: Along];
+
+async function openNow(cluster: ClusterHandle, ...[name, built, terms, autoKey, along]: ToOpen): Promise<OpenJob> {
   const connection = cluster.connection ?? (await cluster.open());
   const key = terms.key ?? autoKey;
   const stages = cluster.isRemote ? built.stages.map(placed) : built.stages;

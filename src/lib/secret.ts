@@ -3,9 +3,12 @@ import { inspect } from 'node:util';
 
 export class Secret {
   readonly #text: string;
+  /** For errors: where it was said. */
+  readonly from: string | undefined;
 
-  constructor(text: string) {
+  constructor(text: string, from?: string) {
     this.#text = text;
+    this.from = from;
   }
 
   reveal(): string {

@@ -93,11 +93,13 @@ test('a token is the one given, else of the environment, else what a coordinator
   expect(tokenFor('http://127.0.0.1:7690')).toBeUndefined();
   const takeBack = leaveToken('http://0.0.0.0:7690', tokens);
   const admin = tokens.newest('admin')!.reveal();
+  expect(tokenFor('http://127.0.0.1:7690')!.from).toContain('which a coordinator on this machine left');
   for (const host of ['127.0.0.1', 'localhost', '[::1]']) expect(tokenFor(`http://${host}:7690`)!.reveal()).toBe(admin);
   expect(tokenFor('http://127.0.0.1:7691')).toBeUndefined();
   expect(tokenFor('http://elsewhere:7690')).toBeUndefined();
   vi.stubEnv('SHOAL_TOKEN', 'of-the-environment');
   expect(tokenFor('http://127.0.0.1:7690')!.reveal()).toBe('of-the-environment');
+  expect(tokenFor('http://127.0.0.1:7690')!.from).toBe('SHOAL_TOKEN (environment)');
   expect(tokenFor('http://127.0.0.1:7690', 'given')!.reveal()).toBe('given');
   vi.stubEnv('SHOAL_TOKEN', '');
   takeBack();
@@ -109,6 +111,7 @@ test('a token comes from a file of its own, or from a tokens file by what it is 
   const file = join(folder, 'one');
   writeFileSync(file, 'shoal_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n');
   expect(tokenFromFile(file, ['worker']).reveal()).toBe('shoal_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa');
+  expect(tokenFromFile(file, ['worker']).from).toBe(file);
   const all = join(folder, 'tokens');
   const tokens = openTokens(all);
   expect(tokenFromFile(all, ['client+bundles', 'worker']).reveal()).toBe(tokens.newest('worker')!.reveal());

@@ -115,23 +115,25 @@ function hashOf(token: string): Buffer {
 /** From a file with nothing but a token, or a coordinator's tokens file: then the first of these roles that it has. */
 export function tokenFromFile(file: string, wanted: readonly Role[]): Secret {
   const text = readText(file).trim();
-  if (text.length >= tokenCharactersMin && !/\s/.test(text)) return new Secret(text);
+  if (text.length >= tokenCharactersMin && !/\s/.test(text)) return new Secret(text, file);
   const tokens = readTokens(file);
   for (const role of wanted) {
     const secret = tokens.newest(role);
-    if (secret) return secret;
+    if (secret) return new Secret(secret.reveal(), `${file} (its newest token for ${role})`);
   }
   throw new ShoalError('SH1323', `the tokens file ${file} has no token for this`, { why: `it needs one of: ${wanted.join(', ')}` });
 }
 
 /** What to show a coordinator: the one given, else `SHOAL_TOKEN`, else what a coordinator of this user left on this machine. SH3002 */
 export function tokenFor(address: string, given?: string | Secret): Secret | undefined {
-  if (given !== undefined) return checked(typeof given === 'string' ? new Secret(given) : given, undefined);
-  if (process.env.SHOAL_TOKEN) return checked(new Secret(process.env.SHOAL_TOKEN), 'SHOAL_TOKEN (environment)');
+  if (given !== undefined) return checked(typeof given === 'string' ? new Secret(given, 'the option token') : given, undefined);
+  const ofEnvironment = 'SHOAL_TOKEN (environment)';
+  if (process.env.SHOAL_TOKEN) return checked(new Secret(process.env.SHOAL_TOKEN, ofEnvironment), ofEnvironment);
   // Of several coordinators each takes the tokens of all.
   for (const each of address.split(',')) {
     try {
-      return new Secret(readFileSync(leftTokenFile(each.trim()), 'utf8').trim());
+      const file = leftTokenFile(each.trim());
+      return new Secret(readFileSync(file, 'utf8').trim(), `${file}, which a coordinator on this machine left`);
     } catch {
       // It has left none here, or is no address, which whoever dials it says.
     }

@@ -58,6 +58,15 @@ describe('dial', () => {
     await expect(dial({ address, path: '/' })).rejects.toMatchObject({ code, why: 'because of that' });
   });
 
+  test('a token that is missing is told apart from one that is wrong, and where that is from', async () => {
+    const address = await answering(401, JSON.stringify({ code: 'SH3002', detail: 'the token is missing or wrong' }));
+    const none = { why: 'it was shown no token', from: expect.stringContaining('neither --token-file nor SHOAL_TOKEN') };
+    await expect(dial({ address, path: '/' })).rejects.toMatchObject(none);
+    const token = new Secret('wrong', 'SHOAL_TOKEN (environment)');
+    const wrong = { why: 'it does not know the token that it was shown', from: 'SHOAL_TOKEN (environment)' };
+    await expect(dial({ address, path: '/', token })).rejects.toMatchObject(wrong);
+  });
+
   test('an answer that is no JSON is told by its status', async () => {
     await expect(dial({ address: await answering(404, '<html>'), path: '/' })).rejects.toMatchObject({
       why: expect.stringContaining('404'),

@@ -84,7 +84,7 @@ export function dial({ address, path, token, timeoutMs = timeoutMsDefault, signa
     socket.once('unexpected-response', (request, response) => {
       void readAnswer(response).then((answer) => {
         clearTimeout(deadline);
-        reject(refusal(address, response, answer));
+        reject(refusal(address, response, answer, token));
         request.destroy();
       });
     });
@@ -164,17 +164,28 @@ async function readAnswer(response: IncomingMessage): Promise<Answer> {
   }
 }
 
-function refusal(address: string, { statusCode = 0, headers }: IncomingMessage, { detail, code, leader }: Answer): ShoalError {
+function refusal(
+  address: string,
+  { statusCode = 0, headers }: IncomingMessage,
+  { detail, code, leader }: Answer,
+  token: Secret | undefined,
+): ShoalError {
   const why = detail ?? `it answered with HTTP ${statusCode}`;
   if (code === 'SH3020') return new StandbyError(address, leader);
   switch (statusCode) {
     case 401:
       return new ShoalError('SH3002', `the coordinator at ${address} does not let us in`, {
-        why,
-        hint: "set SHOAL_TOKEN or --token-file to a token of the coordinator's tokens file",
+        // It says the same to both; which of them it was is known here.
+        why: code !== 'SH3002' ? why : token ? 'it does not know the token that it was shown' : 'it was shown no token',
+        from: token ? token.from : 'neither --token-file nor SHOAL_TOKEN is set, and no coordinator there left one on this machine',
+        hint: `${token ? 'show it another one' : 'show it one'} of the coordinator's tokens file: SHOAL_TOKEN, or --token-file FILE`,
       });
     case 403:
-      return new ShoalError('SH3002', `the coordinator at ${address} does not let us in`, { why, hint: 'use a token of another role' });
+      return new ShoalError('SH3002', `the coordinator at ${address} does not let us in`, {
+        why,
+        from: token?.from,
+        hint: 'use a token of another role',
+      });
     case 409:
       return new ShoalError('SH1309', `the coordinator at ${address} does not take workers on its port`, {
         why,
