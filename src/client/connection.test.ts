@@ -31,6 +31,22 @@ it('matches replies to requests in any order', async () => {
   await expect(first).rejects.toMatchObject({ code: 'SH1401', message: 'no a', hint: 'look' });
 });
 
+it('tells each who feeds a job how far it is, also when another of them has ended (A02)', () => {
+  const line = session();
+  const connection = new Connection(line);
+  const heard: string[] = [];
+  const sinks = ['first', 'second'].map(
+    (name) =>
+      ({ added }: { added: number }) =>
+        void heard.push(`${name} ${added}`),
+  );
+  for (const sink of sinks) connection.onFlow('a', sink);
+  line.onMessage({ kind: 'flow', job: 'a', stage: 0, added: 1, final: 0 });
+  connection.offFlow('a', sinks[1]!);
+  line.onMessage({ kind: 'flow', job: 'a', stage: 0, added: 2, final: 0 });
+  expect(heard).toEqual(['first 1', 'second 1', 'first 2']);
+});
+
 describe('on a line that breaks and comes back', () => {
   function breaking() {
     const line = { ...session(), resets: true, onReset: () => undefined };

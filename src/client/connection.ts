@@ -64,7 +64,7 @@ export class Connection {
   readonly #waiting = new Map<number, Waiting>();
   readonly #readers = new OpenReaders(() => this.#nextNumber++);
   readonly #unconfirmed = new UnconfirmedInputs();
-  readonly #flows = new Map<string, FlowSink>();
+  readonly #flows = new Map<string, Set<FlowSink>>();
   readonly #ended = new Map<string, Promise<JobView>>();
 
   constructor(session: Session) {
@@ -160,11 +160,14 @@ export class Connection {
   }
 
   onFlow(job: string, sink: FlowSink): void {
-    this.#flows.set(job, sink);
+    const sinks = this.#flows.get(job);
+    if (sinks) sinks.add(sink);
+    else this.#flows.set(job, new Set([sink]));
   }
 
-  offFlow(job: string): void {
-    this.#flows.delete(job);
+  offFlow(job: string, sink: FlowSink): void {
+    const sinks = this.#flows.get(job);
+    if (sinks?.delete(sink) && sinks.size === 0) this.#flows.delete(job);
   }
 
   close(): void {
@@ -209,7 +212,7 @@ export class Connection {
         return;
       case 'flow':
         this.#unconfirmed.confirmed(message);
-        this.#flows.get(message.job)?.(message);
+        for (const sink of this.#flows.get(message.job) ?? []) sink(message);
         return;
       case 'deliver':
         for (const reply of message.replies ?? []) this.#answered(reply);

@@ -11,7 +11,7 @@
 import type { Codec } from '../codecs/codec.ts';
 import type { SubmitReply } from '../core/answers.ts';
 import { ShoalError } from '../lib/errors.ts';
-import type { Connection } from './connection.ts';
+import type { Connection, FlowSink } from './connection.ts';
 import { RollingDigest } from './digests.ts';
 import { InputBatch, type InputSource } from './input-source.ts';
 
@@ -81,11 +81,12 @@ export class Feeder {
   async feed(): Promise<void> {
     if (this.isComplete) return;
     const { connection, job, stage, source } = this.#options;
-    connection.onFlow(job, (flow) => {
+    const onFlow: FlowSink = (flow) => {
       if (flow.stage !== stage) return;
       this.#final = Math.max(this.#final, flow.final);
       this.#wake?.();
-    });
+    };
+    connection.onFlow(job, onFlow);
     try {
       while (!this.#isStopped) {
         if (!this.#hasRoom()) await this.#room();
@@ -103,7 +104,7 @@ export class Feeder {
         await turn();
       }
     } finally {
-      connection.offFlow(job);
+      connection.offFlow(job, onFlow);
       if (!this.isComplete) source.close();
     }
   }

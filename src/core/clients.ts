@@ -81,7 +81,7 @@ export function onSessionClosed(state: State, session: string): void {
     reader.job.readers.delete(reader);
   }
   for (const job of state.jobs.values()) {
-    if (job.feeder === session) job.feeder = undefined;
+    job.feeders.delete(session);
     if (job.waiters.length > 0) job.waiters = job.waiters.filter((waiter) => waiter.session !== session);
   }
 }
@@ -120,7 +120,7 @@ function submit(state: State, session: string, message: SubmitMessage, newId: st
         hint: 'use another key, or delete that job first',
       });
     }
-    if (known.outcome === undefined) known.feeder = session;
+    if (known.outcome === undefined) feeds(known, session);
     // One that has ended may be replayed next.
     const hasOtherCode = useCodeOf(state, known, spec, turn);
     attach(state, known);
@@ -159,7 +159,7 @@ function submitted(state: State, session: string, { request, read }: SubmitMessa
 }
 
 function takeAlong(state: State, session: string, job: Job, message: SubmitMessage, turn: Turn): void {
-  job.feeder = session;
+  feeds(job, session);
   const { lengths, body } = message;
   if (!lengths || !body) return;
   addInputs(state, session, { kind: 'inputs', job: job.id, stage: 0, from: 0, lengths, body }, turn);
@@ -188,9 +188,11 @@ function addInputs(state: State, session: string, message: Extract<FromClient, {
   if (!job || stage?.spec.feed.kind !== 'inputs') return;
   if (message.confirm) confirm(state, session, job);
   if (job.outcome !== undefined || stage.sealed) return;
-  job.feeder = session;
+  feeds(job, session);
   const known = stage.columns.length - message.from;
-  if (known < 0 || known >= message.lengths.length) return;
+  if (known < 0) return;
+  // Another has sent these: how far they are, this one has not been told.
+  if (known >= message.lengths.length) return confirm(state, session, job);
   const skippedBytes = sum(message.lengths.subarray(0, known));
   const lengths = message.lengths.subarray(known);
   const offset = turn.payload(job, skipBytes(message.body, skippedBytes));
@@ -222,10 +224,14 @@ function skipBytes(chunks: readonly Uint8Array[], bytes: number): readonly Uint8
   return out;
 }
 
-/** Its feeder hears at the end of the turn, behind the turn's append, what is there. */
+/** Beside whoever else does: that a key is used once more takes nothing from those who came first. */
+function feeds(job: Job, session: string): void {
+  if (!job.feeders.has(session)) job.feeders.set(session, false);
+}
+
+/** It hears at the end of the turn, behind the turn's append, what is there. */
 function confirm(state: State, session: string, job: Job): void {
-  job.feeder = session;
-  job.feederWaits = true;
+  job.feeders.set(session, true);
   state.touched.add(job);
 }
 

@@ -293,6 +293,36 @@ describe('a feeder', () => {
     expect(d.read(job)).toEqual(texts(5).map((text) => `<${text}>`));
   });
 
+  it('keeps hearing how far its inputs are when its key is used once more, and when that client is gone (A02, P8)', () => {
+    const d = cluster();
+    d.hello();
+    const spec = jobSpec([stage()], { key: 'k' });
+    const job = d.submit(spec, texts(4), false);
+    d.client({ kind: 'submit', request: 99, spec, digest: 'digest' }, 'second');
+    expect(d.told.at(-1)!.message).toMatchObject({ kind: 'reply', value: { job, deduplicated: true } });
+    d.work(upper);
+    expect(flows(d, 'client').at(-1)).toMatchObject({ added: 4, final: 4 });
+    expect(flows(d, 'second').at(-1)).toMatchObject({ added: 4, final: 4 });
+    d.client({ kind: 'inputs', job, stage: 0, from: 4, ...pack(texts(2, 4)) }, 'second');
+    d.turn([{ from: 'client', session: 'second', message: 'closed' }]);
+    d.work(upper);
+    expect(flows(d, 'client').at(-1)).toMatchObject({ added: 6, final: 6 });
+    expect(d.state.jobs.get(job)!.feeders.size).toBe(1);
+  });
+
+  it('whose inputs another has sent already is told how far they are, without asking (A02, P8)', () => {
+    const d = cluster();
+    d.hello();
+    const job = d.submit(jobSpec([stage()]), texts(6), false);
+    d.work(upper);
+    d.client({ kind: 'inputs', job, stage: 0, from: 0, ...pack(texts(3)) }, 'second');
+    expect(flows(d, 'second')).toMatchObject([{ added: 6, final: 6 }]);
+    const told = flows(d, 'client').length;
+    d.client({ kind: 'query', request: 99, job }, 'second');
+    expect(flows(d, 'second')).toHaveLength(1);
+    expect(flows(d, 'client')).toHaveLength(told);
+  });
+
   it('with nothing to say becomes the feeder again by an empty batch', () => {
     const d = cluster();
     const job = d.submit(jobSpec([stage()]), texts(2), false);

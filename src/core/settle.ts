@@ -69,25 +69,29 @@ export function endJob(state: State, job: Job, outcome: JobOutcome, reason: stri
   turn.jobFact(state, job, { fact: 'job-ended', outcome, ...(reason === undefined ? {} : { reason }), wallMs: turn.wallMs });
 }
 
-/** Only while inputs may still come: afterwards there is nothing to hold back, and only who asked is told. */
+/** Only while inputs may still come: afterwards there is nothing to hold back, and only those are told who asked. */
 function tellFlow(job: Job, turn: Turn): void {
-  if (job.feeder === undefined) return;
-  const mustTell = job.feederWaits;
-  job.feederWaits = false;
+  const { feeders } = job;
+  if (feeders.size === 0) return;
+  let isAsked = false;
+  for (const waits of feeders.values()) isAsked ||= waits;
   for (const stage of job.stages) {
-    if (stage.spec.feed.kind !== 'inputs' || (stage.sealed && !mustTell)) continue;
+    if (stage.spec.feed.kind !== 'inputs' || (stage.sealed && !isAsked)) continue;
     const { columns } = stage;
     const final = columns.length - openTasks(stage);
     const mark = columns.length + final + (job.outcome === undefined ? 0 : 0.5);
-    if (mark === stage.flowTold && !mustTell) continue;
+    const isNews = mark !== stage.flowTold && !stage.sealed;
+    if (!isNews && !isAsked) continue;
     stage.flowTold = mark;
-    turn.tell(job.feeder, {
+    const flow = {
       kind: 'flow',
       job: job.id,
       stage: stage.index,
       added: columns.length,
       final,
       ...(stage.sealed || job.outcome !== undefined ? { sealed: true } : {}),
-    });
+    } as const;
+    for (const [session, waits] of feeders) if (isNews || waits) turn.tell(session, flow);
   }
+  if (isAsked) for (const session of feeders.keys()) feeders.set(session, false);
 }

@@ -157,10 +157,8 @@ export interface Job {
   /** Waits for a client to attach; see State.isOneMachine. */
   isResting: boolean;
   recovered: number;
-  /** The session that sends this job's inputs. */
-  feeder: string | undefined;
-  /** It wants to hear how far its inputs are durable, whether or not there is news. */
-  feederWaits: boolean;
+  /** The sessions that send this job's inputs; true: it wants to hear how far they are durable, whether or not there is news. */
+  readonly feeders: Map<string, boolean>;
   waiters: { session: string; request: number }[];
   readers: Set<Reader>;
   note: string | undefined;
@@ -199,7 +197,7 @@ export interface Stage {
   kind: string | undefined;
   /** The last that was set. */
   ttlWake: Extract<Wake, { wake: 'ttl' }> | undefined;
-  /** Last flow told to the feeder. */
+  /** Last flow told to the feeders. */
   flowTold: number;
 }
 

@@ -61,8 +61,8 @@ export function waitsForInputs({ sealed, spec }: Stage): boolean {
   return !sealed && spec.feed.kind === 'inputs';
 }
 
-export function whyNoInputs({ feeder, id, spec }: Job): Reason {
-  if (feeder !== undefined) return { what: 'waiting for inputs' };
+export function whyNoInputs({ feeders, id, spec }: Job): Reason {
+  if (feeders.size > 0) return { what: 'waiting for inputs' };
   return {
     what: 'waiting for inputs, and the program that sends them is not connected',
     // Without a key it would be another job, and nobody else knows how far this one's inputs have come.
