@@ -171,6 +171,22 @@ describe('a task that fails', () => {
     ]);
   });
 
+  it('comes with its input to each who asks, also after one who has left, or beside another (H14)', async () => {
+    const job = on(square).map(numbers(6));
+    for await (const { index, input } of job.settled()) {
+      expect(input).toBe(index);
+      if (index === 2) break;
+    }
+    const inputs = async () => (await all(job.settled())).map(({ input }) => input);
+    expect(await inputs()).toEqual([0, 1, 2, 3, 4, 5]);
+    const beside = on(square).map(numbers(6));
+    const both = await Promise.all([all(beside.settled()), all(beside.settled())]);
+    expect(both.map((outcomes) => outcomes.map(({ input }) => input))).toEqual([
+      [0, 1, 2, 3, 4, 5],
+      [0, 1, 2, 3, 4, 5],
+    ]);
+  });
+
   it('skips others, and settled() tells of each', async () => {
     const outcomes: Settled<number, number>[] = await all(on(odd).map([1, 2, 3, 4]).settled());
     expect(outcomes.map((outcome) => (outcome.status === 'rejected' ? outcome.reason.code : outcome.value))).toEqual([

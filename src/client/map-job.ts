@@ -51,6 +51,7 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
   #drawing: Promise<void> = Promise.resolve();
   /** Inputs of tasks whose outcome is still to come, where `settled()` will tell them. */
   #retained: Map<number, unknown> | undefined;
+  #isRetainedTaken = false;
   #labels: Map<number, string> | undefined;
 
   constructor(request: MapRequest, inputs: Iterable<unknown> | AsyncIterable<unknown>) {
@@ -275,12 +276,15 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
 
   #settledStream(job: OpenJob): ResultStream<Settled<I, O>> {
     this.#isRead = true;
+    // Each is let go of as it is told: they are the first stream's, and any other one is sent them with the results.
+    const retained = this.#isRetainedTaken ? undefined : this.#retained;
+    this.#isRetainedTaken = true;
     return settledItems<I, O>({
       job,
       codecs: this.#codecs,
       order: this.#map.order,
       inputs: Array.isArray(this.#inputs) ? this.#inputs : undefined,
-      retained: this.#retained,
+      retained,
       label: this.#label,
       isComplete: () => this.#feeder?.isComplete === true,
       end: async () => {
@@ -288,7 +292,10 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
         if (this.#problem) throw this.#problem.error;
         return job.connection.request<JobView>({ kind: 'query', job: job.id });
       },
-      taken: (count) => this.#feeder?.taken(count),
+      taken: (count) => {
+        if (count === undefined && retained) this.#retained = undefined;
+        this.#feeder?.taken(count);
+      },
     });
   }
 
