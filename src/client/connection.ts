@@ -21,7 +21,7 @@ import { UnconfirmedInputs } from './unconfirmed.ts';
 
 export type { ReaderSink } from './open-readers.ts';
 
-export type FlowSink = (flow: { stage: number; added: number; final: number }) => void;
+export type FlowSink = (flow: Extract<ToClient, { kind: 'flow' }>) => void;
 
 type Distribute<M> = M extends { request: number } ? Omit<M, 'request'> : never;
 /** A message that expects an answer, without its number. */
@@ -157,6 +157,15 @@ export class Connection {
   /** Inputs of the job are being sent, or are not known to be durable. Only on lines that may break. */
   isFeeding(job: string): boolean {
     return this.#unconfirmed.has(job);
+  }
+
+  get isOver(): boolean {
+    return this.#over !== undefined;
+  }
+
+  /** A number by which the feeder of a keyed job is told apart from others of that job. */
+  newFeeder(): number {
+    return this.#nextNumber++;
   }
 
   onFlow(job: string, sink: FlowSink): void {

@@ -30,6 +30,8 @@ export interface FeederOptions {
   /** What the job has already; makes the feeder compute digests. */
   known?: SubmitReply['stages'][number] | undefined;
   isKeyed: boolean;
+  /** Called when the job turns out to have other inputs: its feeding has ended then, and the job goes on. */
+  onConflict?: ((error: ShoalError) => void) | undefined;
   onInput?: ((input: unknown, index: number) => void) | undefined;
 }
 
@@ -37,6 +39,10 @@ export class Feeder {
   readonly #options: FeederOptions;
   readonly #batch: InputBatch;
   readonly #digest: RollingDigest | undefined;
+  readonly #number: number | undefined;
+  /** Set once the job is known to have other inputs. */
+  conflict: ShoalError | undefined;
+  #isFree = false;
   #sent = 0;
   #sentBytes = 0;
   #final = 0;
@@ -53,6 +59,7 @@ export class Feeder {
     this.#options = options;
     this.#batch = new InputBatch(options.codec, options.who, options.onInput);
     this.#digest = options.isKeyed ? new RollingDigest() : undefined;
+    this.#number = options.isKeyed ? options.connection.newFeeder() : undefined;
   }
 
   /** Sees the inputs again that the job has already. Throws SH1403 if they are others. */
@@ -83,12 +90,20 @@ export class Feeder {
     const { connection, job, stage, source } = this.#options;
     const onFlow: FlowSink = (flow) => {
       if (flow.stage !== stage) return;
+      if (flow.conflict !== undefined) {
+        if (flow.feeder !== this.#number) return;
+        this.conflict ??= otherInputs(this.#options.who, flow.conflict);
+        this.#options.onConflict?.(this.conflict);
+        this.#stop();
+        return;
+      }
+      if (flow.sealed && this.isComplete) connection.offFlow(job, onFlow);
       this.#final = Math.max(this.#final, flow.final);
       this.#wake?.();
     };
     connection.onFlow(job, onFlow);
     try {
-      while (!this.#isStopped) {
+      while (!this.#isStopped && !connection.isOver) {
         if (!this.#hasRoom()) await this.#room();
         if (this.#isStopped) break;
         const filled = source.fill(this.#batch, this.#limit, this.#flushSoon);
@@ -96,7 +111,8 @@ export class Feeder {
         if (this.#isStopped) break;
         this.#send();
         if (!goesOn) {
-          connection.feed({ kind: 'seal', job, stage, total: this.#sent });
+          const keyed = this.#digest && { feeder: this.#number!, mark: this.#digest.mark, confirm: true };
+          connection.feed({ kind: 'seal', job, stage, total: this.#sent, ...keyed });
           this.isComplete = true;
           return;
         }
@@ -104,13 +120,24 @@ export class Feeder {
         await turn();
       }
     } finally {
-      connection.offFlow(job, onFlow);
+      // Under a key the last inputs, too, may turn out to be others.
+      if (!this.#digest || !this.isComplete) connection.offFlow(job, onFlow);
       if (!this.isComplete) source.close();
     }
   }
 
+  /** The job has succeeded: nothing is held back any more, what is left is sent to be compared. */
+  letGo(): void {
+    this.#isFree = true;
+    this.#wake?.();
+  }
+
   stop(): void {
-    if (this.isComplete || this.#isStopped) return;
+    if (!this.isComplete) this.#stop();
+  }
+
+  #stop(): void {
+    if (this.#isStopped) return;
     this.#isStopped = true;
     this.#options.source.close();
     this.#wake?.();
@@ -126,11 +153,15 @@ export class Feeder {
     const { connection, job, stage } = this.#options;
     if (this.#batch.count === 0) return;
     const { from, lengths, body } = this.#batch.take();
-    this.#digest?.add(lengths, body);
+    const marks = this.#digest?.add(lengths, body);
     this.#sent += lengths.length;
     this.#sentBytes += body.length;
     this.#batchTasks *= 2;
-    connection.feed({ kind: 'inputs', job, stage, from, lengths, body: [body], ...(this.#digest && { digest: this.#digest.value }) });
+    connection.feed({ kind: 'inputs', job, stage, from, lengths, body: [body], ...this.#keyed(marks) });
+  }
+
+  #keyed(marks: Uint32Array | undefined): { digest: string; feeder: number; marks: Uint32Array } | undefined {
+    return marks && { digest: this.#digest!.value, feeder: this.#number!, marks };
   }
 
   /** What an async source gave goes out when it lets the loop turn, not when the batch is full. */
@@ -148,7 +179,7 @@ export class Feeder {
 
   /** Sent and not yet worked off, as a count. */
   #behind(): number {
-    return this.#sent - Math.min(this.#final, this.#taken ?? this.#final);
+    return this.#isFree ? 0 : this.#sent - Math.min(this.#final, this.#taken ?? this.#final);
   }
 
   #window(): number {

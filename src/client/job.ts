@@ -214,12 +214,15 @@ export function readResult(
 ): Promise<unknown> {
   const { connection, id } = job;
   const codecs = { output: codec, input: codec };
-  if (take === 'all') return collectAll(connection, id, codecs, () => throwIfUnsuccessful(job, abortReason, label));
-  return readOne(
-    connection,
-    id,
-    oneValue(() => job, codec, abortReason, label),
-  );
+  const value =
+    take === 'all'
+      ? collectAll(connection, id, codecs, () => throwIfUnsuccessful(job, abortReason, label))
+      : readOne(
+          connection,
+          id,
+          oneValue(() => job, codec, abortReason, label),
+        );
+  return job.conflict ? job.conflict.orElse(value) : value;
 }
 
 /** Of a job that may be submitted only now. */
@@ -252,6 +255,7 @@ export async function throwIfUnsuccessful(
 ): Promise<void> {
   const { connection, id } = job;
   const view = await connection.request<JobView>({ kind: 'query', job: id });
+  if (job.conflict?.error) throw job.conflict.error;
   const reason = abortReason();
   if (view.state === 'cancelled' && reason !== undefined) throw reason;
   const error = jobError(view, label && (({ index }) => label(index)));

@@ -49,6 +49,7 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
   /** Somebody hears how it ends. */
   #isAsked = false;
   #drawing: Promise<void> = Promise.resolve();
+  #feeding: Promise<void> = Promise.resolve();
   /** Inputs of tasks whose outcome is still to come, where `settled()` will tell them. */
   #retained: Map<number, unknown> | undefined;
   #isRetainedTaken = false;
@@ -141,6 +142,7 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
 
   protected override async read(job: OpenJob): Promise<O[]> {
     const values = await readResult(job, 'all', this.#codecs.output, () => this.#problem?.error, this.#label);
+    await this.#throwConflict(job);
     await this.#drawing;
     return values as O[];
   }
@@ -180,6 +182,7 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
       inFlightMax,
       known: job.isDeduplicated ? job.stages.find(({ stage }) => stage === 0) : undefined,
       isKeyed: job.isKeyed,
+      onConflict: (error) => job.conflict?.found(error),
       onInput: sees && ((input, index) => this.#remember(input, index)),
     });
   }
@@ -197,15 +200,16 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
     const onAbort = () => this.#fail(job, signal?.reason, 'the signal of the caller was aborted');
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted) onAbort();
-    const ended = () => {
-      feeder.stop();
+    const ended = (view?: JobView) => {
+      if (job.isKeyed && view?.state === 'succeeded') feeder.letGo();
+      else feeder.stop();
       signal?.removeEventListener('abort', onAbort);
       job.cluster.ended(id);
       if (!job.isKeyed && this.#request.options.keepResults === undefined) job.cluster.releaseWith(this, id);
     };
     connection.ended(id).then(
-      () => {
-        ended();
+      (view) => {
+        ended(view);
         if (!this.#isAsked) this.#throwProblem(job).catch((error: unknown) => this.#left(error));
       },
       (error: unknown) => {
@@ -214,7 +218,7 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
         if (!job.cluster.isRemote && !job.cluster.wasViewed(id)) this.#left(error);
       },
     );
-    feeder.feed().catch((error: unknown) => this.#fail(job, error, `its inputs ended with an error: ${String(error)}`));
+    this.#feeding = feeder.feed().catch((error: unknown) => this.#fail(job, error, `its inputs ended with an error: ${String(error)}`));
   }
 
   #fail(job: OpenJob, error: unknown, reason: string): void {
@@ -224,12 +228,31 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
     job.connection.request({ kind: 'cancel', job: job.id, reason }).catch(() => undefined);
   }
 
+  /** A job that another has fed to its end has results before all inputs that were given here were held against its own (A02). */
+  async #compared(job: OpenJob): Promise<void> {
+    if (!job.isKeyed) return;
+    const view = await job.connection.ended(job.id).catch(() => undefined);
+    if (view?.state !== 'succeeded') return;
+    this.#feeder!.letGo();
+    await this.#feeding;
+  }
+
+  /** Where the job may be gone with its last reader. */
+  async #throwConflict(job: OpenJob): Promise<void> {
+    if (!job.conflict) return;
+    await this.#compared(job);
+    // Its answer comes behind what there was to say of the inputs.
+    await job.connection.request({ kind: 'query', job: job.id }).catch(() => undefined);
+    if (job.conflict.error) throw job.conflict.error;
+  }
+
   get #codecs(): Codecs {
     return { output: this.#built!.outputCodec, input: this.#built!.inputCodec };
   }
 
   /** Throws why the job has no (complete) result. */
-  #throwProblem(job: OpenJob): Promise<void> {
+  async #throwProblem(job: OpenJob): Promise<void> {
+    await this.#compared(job);
     return throwIfUnsuccessful(job, () => this.#problem?.error, this.#label);
   }
 
@@ -242,7 +265,7 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
 
   #stream(job: OpenJob): ResultStream<O> {
     this.#isRead = true;
-    return new ResultStream<O>({
+    const stream = new ResultStream<O>({
       connection: job.connection,
       job: job.id,
       codecs: this.#codecs,
@@ -260,6 +283,8 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
       },
       taken: (count) => this.#feeder?.taken(count),
     });
+    job.conflict?.watch((error) => stream.fail(error));
+    return stream;
   }
 
   /** A failure that the job tolerates gives no item; any other is the end of the results. */
@@ -279,7 +304,7 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
     // Each is let go of as it is told: they are the first stream's, and any other one is sent them with the results.
     const retained = this.#isRetainedTaken ? undefined : this.#retained;
     this.#isRetainedTaken = true;
-    return settledItems<I, O>({
+    const stream = settledItems<I, O>({
       job,
       codecs: this.#codecs,
       order: this.#map.order,
@@ -289,18 +314,24 @@ export class MapHandle<I, O> extends JobHandle<O[]> implements MapJob<I, O> {
       isComplete: () => this.#feeder?.isComplete === true,
       end: async () => {
         await this.#drawing;
+        await this.#compared(job);
         if (this.#problem) throw this.#problem.error;
-        return job.connection.request<JobView>({ kind: 'query', job: job.id });
+        const view = await job.connection.request<JobView>({ kind: 'query', job: job.id });
+        if (job.conflict?.error) throw job.conflict.error;
+        return view;
       },
       taken: (count) => {
         if (count === undefined && retained) this.#retained = undefined;
         this.#feeder?.taken(count);
       },
     });
+    job.conflict?.watch((error) => stream.fail(error));
+    return stream;
   }
 
   async #readFold(job: OpenJob): Promise<unknown> {
     const value = await readResult(job, 'one', this.#codecs.output, () => this.#problem?.error, this.#label);
+    await this.#throwConflict(job);
     await this.#drawing;
     return value;
   }

@@ -120,6 +120,31 @@ describe.each(['inline:', 'local:2'])('on %s', (address) => {
     expect(await on('calls').map(range(100)).toArray()).toEqual(range(100).map((n) => n * n + n));
   });
 
+  it('A02, P8: gives one set of inputs its results, of those that come under one key at the same time', async () => {
+    const outcomes = async (promises: Promise<unknown>[]) =>
+      (await Promise.allSettled(promises)).map((each) =>
+        each.status === 'fulfilled' ? each.value : (each.reason as { code: string }).code,
+      );
+    const runs = await outcomes([2, 3].map((n) => on('square').run(n, { idempotencyKey: 'race run' })));
+    expect([
+      [4, 'SH1403'],
+      ['SH1403', 9],
+    ]).toContainEqual(runs);
+    const lists = [range(1_500), range(900).map((n) => n + 1)];
+    const maps = await outcomes(lists.map((list) => on('square').map(list, { idempotencyKey: 'race map' }).toArray()));
+    const won = maps.findIndex((each) => each !== 'SH1403');
+    expect(maps[won]).toEqual(lists[won]!.map((n) => n * n));
+    expect(maps[1 - won]).toBe('SH1403');
+    const same = await outcomes(
+      [0, 1].map(() =>
+        on('square')
+          .map(new Set(range(50)), { idempotencyKey: 'same' })
+          .toArray(),
+      ),
+    );
+    expect(same).toEqual([range(50).map((n) => n * n), range(50).map((n) => n * n)]);
+  });
+
   it('tells how each task fared', async () => {
     const outcomes = await all(on('odd').map([1, 2, 3], { maxFailures: 1 }).settled());
     expect(outcomes).toMatchObject([

@@ -68,6 +68,17 @@ export class ResultStream<T> implements AsyncIterableIterator<T> {
     options.taken(0);
   }
 
+  /** Ends it with an error, whatever may still be on the way. */
+  fail(error: ShoalError): void {
+    if (this.#isOver) return;
+    this.#error = error;
+    this.#isAtEnd = true;
+    this.#isAtFailure = false;
+    this.#deliveries.length = 0;
+    this.#cursor = undefined;
+    this.#wake?.();
+  }
+
   [Symbol.asyncIterator](): this {
     return this;
   }
@@ -159,6 +170,7 @@ export class ResultStream<T> implements AsyncIterableIterator<T> {
   }
 
   #arrive(message: DeliverMessage): void {
+    if (this.#isAtEnd) return;
     this.#deliveries.push(message);
     this.#arrivedTasks += message.statuses.length;
     for (const chunk of message.body) this.#arrivedBytes += chunk.length;

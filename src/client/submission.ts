@@ -6,7 +6,8 @@ import { ShoalError } from '../lib/errors.ts';
 import { findDefinition } from '../tasks/definition.ts';
 import { insideTask } from '../tasks/where-am-i.ts';
 import type { ClusterHandle } from './cluster.ts';
-import type { Connection, ReadAlong, Request } from './connection.ts';
+import { Conflict } from './conflict.ts';
+import type { Connection, FlowSink, ReadAlong, Request } from './connection.ts';
 import { RollingDigest, specDigest } from './digests.ts';
 import { otherInputs } from './feeder.ts';
 import { type JobTerms, keepMsNormal } from './options.ts';
@@ -20,6 +21,8 @@ export interface OpenJob {
   name: string;
   isDeduplicated: boolean;
   isKeyed: boolean;
+  /** Of one that has a key. */
+  conflict?: Conflict | undefined;
   stages: SubmitReply['stages'];
 }
 
@@ -113,6 +116,7 @@ async function openNow(cluster: ClusterHandle, ...[name, built, terms, autoKey, 
     name,
     isDeduplicated: reply.deduplicated,
     isKeyed: key !== undefined,
+    conflict: key === undefined ? undefined : new Conflict(),
     stages: reply.stages,
   };
 }
@@ -190,7 +194,7 @@ async function uploadOnce(connection: Connection, { hash, name, read }: ProgramB
   if (!known) await connection.request({ kind: 'putBundle', hash, name, body: [await read()] });
 }
 
-/** Sends inputs that are all there, and seals; SH1403 if the job has others. */
+/** Sends inputs that are all there, and seals; SH1403 if the job has others, as a throw or as its conflict. */
 export function feedFrames(job: OpenJob, stage: number, frames: readonly Uint8Array[]): void {
   const known = job.isDeduplicated ? job.stages.find((each) => each.stage === stage) : undefined;
   const digest = job.isKeyed ? new RollingDigest() : undefined;
@@ -207,13 +211,34 @@ export function feedFrames(job: OpenJob, stage: number, frames: readonly Uint8Ar
     from = count;
   }
   if (known?.sealed) return;
+  const feeder = digest && watchConflict(job, stage);
   while (from < frames.length) {
     const { lengths, body } = joined(frames.slice(from, batchEnd(frames, from)));
-    digest?.add(lengths, body);
-    connection.feed({ kind: 'inputs', job: id, stage, from, lengths, body: [body], ...(digest && { digest: digest.value }) });
+    const marks = digest?.add(lengths, body);
+    const keyed = digest && { digest: digest.value, feeder: feeder!, marks: marks! };
+    connection.feed({ kind: 'inputs', job: id, stage, from, lengths, body: [body], ...keyed });
     from += lengths.length;
   }
-  connection.feed({ kind: 'seal', job: id, stage, total: frames.length });
+  // Its answer says that all of them have been compared.
+  connection.feed({
+    kind: 'seal',
+    job: id,
+    stage,
+    total: frames.length,
+    ...(digest && { feeder: feeder!, mark: digest.mark, confirm: true }),
+  });
+}
+
+/** Gives the number to feed under. */
+function watchConflict({ connection, id, name, conflict }: OpenJob, stage: number): number {
+  const feeder = connection.newFeeder();
+  const onFlow: FlowSink = (flow) => {
+    if (flow.stage !== stage || (flow.conflict !== undefined && flow.feeder !== feeder)) return;
+    if (flow.conflict !== undefined) conflict?.found(otherInputs(name, flow.conflict));
+    if (flow.conflict !== undefined || flow.sealed) connection.offFlow(id, onFlow);
+  };
+  connection.onFlow(id, onFlow);
+  return feeder;
 }
 
 function batchEnd(frames: readonly Uint8Array[], from: number): number {

@@ -2,7 +2,7 @@
  * Inputs that were sent and are not known to be durable: a client whose line may break keeps them, and sends them again
  * when it is back. What it keeps is bounded by who feeds: no more than the feeder's window is on the way.
  *
- * Per job and stage: batches in order, dropped from the front as `flow` reports cover them; the seal goes last.
+ * Per job, stage and feeder: batches in order, dropped from the front as `flow` reports cover them; the seal goes last.
  */
 import type { FromClient, ToClient } from '../core/messages.ts';
 
@@ -13,6 +13,7 @@ type Flow = Extract<ToClient, { kind: 'flow' }>;
 interface Feed {
   job: string;
   stage: number;
+  feeder: number | undefined;
   /** Durable as far as we were told. */
   added: number;
   batches: Inputs[];
@@ -45,7 +46,7 @@ export class UnconfirmedInputs {
     const key = keyOf(message);
     let feed = this.#feeds.get(key);
     if (!feed) {
-      feed = { job: message.job, stage: message.stage, added: 0, batches: [], seal: undefined };
+      feed = { job: message.job, stage: message.stage, feeder: message.feeder, added: 0, batches: [], seal: undefined };
       this.#feeds.set(key, feed);
     }
     const asking = { ...message, confirm: true };
@@ -55,13 +56,18 @@ export class UnconfirmedInputs {
   }
 
   confirmed(flow: Flow): void {
-    const feed = this.#feeds.get(keyOf(flow));
-    if (!feed) return;
-    feed.added = Math.max(feed.added, flow.added);
-    let count = 0;
-    while (count < feed.batches.length && endOf(feed.batches[count]!) <= feed.added) count++;
-    if (count > 0) feed.batches.splice(0, count);
-    if (flow.sealed) this.#feeds.delete(keyOf(flow));
+    for (const [key, feed] of this.#feeds) {
+      if (feed.job !== flow.job || feed.stage !== flow.stage) continue;
+      if (flow.conflict !== undefined) {
+        if (feed.feeder === flow.feeder) this.#feeds.delete(key);
+        continue;
+      }
+      feed.added = Math.max(feed.added, flow.added);
+      let count = 0;
+      while (count < feed.batches.length && endOf(feed.batches[count]!) <= feed.added) count++;
+      if (count > 0) feed.batches.splice(0, count);
+      if (flow.sealed) this.#feeds.delete(key);
+    }
   }
 
   /** The job is over or given up: nothing of it is wanted any more. */
@@ -86,6 +92,7 @@ function endOf({ from, lengths }: Inputs): number {
   return from + lengths.length;
 }
 
-function keyOf({ job, stage }: { job: string; stage: number }): string {
-  return `${job}/${stage}`;
+/** Two that feed one job under its key have different batches, and may turn out to have different inputs. */
+function keyOf({ job, stage, feeder }: Inputs | Seal): string {
+  return `${job}/${stage}/${feeder ?? ''}`;
 }

@@ -123,6 +123,7 @@ function newStage(spec: StageSpec, index: number, links: StageLinks): Stage {
     gatesLeft: waitsFor.size,
     completion: [],
     digest: undefined,
+    mark: undefined,
     retried: 0,
     purged: 0,
     links,

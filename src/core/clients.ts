@@ -2,12 +2,14 @@ import type { SubmitReply } from './answers.ts';
 import { missingBundle, putBundle } from './bundles.ts';
 import { onChange } from './changes.ts';
 import { dropJob, unknownJob } from './drop.ts';
+import { openTasks } from './edges.ts';
 import type { FromClient, Refusal } from './messages.ts';
 import { onOperator } from './operator.ts';
 import { addReader, openReader, readerKey } from './readers.ts';
 import { attach } from './rows.ts';
+import { otherInputs } from './same-inputs.ts';
 import { differences, useCodeOf } from './same-job.ts';
-import type { Job, State } from './state.ts';
+import type { Job, Stage, State } from './state.ts';
 import type { Turn } from './turn.ts';
 import { jobView, stateOf } from './view.ts';
 
@@ -186,7 +188,9 @@ function addInputs(state: State, session: string, message: Extract<FromClient, {
   const job = state.jobs.get(message.job);
   const stage = job?.stages[message.stage];
   if (!job || stage?.spec.feed.kind !== 'inputs') return;
-  if (message.confirm) confirm(state, session, job);
+  if (isOther(session, job, stage, message, turn)) return;
+  // Under a key it goes on to the end, so that all its inputs are compared.
+  if (message.confirm || message.feeder !== undefined) confirm(state, session, job);
   if (job.outcome !== undefined || stage.sealed) return;
   feeds(job, session);
   const known = stage.columns.length - message.from;
@@ -204,7 +208,18 @@ function addInputs(state: State, session: string, message: Extract<FromClient, {
     offset,
     wallMs: turn.wallMs,
     ...(message.digest === undefined ? {} : { digest: message.digest }),
+    ...(message.marks === undefined ? {} : { mark: message.marks[message.lengths.length]! }),
   });
+}
+
+/** At once, and so before whatever else this session asks for is answered. */
+function isOther(session: string, job: Job, stage: Stage, message: Extract<FromClient, { kind: 'inputs' | 'seal' }>, turn: Turn): boolean {
+  const conflict = otherInputs(stage, message);
+  if (conflict === undefined) return false;
+  const { length } = stage.columns;
+  const final = length - openTasks(stage);
+  turn.tell(session, { kind: 'flow', job: job.id, stage: stage.index, added: length, final, feeder: message.feeder!, conflict });
+  return true;
 }
 
 function sum(lengths: Uint32Array): number {
@@ -239,6 +254,7 @@ function seal(state: State, session: string, message: Extract<FromClient, { kind
   const job = state.jobs.get(message.job);
   const stage = job?.stages[message.stage];
   if (!job || stage?.spec.feed.kind !== 'inputs') return;
+  if (isOther(session, job, stage, message, turn)) return;
   if (message.confirm) confirm(state, session, job);
   if (job.outcome !== undefined || stage.sealed) return;
   if (stage.columns.length !== message.total) return;

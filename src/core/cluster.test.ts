@@ -323,6 +323,40 @@ describe('a feeder', () => {
     expect(flows(d, 'client')).toHaveLength(told);
   });
 
+  it('with other inputs under the same key is told so, however batches meet, and leaves the job alone (A02, P8, H14)', () => {
+    const d = cluster();
+    d.hello();
+    const job = d.submit(jobSpec([stage()], { key: 'k' }), undefined);
+    const feed = (session: string, from: number, marks: number[]) =>
+      d.client(
+        { kind: 'inputs', job, stage: 0, from, feeder: 1, marks: Uint32Array.from(marks), ...pack(texts(marks.length - 1, from)) },
+        session,
+      );
+    const seal = (session: string, total: number, mark: number) =>
+      d.client({ kind: 'seal', job, stage: 0, total, feeder: 1, mark }, session);
+    const conflicts = (session: string) => flows(d, session).filter((flow) => 'conflict' in flow).length;
+    const length = () => d.state.jobs.get(job)!.stages[0]!.columns.length;
+    feed('first', 0, [0, 11, 12, 13]);
+    feed('same', 0, [0, 11, 12, 13, 14]);
+    expect([length(), conflicts('same')]).toEqual([4, 0]);
+    feed('whole', 2, [12, 93, 94]);
+    feed('partly', 3, [93, 94, 95]);
+    feed('behind', 4, [94, 95]);
+    seal('fewer', 3, 13);
+    seal('others', 4, 94);
+    expect(['whole', 'partly', 'behind', 'fewer', 'others'].map(conflicts)).toEqual([1, 1, 1, 1, 1]);
+    expect(length()).toBe(4);
+    d.takeOver();
+    d.hello();
+    feed('later', 3, [93, 94, 95]);
+    seal('first', 4, 14);
+    feed('more', 4, [14, 15]);
+    seal('more', 5, 15);
+    expect([conflicts('later'), conflicts('first'), conflicts('more')]).toEqual([1, 0, 2]);
+    d.work(upper);
+    expect(d.read(job)).toEqual(texts(4).map((text) => `<${text}>`));
+  });
+
   it('with nothing to say becomes the feeder again by an empty batch', () => {
     const d = cluster();
     const job = d.submit(jobSpec([stage()]), texts(2), false);

@@ -66,7 +66,16 @@ export type JobOutcome = 'succeeded' | 'failed' | 'cancelled' | 'expired';
 /** Each has a `wallMs` where a stage that others feed has a ttl: it counts from there. */
 export type JobFact =
   | { fact: 'term'; term: number; writer: string; wallMs: number }
-  | { fact: 'inputs-added'; stage: number; from: number; lengths: Uint32Array; offset: number; wallMs: number; digest?: string }
+  | {
+      fact: 'inputs-added';
+      stage: number;
+      from: number;
+      lengths: Uint32Array;
+      offset: number;
+      wallMs: number;
+      digest?: string;
+      mark?: number;
+    }
   | { fact: 'inputs-sealed'; stage: number; total: number }
   /** A hint: may have been started by that worker. */
   | { fact: 'tasks-started'; stage: number; ranges: Ranges; worker: number }

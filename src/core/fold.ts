@@ -211,6 +211,7 @@ function addInputs(state: State, job: Job, fact: Extract<JobFact, { fact: 'input
     offset += fact.lengths[i]!;
   }
   if (fact.digest !== undefined) stage.digest = fact.digest;
+  stage.mark = fact.mark;
   if (!stage.spec.definition) {
     for (let index = fact.from; index < fact.from + count; index++) {
       stage.counts[TaskState.waiting]!--;

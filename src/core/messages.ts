@@ -279,6 +279,7 @@ export type FromClient =
       body?: readonly Uint8Array[];
     }
   /** Appends inputs `from … from+count-1`; what is there already is skipped. `digest`: rolling, over all inputs up to from+count. */
+  /** Under a key, of what may have begun at the same time: `feeder` is its number in the session, `marks[i]` stands for all inputs up to from+i. */
   /** `confirm`: answered by a `flow` once durable, even if nothing was new; also how a client that comes back becomes the feeder again. */
   | {
       kind: 'inputs';
@@ -287,10 +288,12 @@ export type FromClient =
       from: number;
       lengths: Uint32Array;
       digest?: string;
+      feeder?: number;
+      marks?: Uint32Array;
       confirm?: boolean;
       body: readonly Uint8Array[];
     }
-  | { kind: 'seal'; job: string; stage: number; total: number; confirm?: boolean }
+  | { kind: 'seal'; job: string; stage: number; total: number; feeder?: number; mark?: number; confirm?: boolean }
   /** Reply: CancelReply. */
   | (ChangeRequest & { kind: 'cancel'; job: string; reason: string })
   /**
@@ -356,7 +359,8 @@ export type ToClient =
   | Reply
   | { kind: 'refusal'; request: number; error: Refusal }
   /** How far a job that this client feeds has come: feed more while added − final is small. `sealed`: no more inputs are taken. */
-  | { kind: 'flow'; job: string; stage: number; added: number; final: number; sealed?: boolean }
+  /** `conflict`: this `feeder` of the session has other inputs than those that came under the job's key (SH1403); its are left out. */
+  | { kind: 'flow'; job: string; stage: number; added: number; final: number; sealed?: boolean; feeder?: number; conflict?: string }
   /** For a `readLogs`; `dropped`: lines before these that are not kept; `place`: of the last; `done`: the job has ended, no more come. */
   | { kind: 'printed'; reader: number; lines: LogLine[]; done: boolean; dropped?: number; place?: LogPlace }
   | DeliverMessage

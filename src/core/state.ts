@@ -184,6 +184,8 @@ export interface Stage {
   /** Pairs [from, count] in order of becoming done, dead or expired. */
   completion: number[];
   digest: string | undefined;
+  /** Of all its inputs, as who fed them under a key marked them: see same-inputs.ts. */
+  mark: number | undefined;
   retried: number;
   /** Dead rows that a person has done with. */
   purged: number;
