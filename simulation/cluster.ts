@@ -273,7 +273,7 @@ export class Cluster {
           onStart: (work, index) => {
             if (world.onStep) world.log(`${process} starts ${work.job}/${work.stage}/${index}, attempt ${work.attempt}`);
             const { bundle } = work.definition;
-            if (bundle !== undefined && !each.programs?.isHere(bundle)) {
+            if (bundle !== undefined && !each.programs?.isThere(bundle)) {
               world.fail(new Violation('I6', `${process} starts ${work.job}/${work.stage}/${index} without its program`));
             }
             return this.watch.onStarted(process, work, index);

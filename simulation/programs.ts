@@ -20,7 +20,7 @@ export class Programs {
     this.dice = new Dice(world.seed, `programs/${node.name}`);
   }
 
-  isHere(hash: string): boolean {
+  isThere(hash: string): boolean {
     return this.here.has(hash);
   }
 

@@ -48,7 +48,7 @@ export function doubles(term: number, serial: number, ranges: number[]): AssignM
  * A coordinator by hand: answers hellos, collects results, acknowledges, and reconciles by heartbeat as rule 8
  * says: sends again what the worker has not seen, hands out anew what it has lost.
  */
-export class Coordinator {
+class Coordinator {
   readonly heard: FromWorker[] = [];
   readonly results = new Map<number, number>();
   term = 1;
@@ -170,7 +170,7 @@ export class Coordinator {
 }
 
 /** A slot that the test plays: it runs nothing by itself. */
-export class PlayedSlot implements Executor {
+class PlayedSlot implements Executor {
   readonly options: ExecutorOptions;
   readonly works: Work[] = [];
   readonly words: string[] = [];
