@@ -114,6 +114,7 @@ describe('inputs', () => {
     ['lengths that promise more', { lengths: Uint32Array.of(1, 3) }, /^lengths speak of 4 bytes, the body has 3/],
     ['lengths that promise less', { lengths: Uint32Array.of(1) }, /^lengths speak of 1 bytes/],
     ['lengths around a whole turn', { lengths: Uint32Array.of(4, 2 ** 32 - 1) }, /^lengths\[1\] is more than/],
+    ['marks that are of other inputs (A02)', { marks: Uint32Array.of(0, 1) }, /^marks has not one more/],
     ['no lengths', { lengths: undefined }, /^lengths is no column/],
     ['a list for a column', { lengths: [1, 2] }, /^lengths is no column/],
     ['a body of JSON', { body: ['abc'] }, /^body is no payload/],

@@ -89,6 +89,8 @@ function checkInputs(message: Extract<FromClient, { kind: 'inputs' | 'submit' }>
   if (lengths.length > tasksPerMessageMax) return `lengths has more than ${tasksPerMessageMax} elements`;
   const from = message.kind === 'inputs' ? message.from : 0;
   if (from + lengths.length > tasksPerStageMax) return `a stage has at most ${tasksPerStageMax} tasks`;
+  if (message.kind === 'inputs' && message.marks && message.marks.length !== lengths.length + 1)
+    return 'marks has not one more than lengths';
   let claimed = 0;
   for (let i = 0; i < lengths.length; i++) {
     if (lengths[i]! > payloadBytesMax) return `lengths[${i}] is more than ${payloadBytesMax}`;
