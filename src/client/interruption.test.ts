@@ -15,7 +15,10 @@ beforeEach(() => {
   // An interrupted program ends, whatever it left open.
   vi.spyOn(process, 'exit').mockImplementation(() => undefined as never);
 });
-afterEach(() => {
+afterEach(async () => {
+  // Before that it still runs, and no other main() may.
+  await vi.waitFor(() => expect(process.exit).toHaveBeenCalled(), { timeout: 10_000 });
+  vi.restoreAllMocks();
   installOpener(undefined);
   installProgram(undefined);
 });
