@@ -125,8 +125,7 @@ export class Stops {
   }
 
   clear(): void {
-    clearTimeout(this.loadingLook);
-    this.loadingLook = undefined;
+    // Its timer runs out by itself: one for each work would cost more than a look at nothing.
     this.loading.clear();
     for (const watch of this.watches.values()) clearTimeout(watch);
     this.watches.clear();
