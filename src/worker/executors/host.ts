@@ -18,6 +18,8 @@ import { answerMs, Stops } from './stops.ts';
 import { crashRecord, type Launch, stillborn, type Vessel, type VesselEvents } from './vessel.ts';
 
 const postedMax = 2;
+/** Deaths in a row of which nobody is guilty, with nothing told in between: a background of the module dies again and again. */
+const barrenMax = 2;
 /** Between attempts to start a thread or process where none can be started. */
 const launchPauseMsMax = 5_000;
 
@@ -35,6 +37,8 @@ export class Host implements Executor {
   /** Vessels that close in peace, and whom that is told. */
   private readonly retiring = new Map<Vessel, () => void>();
   private launchesFailed = 0;
+  /** Deaths since something was told last. */
+  private barren = 0;
   private lastWords: (FromRuntime & { kind: 'dying' }) | undefined;
   /** Vessels that are on their way out. */
   private readonly endings = new Set<Promise<unknown>>();
@@ -245,6 +249,7 @@ export class Host implements Executor {
     runs: Runs,
     piece: { lengths: Uint32Array; counts?: Uint32Array; durations: Uint32Array; body: Uint8Array },
   ): void {
+    this.barren = 0;
     entry.markTold(runs);
     const { lengths, counts, durations, body } = piece;
     this.events.results(entry.work, { ranges: entry.rangesOf(runs), lengths, durations, body, ...(counts && { counts }) });
@@ -257,12 +262,14 @@ export class Host implements Executor {
       this.over(entry, others);
       return this.release(entry, entry.select([Told.open], runs), 'combined with a task that was aborted or out of time');
     }
+    this.barren = 0;
     entry.markTold(runs);
     this.events.partial(entry.work, { ranges: entry.rangesOf(runs), durations, body });
   }
 
   private tellFailure(entry: Posted, { position, ...failure }: Failure): void {
     if (entry.told[position] !== Told.open) return this.over(entry, [position, 1]);
+    this.barren = 0;
     entry.markTold([position, 1]);
     this.events.failed(entry.work, entry.indexOf(position), failure);
   }
@@ -341,6 +348,7 @@ export class Host implements Executor {
   private onDeath(vessel: Vessel, how: string, error: ErrorRecord): void {
     if (this.closing) return this.closing.closed();
     const { lastWords } = this;
+    const isNobodys = lastWords !== undefined && lastWords.guilty === undefined && ++this.barren <= barrenMax;
     const told = lastWords ?? { how, error, guilty: undefined };
     this.abandon(`the slot died (${told.how}): ${told.error.message}`, (entry) => {
       const marks = vessel.marksOf(entry.work.id, entry.lanes);
@@ -351,7 +359,8 @@ export class Host implements Executor {
       }
       // Where nobody said who it was, all that ran are charged: a crash that is nobody's would be repeated for ever.
       const { guilty } = told;
-      const positions = lastWords ? (guilty?.work === entry.work.id ? [guilty.position] : []) : marks.map(({ position }) => position);
+      const own = guilty?.work === entry.work.id ? [guilty.position] : [];
+      const positions = guilty || isNobodys ? own : marks.map(({ position }) => position);
       for (const position of positions) {
         if (entry.told[position] !== Told.open) continue;
         entry.markTold([position, 1]);

@@ -119,6 +119,16 @@ export function killableSuite(kind: string, make: Make): void {
         await works();
       });
 
+      test('a thread that dies of nobody’s doing, again and again, is charged to what it ran: it would be repeated for ever (W15)', async () => {
+        const dies = () => slot.whole('dies of the background', ['x']);
+        expect([...(await dies()).released.keys(), ...(await dies()).released.keys()]).toEqual([0, 0]);
+        const third = await dies();
+        expect([...third.crashed.keys()]).toEqual([0]);
+        expect(third.crashed.get(0)?.error.message).toContain('of no task');
+        await works();
+        expect([...(await dies()).released.keys()]).toEqual([0]);
+      });
+
       test('what a settled task left behind is charged to nobody, and the thread goes (W15)', async () => {
         const told = await slot.whole('stray', ['leave', 'neighbour', 'ok']);
         expect(told.summary).toMatchObject({ values: [[0, 'leave']], crashed: [], failed: [] });
