@@ -7,7 +7,7 @@ export const mutantsOfFiles = [
     id: 'confirms-behind-another',
     rule: 'H19, S13: nothing is confirmed once another has made a newer segment',
     file: 'src/journals/file/committer.ts',
-    find: 'if (this.#isSuperseded()) return this.#lose(batch);\n    this.#confirm(batch);',
+    find: 'if (isSuperseded === true || (isSuperseded && (await isSuperseded))) return this.#lose(batch);\n    this.#confirm(batch);',
     replace: 'this.#confirm(batch);',
     budget: 100,
   },

@@ -113,8 +113,8 @@ export const mutants = [
     id: 'lost-while-reading',
     rule: 'rule 4: a leadership lost during takeover is lost',
     file: 'src/coordinator/coordinator.ts',
-    find: 'if (lost.aborted) {',
-    replace: 'if (term < 0) {',
+    find: 'if (lost.aborted) throw lostError(lost);',
+    replace: '',
     budget: 1_000,
   },
   {

@@ -48,7 +48,7 @@ describe('the way to the coordinator', () => {
   });
 
   it.each([
-    ['a wrong token', () => `shoal_${'x'.repeat(43)}`, /the token is missing or wrong/],
+    ['a wrong token', () => `shoal_${'x'.repeat(43)}`, /it does not know the token that it was shown/],
     ["a worker's token", () => cluster.token('worker'), /a worker token may not do this/],
   ])('%s fails, and is not shown', async (_name, token, what) => {
     const { running, code } = await ran([], { SHOAL_TOKEN: token() });
