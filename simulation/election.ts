@@ -3,7 +3,7 @@
  * second leadership while the first holder goes on renewing its own, for seconds, and it may be out of reach.
  *
  * What a holder may believe is counted here once more, by the node's own clock: two thirds of the time to live from the start of
- * the call that last succeeded.
+ * the call that last succeeded. Who was granted it in a third of that time or more leads from the renewal that follows, if that is quick.
  */
 import type { Claim, LeaseStore, Term } from '../src/elections/lease.ts';
 import { Dice } from './chance.ts';
@@ -33,6 +33,8 @@ export class Elections {
   private readonly twoLeaders: Gate;
   /** By the node's own clock, the end of each leadership. */
   private readonly deadlines = new Map<string, number>();
+  /** Granted so late that nobody leads by it yet. */
+  private readonly unconfirmed = new Set<string>();
   /** The leadership that each node was granted last. */
   private readonly latest = new Map<SimNode, string>();
   /** They stop in good order: what they still say is durable, though another may lead. */
@@ -89,6 +91,7 @@ export class Elections {
         const startMs = world.monoMs(node);
         if (!(await this.ask(node, () => this.take({ id, record, untilMs: 0 })))) return undefined;
         this.deadlines.set(id, startMs + believedMs);
+        if (world.monoMs(node) - startMs >= ttlMs / 3) this.unconfirmed.add(id);
         this.latest.set(node, id);
         this.onElected(node);
         return ttlMs;
@@ -97,12 +100,18 @@ export class Elections {
         const startMs = world.monoMs(node);
         const isHeld = await this.ask(node, () => this.renew(id));
         const nowMs = world.monoMs(node);
+        if (this.unconfirmed.delete(id)) {
+          reached('a lease that was granted late is confirmed');
+          if (isHeld && nowMs - startMs < ttlMs / 3) this.deadlines.set(id, startMs + believedMs);
+          return isHeld;
+        }
         // Once it is over it stays over, and who has resigned in good order asks no more.
         const hasResigned = this.deadlines.get(id) === Number.POSITIVE_INFINITY;
         if (!hasResigned && !this.isOver(node, id)) this.deadlines.set(id, isHeld ? startMs + believedMs : nowMs);
         return isHeld;
       },
       release: async () => {
+        this.unconfirmed.delete(id);
         const endMs = this.leaving.has(node) ? Number.POSITIVE_INFINITY : world.monoMs(node);
         if (!this.isOver(node, id)) this.deadlines.set(id, endMs);
         await this.ask(node, () => this.release(id));
