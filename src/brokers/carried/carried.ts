@@ -41,6 +41,8 @@ export interface CarriedOptions {
   probeEveryMs?: number;
   silentMs?: number;
   sendDeadlineMs?: number;
+  /** How long the server may leave a publish without an answer. */
+  publishDeadlineMs?: number;
   partDeadlineMs?: number;
   sendBytesMax?: number;
 }
@@ -56,6 +58,8 @@ export interface CarriedBroker extends Broker {
 }
 
 const openMsMax = 10_000;
+/** Of one payload of 4 MiB at 70 KB/s. */
+const publishMsDefault = 60_000;
 const redialMsMax = 3_000;
 const lastedMs = 5_000;
 const refusedPauseMs = 5_000;
@@ -198,7 +202,7 @@ class Carried implements CarriedBroker {
   // ---- the connection ----
 
   private async connect(): Promise<void> {
-    const { open, url, otherHosts, cluster, probeEveryMs, silentMs } = { ...pulseDefaults, ...this.options };
+    const { open, url, otherHosts, cluster, probeEveryMs, silentMs, publishDeadlineMs } = { ...pulseDefaults, ...this.options };
     let connection: Connection | undefined;
     let lostBefore: string | undefined;
     const onLost = (why: string): void => {
@@ -222,6 +226,7 @@ class Carried implements CarriedBroker {
       probeInbox: this.probeInbox,
       probeEveryMs,
       silentMs,
+      publishDeadlineMs: publishDeadlineMs ?? publishMsDefault,
       roomBytes: carrier.payloadBytesMax - overheadBytes(this.signer),
       seal: (inbox, pieces) => sealPayload(this.signer, this.id, this.sequence++, inbox, pieces),
       textOf: this.textOf,
@@ -252,8 +257,8 @@ class Carried implements CarriedBroker {
 
   private async ready(connection: Connection): Promise<void> {
     this.judge(await connection.carrier.inspect());
-    await connection.subscribe(this.probeInbox);
-    await this.subscribeAll(connection);
+    // Together: on a full server what lies in one inbox may have to be heard before there is room for another.
+    await Promise.all([connection.subscribe(this.probeInbox), this.subscribeAll(connection)]);
     await connection.pulse.start();
     await this.subscribeAll(connection);
   }

@@ -14,6 +14,7 @@ export interface ConnectionOptions {
   probeEveryMs: number;
   silentMs: number;
   roomBytes: number;
+  publishDeadlineMs: number;
   seal: (inbox: string, pieces: readonly Piece[]) => Uint8Array;
   /** What an adapter's error says, without credentials. */
   textOf: (error: unknown) => string;
@@ -88,8 +89,9 @@ export class Connection {
     if (this.whyOver !== undefined) return sending.settle(new BrokerUnavailableError(this.whyOver));
     let outbox = this.outboxes.get(inbox);
     if (!outbox) {
-      const { roomBytes } = this.options;
-      outbox = new Outbox({ roomBytes, publish: (payloads) => this.publish(inbox, payloads), onIdle: () => this.emptied(inbox) });
+      const { roomBytes, publishDeadlineMs: deadlineMs } = this.options;
+      const publish = (payloads: readonly (readonly Piece[])[]): Promise<void> => this.publish(inbox, payloads);
+      outbox = new Outbox({ roomBytes, deadlineMs, publish, onIdle: () => this.emptied(inbox) });
       this.outboxes.set(inbox, outbox);
     }
     outbox.push(sending);

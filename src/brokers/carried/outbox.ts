@@ -4,7 +4,10 @@
  *
  * 1. Order is kept. A message larger than a payload goes in parts, without being copied as a whole.
  * 2. A send settles when the last publish that carries a part of it has; if one fails, the rest of it is not sent.
+ * 3. A publish that is not answered in time fails, and with it all that waits and comes until the answer is there: in order
+ *    nothing can be sent before.
  */
+import { BrokerUnavailableError } from '../broker.ts';
 import type { Piece } from './payload.ts';
 import { partHeadBytes, pieceBytes } from './payload.ts';
 
@@ -20,6 +23,8 @@ export interface OutboxOptions {
   /** Frames of one payload. */
   roomBytes: number;
   publish: (payloads: readonly (readonly Piece[])[]) => Promise<void>;
+  /** How long a publish may stay without an answer. */
+  deadlineMs: number;
   onIdle: () => void;
 }
 
@@ -34,14 +39,18 @@ export class Outbox {
   /** Bytes of the first of the queue that are published already. */
   private offset = 0;
   private isPumping = false;
-  private ended: Error | undefined;
+  private isOver = false;
+  /** The connection is over, or a publish is late. */
+  private refused: Error | undefined;
 
   constructor(options: OutboxOptions) {
     this.options = options;
   }
 
   push(sending: Sending): void {
-    if (this.ended) return sending.settle(this.ended);
+    const { refused } = this;
+    // Later: settling makes room, and lets the next one in.
+    if (refused) return queueMicrotask(() => sending.settle(refused));
     this.queue.push(sending);
     if (this.isPumping) return;
     this.isPumping = true;
@@ -50,16 +59,24 @@ export class Outbox {
 
   /** What waits fails, and what is under way is not waited for. */
   end(why: Error): void {
-    this.ended = why;
+    this.isOver = true;
+    this.refuse(why);
+  }
+
+  private refuse(why: Error): void {
+    this.refused = why;
+    this.offset = 0;
     for (const { settle } of [...this.under.splice(0), ...this.queue.splice(0)]) settle(why);
   }
 
   private async pump(): Promise<void> {
     while (this.queue.length > 0) {
       const { payloads, complete, begun } = this.pack();
+      const { deadlineMs, publish } = this.options;
       this.under = complete;
+      const late = setTimeout(() => this.refuse(new BrokerUnavailableError(`not taken within ${deadlineMs / 1000} s`)), deadlineMs).unref();
       try {
-        await this.options.publish(payloads);
+        await publish(payloads);
         for (const { settle } of this.under.splice(0)) settle();
       } catch (error) {
         for (const { settle } of this.under.splice(0)) settle(error as Error);
@@ -69,6 +86,8 @@ export class Outbox {
           begun.settle(error as Error);
         }
       }
+      clearTimeout(late);
+      if (!this.isOver) this.refused = undefined;
     }
     this.isPumping = false;
     this.options.onIdle();

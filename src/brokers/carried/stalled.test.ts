@@ -16,6 +16,8 @@ interface Stalled {
   lose: () => void;
   /** A publish to the dead inbox is under way. */
   begun: Promise<void>;
+  /** Answers all publishes to it from now on, and that one. */
+  answer: () => void;
   openCount: () => number;
 }
 
@@ -24,6 +26,10 @@ async function stalled(options: Partial<CarriedOptions>): Promise<Stalled> {
   let begin: () => void = () => undefined;
   const begun = new Promise<void>((resolve) => {
     begin = resolve;
+  });
+  let answer: () => void = () => undefined;
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve;
   });
   let openCount = 0;
   let isAway = false;
@@ -44,7 +50,7 @@ async function stalled(options: Partial<CarriedOptions>): Promise<Stalled> {
       async publish(inbox, payloads) {
         if (inbox === dead) {
           begin();
-          await new Promise(() => undefined);
+          await answered;
         }
         void hears.get(inbox)?.(payloads);
       },
@@ -54,7 +60,7 @@ async function stalled(options: Partial<CarriedOptions>): Promise<Stalled> {
   };
   const broker = await openCarried({ open, url: new URL('memory://host:1'), cluster: 'c', ...options });
   opened.push(broker);
-  return { broker, lose: () => lose(), begun, openCount: () => openCount };
+  return { broker, lose: () => lose(), begun, answer, openCount: () => openCount };
 }
 
 test.each([
@@ -68,4 +74,17 @@ test.each([
   await end(stall);
   expect(stall.broker.state).toBe('down');
   expect((await ends).every(({ status }) => status === 'rejected')).toBe(true);
+});
+
+test('what is not taken in time is refused, and all behind it, until the server answers: everything else goes on (N14)', async () => {
+  const { broker, answer, openCount } = await stalled({ sendBytesMax: 8_000, publishDeadlineMs: 20 });
+  const ends = await Promise.allSettled(Array.from({ length: 16_000 }, () => broker.send(dead, [new Uint8Array(1)])));
+  expect(ends.every(({ status }) => status === 'rejected')).toBe(true);
+  expect((ends[0] as PromiseRejectedResult).reason).toMatchObject({ code: 'SH3102', why: 'not taken within 0.02 s' });
+  await expect(broker.send(dead, [new Uint8Array(1)])).rejects.toMatchObject({ why: 'not taken within 0.02 s' });
+  await expect(broker.send('worker.w2.i1', [new Uint8Array(1)])).resolves.toBeUndefined();
+  answer();
+  await expect(broker.send('worker.w3.i1', [new Uint8Array(1)])).resolves.toBeUndefined();
+  await expect(broker.send(dead, [new Uint8Array(1)])).resolves.toBeUndefined();
+  expect([broker.state, openCount()]).toEqual(['up', 1]);
 });
