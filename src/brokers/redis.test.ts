@@ -119,6 +119,32 @@ function streamsOf(name: RedisName): void {
       expect(await doctor(url, {})).toContainEqual(expect.stringMatching(/^warn maxmemory 33554432: it is full soon/));
     });
 
+    test('a server that is full of what was said to a coordinator that was away lets it come back, and takes messages again (N14)', async () => {
+      const { url, port } = await redis.start();
+      await ask(port, 'CONFIG SET maxmemory 8mb');
+      const cluster = freshCluster();
+      const [first, other] = [await dial(url, cluster), await dial(url, cluster)];
+      await ear(first, 'hello');
+      await first.close();
+      let said = 0;
+      const isTaken = async (): Promise<boolean> => {
+        const [sent] = await Promise.allSettled([other.send('hello', [Buffer.alloc(100_000)])]);
+        return sent.status === 'fulfilled';
+      };
+      while (await isTaken()) said++;
+      await other.close();
+      // Less than what lies there: a connection that was closed has given some back.
+      await ask(port, 'CONFIG SET maxmemory 6mb');
+      expect(await ask(port, 'XADD some * of it')).toMatch(/^-OOM/);
+      const second = await openCarried({ open: openRedis, url: new URL(url), cluster, patient: true });
+      opened.push(second);
+      let heard = 0;
+      await second.listen('hello', (batch) => void (heard += batch.length));
+      const inbox = await ear(second, 'coordinator.2');
+      await vi.waitFor(() => expect([second.state, heard]).toEqual(['up', said]), patience);
+      await reaches(second, 'coordinator.2', inbox, 'there is room again');
+    });
+
     test('FLUSHALL takes what was under way, and nothing more: whoever listens is heard again (N02)', async () => {
       const { url, port } = await redis.shared();
       const cluster = freshCluster();

@@ -27,16 +27,16 @@ const keepMsOf = (inbox: string): number | undefined =>
   inbox === 'hello' ? undefined : inbox.startsWith('coordinator.') ? keepMs.coordinator : keepMs.worker;
 
 export async function openRedis(options: CarrierOptions): Promise<Carrier> {
-  let isOver = false;
+  const over = new AbortController();
   const readers = new Map<Reader, { key: string; keepMs: number | undefined }>();
   const closeAll = (): void => {
-    isOver = true;
+    over.abort();
     clearInterval(renewing);
     publisher.destroy();
     for (const reader of readers.keys()) reader.destroy();
   };
   const lost = (why: string): void => {
-    if (isOver) return;
+    if (over.signal.aborted) return;
     closeAll();
     options.onLost(why);
   };
@@ -59,8 +59,8 @@ export async function openRedis(options: CarrierOptions): Promise<Carrier> {
     payloadBytesMax,
     async subscribe(inbox, handle): Promise<Subscription> {
       const entry = { key: keyOf(inbox), keepMs: keepMsOf(inbox) };
-      const reader = await openReader({ ...entry, connection: await connect(lost), handle, onLost: lost });
-      if (isOver) reader.destroy();
+      const reader = await openReader({ ...entry, connection: await connect(lost), handle, signal: over.signal, onLost: lost });
+      if (over.signal.aborted) reader.destroy();
       readers.set(reader, entry);
       return {
         async close() {

@@ -2,8 +2,10 @@
  * The reader of one inbox: read, handle, acknowledge with the next read, on a connection of its own.
  *
  * It begins with what an earlier reader was given and did not acknowledge. A group that is not there (any more) is made
- * again, from the first entry on: whoever wrote meanwhile is heard.
+ * again, from the first entry on: whoever wrote meanwhile is heard. Where a full server has no room for it, it waits a moment
+ * for what the readers of other inboxes, which are there already, take out.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { RedisConnection, RedisReply } from '../../lib/redis.ts';
 
 export interface ReaderOptions {
@@ -12,6 +14,8 @@ export interface ReaderOptions {
   keepMs: number | undefined;
   connection: RedisConnection;
   handle: (payloads: readonly Uint8Array[]) => Promise<void>;
+  /** Aborts when nobody waits for the opening any more. */
+  signal: AbortSignal;
   onLost: (why: string) => void;
 }
 
@@ -26,17 +30,37 @@ const consumer = 'inbox';
 /** Of one read. */
 const entriesMax = 64;
 const blockMs = 5_000;
+const roomPauseMs = 50;
+const roomTriesMax = 60;
 
 /** Resolves when what is written from now on is heard. */
-export async function openReader({ key, keepMs, connection, handle, onLost }: ReaderOptions): Promise<Reader> {
+export async function openReader({ key, keepMs, connection, handle, signal, onLost }: ReaderOptions): Promise<Reader> {
   let isClosed = false;
   let under: Promise<void> | undefined;
 
   async function make(): Promise<void> {
-    const made = connection.command(['XGROUP', 'CREATE', key, group, '0', 'MKSTREAM']).catch((error: Error) => {
-      if (!error.message.startsWith('BUSYGROUP')) throw error;
+    const made = connection.command(['XGROUP', 'CREATE', key, group, '0', 'MKSTREAM']).catch(async (error: Error) => {
+      if (error.message.startsWith('BUSYGROUP')) return;
+      // A full server says so before it looks whether the group is there.
+      if (!error.message.startsWith('OOM') || !(await isThere())) throw error;
     });
     await Promise.all([made, ...(keepMs === undefined ? [] : [connection.command(['PEXPIRE', key, String(keepMs)])])]);
+  }
+
+  async function isThere(): Promise<boolean> {
+    const groups = await connection.command(['XINFO', 'GROUPS', key]).catch(() => undefined);
+    return Array.isArray(groups) && groups.length > 0;
+  }
+
+  async function makeOnceThereIsRoom(): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await make();
+      } catch (error) {
+        if (!(error as Error).message.startsWith('OOM') || tries === roomTriesMax) throw error;
+      }
+      await pause(roomPauseMs, undefined, { signal });
+    }
   }
 
   function acknowledge(ids: readonly string[]): void {
@@ -75,7 +99,7 @@ export async function openReader({ key, keepMs, connection, handle, onLost }: Re
   }
 
   try {
-    await make();
+    await makeOnceThereIsRoom();
   } catch (error) {
     connection.destroy();
     throw error;
