@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { OpenEngine } from './journals/engine.ts';
 import type { Journal } from './journals/journal.ts';
 import { memoryJournal } from './journals/memory.ts';
-import { openEngineJournal } from './journals/on-engine.ts';
+import { openEngine, openEngineJournal } from './journals/on-engine.ts';
 import { ShoalError } from './lib/errors.ts';
 import type { Finding } from './lib/finding.ts';
 import { parseServerUrl, shownUrl } from './lib/server-url.ts';
@@ -55,8 +55,7 @@ export async function openJournal(address: string, { cluster = 'shoal', isElecte
 export async function inspectJournal(address: string, cluster: string): Promise<readonly Finding[] | undefined> {
   if (address === 'memory:' || journalFolder(address) !== undefined) return undefined;
   const { load, ...place } = serverPlace(address, cluster);
-  const open = await load();
-  const engine = await open({ ...place, deadlineMs: inspectMsMax });
+  const engine = await openEngine(await load(), { ...place, deadlineMs: inspectMsMax });
   return engine.inspect().finally(() => engine.close());
 }
 

@@ -8,7 +8,7 @@ import { openCassandraEngine } from './cassandra.ts';
 import { engineSuite } from './engine.suite.ts';
 import { entry, expectConflict, journalSuite, pattern, seqs } from './journal.suite.ts';
 import type { Journal } from './journal.ts';
-import { openEngineJournal } from './on-engine.ts';
+import { openEngine, openEngineJournal } from './on-engine.ts';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../api/fixtures/${name}`, import.meta.url));
 const certificate = fixture('localhost.cert.pem');
@@ -157,7 +157,7 @@ withServer('cassandra', 'The Cassandra journal', (real) => {
     const large = (seq: number) => ({ stream: 'a', seq, writer: 'w', head: pattern(300_000, 1), body: [pattern(600_000, 2)] });
     for (const seq of [0, 1, 40]) await journal.append([large(seq)]);
     // A writer who ends between its pieces and their row.
-    const engine = await openCassandraEngine({ url: new URL(place), otherHosts: [], cluster: 'shoal', deadlineMs: 30_000 });
+    const engine = await openEngine(openCassandraEngine, { url: new URL(place), otherHosts: [], cluster: 'shoal', deadlineMs: 30_000 });
     const unfinished = { stream: 'a', seq: 41, writer: 'ended', part: 1, bytes: pattern(10, 3) };
     await engine.putPieces([unfinished], new AbortController().signal);
     await engine.close();

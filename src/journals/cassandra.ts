@@ -20,7 +20,17 @@ import { ShoalError } from '../lib/errors.ts';
 import type { Finding } from '../lib/finding.ts';
 import { addressOf, asKnown, connect, isMissing, isUnprepared, type Library, loadLibrary, shortly, what } from './cassandra/connect.ts';
 import { type Cluster, durabilityOf, findings, format, formatText, look } from './cassandra/settings.ts';
-import { type Engine, journalLostError, type NewRow, type OpenEngine, type Piece, type PieceRange, type Row } from './engine.ts';
+import {
+  type Engine,
+  heeding,
+  journalLostError,
+  type NewRow,
+  type OpenEngine,
+  type Piece,
+  type PieceRange,
+  type Row,
+  unreachableError,
+} from './engine.ts';
 import { ConflictError, type Journal, JournalCorruptError } from './journal.ts';
 
 /** Of a body that lies in the row itself. */
@@ -34,16 +44,16 @@ const lanes = 32;
 const pieceLanes = 8;
 const dayUs = 86_400_000_000;
 
-export const openCassandraEngine: OpenEngine = async ({ url, otherHosts, cluster: name, deadlineMs }) => {
+export const openCassandraEngine: OpenEngine = async ({ url, otherHosts, cluster: name, deadlineMs, signal }) => {
   const library = await loadLibrary();
   const address = addressOf(url, otherHosts);
-  const first = await connect(library, address, undefined, deadlineMs);
+  const first = await connect(library, address, undefined, { deadlineMs, signal });
   let cluster: Cluster;
   try {
-    cluster = await look(first, address);
+    cluster = await heeding(signal, look(first, address));
   } catch (error) {
     await first.shutdown();
-    throw asKnown(error) ?? error;
+    throw asKnown(error) ?? unreachableError(what, shortly(error).message, error);
   }
   if (cluster.format > format) {
     await first.shutdown();
@@ -56,7 +66,13 @@ export const openCassandraEngine: OpenEngine = async ({ url, otherHosts, cluster
     return new CassandraEngine(library, first, cluster, name, deadlineMs);
   }
   await first.shutdown();
-  return new CassandraEngine(library, await connect(library, address, cluster.datacenter, deadlineMs), cluster, name, deadlineMs);
+  return new CassandraEngine(
+    library,
+    await connect(library, address, cluster.datacenter, { deadlineMs, signal }),
+    cluster,
+    name,
+    deadlineMs,
+  );
 };
 
 type Asked = Pick<QueryOptions, 'consistency' | 'serialConsistency' | 'timestamp' | 'fetchSize'>;

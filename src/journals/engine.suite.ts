@@ -23,7 +23,7 @@ interface Server {
 interface Line {
   port: number;
   cut(): void;
-  silence(isSilent?: boolean): void;
+  silence(isSilent?: boolean, pieces?: number): void;
   refuse(isRefusing?: boolean): void;
   delay(ms: number): void;
   close(): Promise<void>;
@@ -313,6 +313,20 @@ export function engineSuite(
       }
       await other.drop('*');
       expect(await seqs(other, 'a')).toEqual([0]);
+    });
+
+    it('stands still while it is opened: it is given up by its deadline, wherever that was (S10)', async () => {
+      let stopped = 0;
+      for (const pieces of [1, 2, 3, 4, 5, 6, 7, 8]) {
+        proxy.silence(true, pieces);
+        const journal = await opened({ port: proxy.port, openMs: 300, deadlineMs: 300 }).catch((error: unknown) => {
+          expect(error).toMatchObject({ code: 'SH4010' });
+          stopped++;
+        });
+        if (journal) break;
+        proxy.silence(false);
+      }
+      expect(stopped).toBeGreaterThan(0);
     });
 
     it('is not there, or refuses us: an error that names no password', async () => {

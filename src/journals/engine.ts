@@ -58,9 +58,11 @@ export interface EngineOptions {
   cluster: string;
   /** How long a connection may take to come about. */
   deadlineMs: number;
+  /** Aborts when nobody waits for the opening any more: whatever it hangs on is given up (`heeding`). */
+  signal: AbortSignal;
 }
 
-/** Rejects with a ShoalError, by 10 s. The client library is imported within (see `lib/peer.ts`). */
+/** Rejects with a ShoalError, by 10 s or once its signal aborts. The client library is imported within (see `lib/peer.ts`). */
 export type OpenEngine = (options: EngineOptions) => Promise<Engine>;
 
 export interface Engine {
@@ -83,6 +85,16 @@ export interface Engine {
   inspect(): Promise<readonly Finding[]>;
   /** Leaves no timer and no socket behind; called once, when no call is awaited any more. */
   close(): Promise<void>;
+}
+
+/** Rejects once nobody waits any more, whatever becomes of `work`. */
+export function heeding<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal.reason as Error);
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop);
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
 }
 
 /** SH4010: nobody knows when it comes back; whoever asked may ask again. */

@@ -18,6 +18,7 @@ import { peer } from '../lib/peer.ts';
 import {
   type Engine,
   forbiddenError,
+  heeding,
   journalLostError,
   type NewRow,
   type OpenEngine,
@@ -52,7 +53,7 @@ interface ClosedDocument {
   name: string;
 }
 
-export const openMongodbEngine: OpenEngine = async ({ url, otherHosts, cluster, deadlineMs }) => {
+export const openMongodbEngine: OpenEngine = async ({ url, otherHosts, cluster, deadlineMs, signal }) => {
   const library = await peer(what, 'mongodb', () => import('mongodb'));
   const client = new library.MongoClient(url.href.replace(url.host, [url.host, ...otherHosts].join()), {
     appName: 'shoal',
@@ -71,10 +72,10 @@ export const openMongodbEngine: OpenEngine = async ({ url, otherHosts, cluster, 
     promoteBuffers: true,
   });
   try {
-    await client.connect();
+    await heeding(signal, client.connect());
     const database = client.db(url.pathname.length > 1 ? undefined : 'shoal');
-    const hello = await database.command({ hello: 1 });
-    const build = await database.command({ buildInfo: 1 });
+    const hello = await heeding(signal, database.command({ hello: 1 }));
+    const build = await heeding(signal, database.command({ buildInfo: 1 }));
     const server = {
       version: String(build.version),
       ferret: build.ferretdb !== undefined,

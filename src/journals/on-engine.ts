@@ -12,7 +12,16 @@ import { setTimeout as later } from 'node:timers/promises';
 import { concatBytes } from '../lib/bytes.ts';
 import { ShoalError } from '../lib/errors.ts';
 import { checkEntries, checkName, journalClosedError } from './checks.ts';
-import { type Engine, type NewRow, type OpenEngine, type Piece, type Row, settingRefusedError, unreachableError } from './engine.ts';
+import {
+  type Engine,
+  type EngineOptions,
+  type NewRow,
+  type OpenEngine,
+  type Piece,
+  type Row,
+  settingRefusedError,
+  unreachableError,
+} from './engine.ts';
 import { type BodySlice, type Entry, type Journal, OutcomeUnknownError } from './journal.ts';
 import { BodyPlan } from './slices.ts';
 
@@ -23,10 +32,13 @@ export interface EngineJournalOptions {
   cluster?: string;
   /** How long an append may stay without an answer. */
   deadlineMs?: number;
+  /** How long the opening may take. Default 10 000. */
+  openMs?: number;
   /** One line for the log of this process: settings that do less than one may think. */
   onWarning?: (line: string) => void;
 }
 
+const openMsDefault = 10_000;
 const deadlineMsDefault = 5_000;
 /** Large entries have longer: a line that is slower than this is of no use. */
 const bytesPerMsMin = 4_096;
@@ -43,8 +55,8 @@ const noBytes = new Uint8Array();
 
 /** SH4010, SH4012, SH4013, SH1304 if it can't be used. */
 export async function openEngineJournal(open: OpenEngine, options: EngineJournalOptions): Promise<Journal> {
-  const { url, otherHosts = [], cluster = 'shoal', deadlineMs = deadlineMsDefault, onWarning } = options;
-  const engine = await open({ url, otherHosts, cluster, deadlineMs });
+  const { url, otherHosts = [], cluster = 'shoal', deadlineMs = deadlineMsDefault, openMs, onWarning } = options;
+  const engine = await openEngine(open, { url, otherHosts, cluster, deadlineMs, ...(openMs !== undefined && { openMs }) });
   try {
     for (const finding of await engine.inspect()) {
       if (finding.level === 'refuse') throw settingRefusedError(engine.what, finding);
@@ -55,6 +67,14 @@ export async function openEngineJournal(open: OpenEngine, options: EngineJournal
     throw error;
   }
   return new EngineJournal(engine, deadlineMs);
+}
+
+/** By a deadline, 10 s by default. */
+export function openEngine(open: OpenEngine, options: Omit<EngineOptions, 'signal'> & { openMs?: number }): Promise<Engine> {
+  const { openMs = openMsDefault, ...place } = options;
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new Error(`no answer within ${openMs / 1000} s`)), openMs);
+  return open({ ...place, signal: late.signal }).finally(() => clearTimeout(timer));
 }
 
 class EngineJournal implements Journal {

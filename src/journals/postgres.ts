@@ -20,6 +20,7 @@ import { RecentSet } from '../lib/recent-set.ts';
 import {
   type Engine,
   forbiddenError,
+  heeding,
   journalLostError,
   type NewRow,
   type OpenEngine,
@@ -41,7 +42,7 @@ const dropRows = 1_000;
 const preparedRowsMax = 16;
 
 /** The URL as libpq takes it, and `schema=NAME` in it: where the tables are, made at the first append if it is missing. */
-export const openPostgresEngine: OpenEngine = async ({ url, cluster, deadlineMs }) => {
+export const openPostgresEngine: OpenEngine = async ({ url, cluster, deadlineMs, signal }) => {
   const { default: pg } = await peer(what, 'pg', () => import('pg'));
   const address = new URL(url);
   const schema = address.searchParams.get('schema') ?? 'shoal';
@@ -51,8 +52,8 @@ export const openPostgresEngine: OpenEngine = async ({ url, cluster, deadlineMs 
   client.on('error', () => undefined);
   let server: Server;
   try {
-    await client.connect();
-    server = await look(client, schema);
+    await heeding(signal, client.connect());
+    server = await heeding(signal, look(client, schema));
   } catch (error) {
     throw known(error) ?? unreachableError(what, (error as Error).message, error);
   } finally {

@@ -16,6 +16,7 @@ import {
   type Engine,
   type EngineOptions,
   forbiddenError,
+  heeding,
   journalLostError,
   type NewRow,
   type OpenEngine,
@@ -39,7 +40,7 @@ type Argument = string | Uint8Array;
 export const openRedisEngine: OpenEngine = async (options) => {
   const engine = new RedisEngine(options);
   try {
-    await engine.look();
+    await heeding(options.signal, engine.look());
   } catch (error) {
     await engine.close();
     throw error instanceof ShoalError ? error : unreachableError(what, (error as Error).message, error);

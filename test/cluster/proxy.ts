@@ -7,6 +7,8 @@ export class TcpProxy {
   private readonly server: Server;
   private readonly pairs = new Set<[Socket, Socket]>();
   private isSilent = false;
+  /** Pieces that still pass before it falls silent. */
+  private left = Number.POSITIVE_INFINITY;
   private isRefusing = false;
   private delayMs = 0;
 
@@ -41,9 +43,10 @@ export class TcpProxy {
     }
   }
 
-  /** Connections stay, nothing passes either way, new ones get nowhere either (N11). */
-  silence(isSilent = true): void {
-    this.isSilent = isSilent;
+  /** Connections stay, nothing passes either way, new ones get nowhere either (N11); once so many `pieces` have passed. */
+  silence(isSilent = true, pieces = 0): void {
+    this.isSilent = isSilent && pieces === 0;
+    this.left = isSilent ? pieces : Number.POSITIVE_INFINITY;
     for (const [near, far] of this.pairs) {
       if (isSilent) continue;
       // What was swallowed is missing in the stream: it can only be cut.
@@ -90,6 +93,7 @@ export class TcpProxy {
 
   private pass(bytes: Buffer, to: Socket): void {
     if (this.isSilent || to.destroyed) return;
+    this.isSilent = --this.left <= 0;
     if (this.delayMs === 0) to.write(bytes);
     else setTimeout(() => to.destroyed || to.write(bytes), this.delayMs);
   }

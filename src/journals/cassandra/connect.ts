@@ -4,12 +4,11 @@ import type { Client } from 'cassandra-driver';
 import { ShoalError } from '../../lib/errors.ts';
 import { peer } from '../../lib/peer.ts';
 import { Secret } from '../../lib/secret.ts';
-import { forbiddenError, unreachableError } from '../engine.ts';
+import { type EngineOptions, forbiddenError, heeding, unreachableError } from '../engine.ts';
 import { JournalFullError } from '../journal.ts';
 
 export const what = 'the Cassandra journal';
 
-const openMsMax = 10_000;
 const connectMsMax = 4_000;
 /** A node that was lost is looked for this often. */
 const reconnectMs = 100;
@@ -49,8 +48,13 @@ export function addressOf(url: URL, otherHosts: readonly string[]): Address {
   };
 }
 
-/** To the nodes of `datacenter`, or without one to whichever of the hosts answers. Rejects with a ShoalError by 10 s. */
-export async function connect(library: Library, address: Address, datacenter: string | undefined, deadlineMs: number): Promise<Client> {
+/** To the nodes of `datacenter`, or without one to whichever of the hosts answers. Rejects with a ShoalError. */
+export async function connect(
+  library: Library,
+  address: Address,
+  datacenter: string | undefined,
+  { deadlineMs, signal }: Pick<EngineOptions, 'deadlineMs' | 'signal'>,
+): Promise<Client> {
   const { hosts, login, tls } = address;
   const { loadBalancing, reconnection, retry } = library.policies;
   const client = new library.Client({
@@ -72,19 +76,13 @@ export async function connect(library: Library, address: Address, datacenter: st
   });
   withOneControl(client);
   const connecting = client.connect();
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(reject, openMsMax, new Error(`no answer within ${openMsMax} ms`));
-  });
   try {
-    await Promise.race([connecting, late]);
+    await heeding(signal, connecting);
     return client;
   } catch (error) {
     // It has no way to stop while it connects.
     connecting.then(() => client.shutdown()).catch(() => undefined);
     throw asKnown(error) ?? unreachableError(what, shortly(error).message, error);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
