@@ -368,19 +368,35 @@ export class SimClient {
     const { watch } = this.options;
     const read: Read = { indices: new Map(), atoms: [], order: [], isInOrder: order === 'input' };
     let end: (error: Error | undefined) => void = () => undefined;
-    return {
+    const reader: ReadAlong & { read: Promise<Read> } = {
       how: { order, credit, inputs: false },
       read: new Promise((resolve, reject) => (end = (error) => (error ? reject(error) : resolve(read)))),
       deliver: (message) => {
         watch.guard(() => this.onDelivered(job, message, read));
         if (message.statuses.length > 0) onTaken(message.statuses.length);
       },
-      end(error) {
-        this.close();
+      end: (error) => {
+        reader.close();
+        if (!error) watch.guard(() => this.checkWhole(job, read));
         end(error);
       },
       close: () => undefined,
     };
+    return reader;
+  }
+
+  /** Told its end, a reader was given all that there is; a replay may have gone on since. */
+  private checkWhole(job: JobScript, { indices }: Read): void {
+    const model = this.options.watch.model.jobs.get(job.id!);
+    if (!model || model.isDropped || model.replays > 0) return;
+    const { stage, take } = model.spec.output;
+    if (take === 'one') return;
+    model.stages[stage]!.tasks.forEach(({ final }, index) => {
+      const isOwed = final === 'done' || final === 'dead' || final === 'expired';
+      if (isOwed && !indices.has(index))
+        throw new Violation('I1', `${job.id}/${index} is ${final}, and a reader that has come to its end was not given it`);
+    });
+    reached('a reader has come to its end');
   }
 
   private onDelivered(job: JobScript, message: DeliverMessage, read: Read): void {

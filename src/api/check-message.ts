@@ -48,7 +48,7 @@ const checks: { [K in FromClient['kind']]: Check } = {
   seal: fields({ kind, job, stage, total: index, feeder: maybe(whole(0)), mark: maybe(index), confirm: maybe(bool) }),
   cancel: fields({ kind, ...change, job, reason: text(4_096) }),
   replay: fields({ kind, ...change, job, stage: maybe(stage), index: maybe(index), expectedAttempt: maybe(whole(0, 255)) }),
-  read: fields({ kind, job, from: maybe(index), ...asked }),
+  read: fields({ kind, job, had: maybe(column), failed: maybe(column), ...asked }),
   readLogs: fields({ kind, reader, job, follow: bool, from: maybe(fields({ term: whole(0), line: whole(0) })) }),
   readCredit: fields({ kind, reader, credit }),
   unread: fields({ kind, reader, keeps: maybe(bool) }),

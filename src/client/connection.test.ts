@@ -126,7 +126,7 @@ describe('on a line that breaks and comes back', () => {
     await expect(submitted).resolves.toEqual({ job: 'a' });
     expect(told).toEqual([1]);
     const [third] = reset();
-    expect(third).toMatchObject({ kind: 'read', job: 'a', from: 1, credit: 0 });
+    expect(third).toMatchObject({ kind: 'read', job: 'a', had: Uint32Array.of(0, 1), credit: 0 });
     line.onMessage(delivery((third as Extract<FromClient, { kind: 'read' }>).reader, 1, 0, true));
     expect(told).toEqual([1, 0, 'end']);
     one.close();
@@ -210,20 +210,23 @@ describe('on a line that breaks and comes back', () => {
     const first = connection.read('a', sink('in order'), { order: 'input', credit: 100, inputs: false });
     connection.read('a', sink('as done'), { order: 'completion', credit: 50, inputs: true });
     line.onMessage(delivery(1, 20, 10));
-    // Replayed behind it: it goes on from where it was.
-    line.onMessage(delivery(1, 0, 20));
-    line.onMessage(delivery(2, 7, 20));
+    line.onMessage(delivery(1, 0, 10));
+    line.onMessage({
+      ...delivery(2, 7, 20),
+      statuses: Uint32Array.from({ length: 20 }, (_, i) => (i === 3 ? 1 : 0)),
+      attempts: new Uint32Array(20).fill(4),
+    });
     connection.readCredit(first, 5);
     const again = reset();
     expect(again).toMatchObject([
-      { kind: 'read', reader: 3, order: 'input', credit: 75, from: 30 },
-      { kind: 'read', reader: 4, order: 'completion', credit: 30, from: 20, inputs: true },
+      { kind: 'read', reader: 3, order: 'input', credit: 85, had: Uint32Array.of(0, 10, 20, 10) },
+      { kind: 'read', reader: 4, order: 'completion', credit: 30, had: Uint32Array.of(7, 20), failed: Uint32Array.of(10, 4), inputs: true },
     ]);
     line.onMessage(delivery(1, 30, 5));
     line.onMessage(delivery(3, 30, 5, true));
     connection.unread(first);
     expect(line.sent.at(-1)).toEqual({ kind: 'unread', reader: 3 });
-    expect(got).toEqual(['in order 20,10', 'in order 0,20', 'as done 7,20', 'in order 30,5', 'in order end']);
+    expect(got).toEqual(['in order 20,10', 'in order 0,10', 'as done 7,20', 'in order 30,5', 'in order end']);
     expect(reset()).toMatchObject([{ order: 'completion' }]);
   });
 

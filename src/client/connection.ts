@@ -62,13 +62,14 @@ export class Connection {
   #over: ShoalError | undefined;
   #isWaiting = true;
   readonly #waiting = new Map<number, Waiting>();
-  readonly #readers = new OpenReaders(() => this.#nextNumber++);
+  readonly #readers: OpenReaders;
   readonly #unconfirmed = new UnconfirmedInputs();
   readonly #flows = new Map<string, Set<FlowSink>>();
   readonly #ended = new Map<string, Promise<JobView>>();
 
   constructor(session: Session) {
     this.#session = session;
+    this.#readers = new OpenReaders(() => this.#nextNumber++, session.resets === true);
     session.onMessage = (message) => {
       this.#receive(message);
       this.#hold();

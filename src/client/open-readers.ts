@@ -3,6 +3,7 @@
  * handle for its owner, and another number on each line, so that what an old line still brings is nobody's.
  */
 import type { LogPlace } from '../core/answers.ts';
+import { Given } from '../core/given.ts';
 import type { DeliverMessage, FromClient, LogLine, ReadAsked, ToClient } from '../core/messages.ts';
 import type { ShoalError } from '../lib/errors.ts';
 
@@ -33,8 +34,8 @@ interface ResultReader {
   inputs: boolean;
   /** Tasks that may still come. */
   credit: number;
-  delivered: number;
-  nextIndex: number;
+  /** Where the line may break: what it goes on behind. */
+  given: Given | undefined;
 }
 
 interface LogReader {
@@ -53,9 +54,12 @@ export class OpenReaders {
   readonly #byNumber = new Map<number, Reader>();
   readonly #byHandle = new Map<number, Reader>();
   readonly #newNumber: () => number;
+  readonly #resets: boolean;
 
-  constructor(newNumber: () => number) {
+  /** `resets`: the line may break and come back. */
+  constructor(newNumber: () => number, resets: boolean) {
     this.#newNumber = newNumber;
+    this.#resets = resets;
   }
 
   /** Something is still to come for one of them. */
@@ -64,14 +68,14 @@ export class OpenReaders {
   }
 
   read(job: string, sink: ReaderSink, { order, credit, inputs }: ReadOptions): { handle: number; message: FromClient } {
-    return this.#open({ kind: 'results', job, asked: undefined, sink, order, inputs, credit, delivered: 0, nextIndex: 0 });
+    return this.#open({ kind: 'results', job, asked: undefined, sink, order, inputs, credit, given: this.#newGiven() });
   }
 
   /** A reader of a job that is being submitted; `asked` goes with the submission, as often as that is said. */
   readAlong(sink: ReaderSink, how: ReadOptions): { handle: number; asked: ReadAsked } {
     const number = this.#newNumber();
     const asked = { reader: number, ...how };
-    this.#add({ handle: number, number, isDone: false, kind: 'results', job: '', asked, sink, ...how, delivered: 0, nextIndex: 0 });
+    this.#add({ handle: number, number, isDone: false, kind: 'results', job: '', asked, sink, ...how, given: this.#newGiven() });
     return { handle: number, asked };
   }
 
@@ -106,12 +110,8 @@ export class OpenReaders {
   deliver(message: DeliverMessage): void {
     const reader = this.#byNumber.get(message.reader);
     if (reader?.kind !== 'results') return;
-    const count = message.statuses.length;
-    reader.credit -= count;
-    reader.delivered += count;
-    const { indices } = message;
-    // What a replay brought back comes behind what follows it.
-    for (let r = 0; r < indices.length; r += 2) reader.nextIndex = Math.max(reader.nextIndex, indices[r]! + indices[r + 1]!);
+    reader.credit -= message.statuses.length;
+    reader.given?.add(message);
     reader.sink.deliver(message);
     // It may have been closed from within.
     if (!message.done || this.#byNumber.get(message.reader) !== reader) return;
@@ -157,6 +157,10 @@ export class OpenReaders {
     });
   }
 
+  #newGiven(): Given | undefined {
+    return this.#resets ? new Given() : undefined;
+  }
+
   #open(what: ResultReader | LogReader): { handle: number; message: FromClient } {
     const number = this.#newNumber();
     const reader: Reader = { handle: number, number, isDone: false, ...what };
@@ -183,9 +187,8 @@ function messageOf(reader: Reader): FromClient {
     const { follow, place } = reader;
     return { kind: 'readLogs', reader: number, job, follow, ...(place && { from: place }) };
   }
-  const { order, credit, inputs, delivered, nextIndex } = reader;
-  const from = order === 'input' ? nextIndex : delivered;
-  return { kind: 'read', reader: number, job, order, credit, inputs, ...(from > 0 && { from }) };
+  const { order, credit, inputs, given } = reader;
+  return { kind: 'read', reader: number, job, order, credit, inputs, ...(given && !given.isEmpty && given.columns()) };
 }
 
 function gapLine(job: string, count: number, wallMs = 0): LogLine {

@@ -5,6 +5,7 @@
 
 import type { JobView } from './answers.ts';
 import { applyJobFact, applyRegistryFact } from './fold.ts';
+import { Given, type GivenColumns } from './given.ts';
 import type { Input } from './inputs.ts';
 import { checkInvariants } from './invariants.ts';
 import { leaseMs, type SomeBounds } from './limits.ts';
@@ -205,6 +206,13 @@ export class Driver {
       inputs: options.inputs ?? false,
     });
     return this.delivered.filter((delivery) => delivery.reader === reader).flatMap((delivery) => delivery.values);
+  }
+
+  /** As the client of a reader would say it that goes on after a break. */
+  given(reader: number): GivenColumns {
+    const given = new Given();
+    for (const delivery of this.delivered) if (delivery.reader === reader) given.add(delivery);
+    return given.columns();
   }
 
   // ---- workers ----

@@ -7,6 +7,7 @@
  */
 import type { ErrorRecord } from '../lib/error-record.ts';
 import type { JobState, LogPlace, TaskFailure, TaskStateName } from './answers.ts';
+import type { GivenColumns } from './given.ts';
 import type { DefinitionRef, JobSpec } from './spec.ts';
 
 export type { ErrorRecord };
@@ -302,10 +303,10 @@ export type FromClient =
    */
   | (ChangeRequest & { kind: 'replay'; job: string; stage?: number; index?: number; expectedAttempt?: number })
   /**
-   * Deliver the job's output; `credit` = tasks that may be on the way. `inputs`: with each task's input. `from`: of a reader that
-   * goes on after a break: in input order the first index wanted, in completion order how many tasks to pass over.
+   * Deliver the job's output; `credit` = tasks that may be on the way. `inputs`: with each task's input. `had` and `failed`: of a
+   * reader that goes on after a break, what it was given before (given.ts).
    */
-  | ({ kind: 'read'; job: string; from?: number } & ReadAsked)
+  | ({ kind: 'read'; job: string } & ReadAsked & Partial<GivenColumns>)
   /** What its tasks printed, as `printed` messages: what is kept behind `from`, and with `follow` all that comes until the job ends. */
   | { kind: 'readLogs'; reader: number; job: string; follow: boolean; from?: LogPlace }
   /** So many tasks more may be on the way. */

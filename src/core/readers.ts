@@ -7,6 +7,7 @@
 
 import type { TaskFailure } from './answers.ts';
 import { isFinal, TaskState } from './columns.ts';
+import { Given } from './given.ts';
 import { deliverBytesMax, deliverTasksMax } from './limits.ts';
 import type { DeliverMessage, FromClient, ReadAsked } from './messages.ts';
 import { RangeList, ReadyQueue } from './ranges.ts';
@@ -27,10 +28,11 @@ export function openReader(state: State, session: string, message: Extract<FromC
     turn.tell(session, { kind: 'readEnd', reader: message.reader, error: { code: 'SH1401', message: `there is no job ${message.job}` } });
     return;
   }
-  addReader(state, session, job, message, message.from);
+  const { had, failed } = message;
+  addReader(state, session, job, message, had && Given.of({ had, ...(failed && { failed }) }));
 }
 
-export function addReader(state: State, session: string, job: Job, asked: ReadAsked, from = 0): void {
+export function addReader(state: State, session: string, job: Job, asked: ReadAsked, given?: Given): void {
   attach(state, job);
   const { reader: id, order, inputs, credit } = asked;
   const reader: Reader = {
@@ -41,24 +43,27 @@ export function addReader(state: State, session: string, job: Job, asked: ReadAs
     order,
     inputs,
     credit,
-    next: order === 'input' ? from : 0,
+    next: (order === 'input' && given?.end) || 0,
     behind: new ReadyQueue(),
-    passOver: order === 'completion' ? from : 0,
+    given: given?.isEmpty ? undefined : given,
     pair: 0,
     within: 0,
     done: false,
   };
-  if (reader.next > 0) findBehind(reader);
+  if (order === 'input') findBehind(reader);
   state.readers.set(reader.key, reader);
   job.readers.add(reader);
   state.touched.add(job);
 }
 
-/** It had passed them before its line broke, and can't have been told of them. */
-function findBehind({ job, next, behind }: Reader): void {
-  const { columns, fold } = job.stages[job.spec.output.stage]!;
+/** It had passed them before its line broke, and was not told of them as they are now. */
+function findBehind({ job, next, behind, given }: Reader): void {
+  const stage = job.stages[job.spec.output.stage]!;
+  const { columns, fold } = stage;
   const end = fold ? 0 : Math.min(next, columns.length);
-  for (let index = 0; index < end; index++) if (!isFinal(columns.state(index))) behind.push(index, 1);
+  for (let index = 0; index < end; index++) {
+    if (!isFinal(columns.state(index)) || !given?.has(index, attemptsOf(stage, index))) behind.push(index, 1);
+  }
 }
 
 /** Sends what is there and the credit allows, in deliveries of bounded size. */
@@ -68,7 +73,7 @@ export function deliver(state: State, reader: Reader, turn: Turn): void {
   while (!reader.done) {
     const delivery = new Delivery(state, reader, stage);
     if (stage.fold) {
-      if (stage.fold.result && reader.next === 0 && reader.passOver === 0) delivery.addFolded(stage.fold.result);
+      if (stage.fold.result && !reader.given) delivery.addFolded(stage.fold.result);
       reader.done = stage.fold.result !== undefined || job.outcome !== undefined;
     } else {
       const isAtEnd = reader.order === 'input' ? walkInputOrder(reader, stage, delivery) : walkCompletion(reader, stage, delivery);
@@ -120,8 +125,7 @@ function walkCompletion(reader: Reader, stage: Stage, delivery: Delivery): boole
       const index = from + reader.within;
       const taskState = columns.state(index);
       const isShown = taskState === TaskState.done || taskState === TaskState.dead || taskState === TaskState.expired;
-      if (isShown && reader.passOver > 0) reader.passOver--;
-      else if (isShown) {
+      if (isShown && !reader.given?.has(index, attemptsOf(stage, index))) {
         if (delivery.count >= reader.credit || delivery.isFull) return false;
         delivery.add(index);
       }
@@ -130,6 +134,8 @@ function walkCompletion(reader: Reader, stage: Stage, delivery: Delivery): boole
     reader.pair += 2;
     reader.within = 0;
   }
+  // What completes from here on it was not given.
+  reader.given = undefined;
   return true;
 }
 

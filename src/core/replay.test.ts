@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Assigned, Driver, jobSpec, pack, stage } from './drive.suite.ts';
 import { openGates } from './edges.ts';
+import { indicesOf } from './ranges.ts';
 import type { ArgSpec, StageSpec } from './spec.ts';
 
 const texts = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
@@ -272,10 +273,44 @@ describe('a reader in input order that has passed what comes back (A07)', () => 
     const { d, job } = passed();
     d.ask({ kind: 'replay', job });
     d.takeOver();
-    d.client({ kind: 'read', reader: 78, job, order: 'input', credit: 10, inputs: false, from: 6 });
+    d.client({ kind: 'read', reader: 78, job, order: 'input', credit: 10, inputs: false, ...d.given(77) });
     d.hello('w1', { slots: 8 });
     finish(d, job);
     expect(seen(d, 78)).toEqual(['0', '2', '3']);
+  });
+
+  it.each(['input', 'completion'] as const)('gets it when it has run before the line is back (order %s)', (order) => {
+    const { d, job } = passed(order);
+    const had = d.given(77);
+    d.client({ kind: 'unread', reader: 77, keeps: true });
+    d.ask({ kind: 'replay', job });
+    finish(d, job);
+    d.takeOver();
+    d.client({ kind: 'read', reader: 78, job, order, credit: 10, inputs: false, ...had });
+    expect(seen(d, 78).sort()).toEqual(['0', '2', '3']);
+    expect(d.delivered.at(-1)).toMatchObject({ reader: 78, done: true });
+  });
+
+  it.each(['input', 'completion'] as const)('and each as it is now, once, where it was told that they failed (order %s)', (order) => {
+    const d = new Driver(1, false);
+    d.hello('w1', { slots: 8 });
+    const job = d.submit(jobSpec([stage(undefined, { ...single, failuresMax: { count: 9 } })]), texts(6), false);
+    d.client({ kind: 'read', reader: 77, job, order, credit: 10, inputs: false });
+    workBut(d, ['0/0', '0/2', '0/3']);
+    const [before] = d.delivered.filter(({ failures }) => failures.length > 0);
+    expect(before).toMatchObject({ reader: 77 });
+    const had = d.given(77);
+    d.client({ kind: 'unread', reader: 77, keeps: true });
+    d.ask({ kind: 'replay', job });
+    workBut(d, ['0/3']);
+    d.client({ kind: 'read', reader: 78, job, order, credit: 1, inputs: false, ...had });
+    d.client({ kind: 'readCredit', reader: 78, credit: 10 });
+    const came = (reader: number) => d.delivered.filter((to) => to.reader === reader).flatMap(({ indices }) => [...indicesOf(indices)]);
+    expect(new Set(came(78))).toEqual(new Set([0, 2, 3]));
+    expect(came(78)).toHaveLength(3);
+    d.client({ kind: 'seal', job, stage: 0, total: 6 });
+    d.client({ kind: 'read', reader: 79, job, order, credit: 10, inputs: false, ...d.given(78) });
+    expect(new Set(came(79))).toEqual(new Set([1, 4, 5]));
   });
 });
 

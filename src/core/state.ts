@@ -11,6 +11,7 @@
  */
 import type { Columns } from './columns.ts';
 import type { Changes, JobOutcome } from './facts.ts';
+import type { Given } from './given.ts';
 import { type Bounds, boundsDefault, type SomeBounds } from './limits.ts';
 import type { ErrorRecord, MemoryReading, Ranges, WorkerCode } from './messages.ts';
 import { type Dealing, type Policy, policies } from './policies.ts';
@@ -352,8 +353,8 @@ export interface Reader {
   next: number;
   /** Input order: replayed below `next`. */
   readonly behind: ReadyQueue;
-  /** Shown tasks that the client has had already, before its connection broke. */
-  passOver: number;
+  /** What its client has had already, before its connection broke. */
+  given: Given | undefined;
   pair: number;
   within: number;
   done: boolean;
