@@ -6,6 +6,7 @@
  * @typedef {{ id: string, rule: string, file: string, find: string, replace: string, budget: number }} Mutant
  */
 
+import { mutantsOfClients } from './mutants-of-clients.mjs';
 import { mutantsOfFiles } from './mutants-of-files.mjs';
 import { mutantsOfJobs } from './mutants-of-jobs.mjs';
 
@@ -397,46 +398,7 @@ export const mutants = [
     replace: 'this.seen.clear();',
     budget: 3_000,
   },
-  {
-    id: 'client-asks-once',
-    rule: 'client 4: what was not answered is said again',
-    file: 'src/client/connection.ts',
-    find: 'waiting.isRepeated = true;\n      this.#session.send(waiting.message);',
-    replace: 'waiting.isRepeated = true;',
-    budget: 200,
-  },
-  {
-    id: 'client-feeds-once',
-    rule: 'client 4: inputs that are not known to be durable are sent again',
-    file: 'src/client/connection.ts',
-    find: 'for (const message of this.#unconfirmed.again()) this.#session.send(message);',
-    replace: '',
-    budget: 500,
-  },
-  {
-    id: 'reader-begins-anew',
-    rule: 'client 2: each task once',
-    file: 'src/client/open-readers.ts',
-    find: '...(given && !given.isEmpty && given.columns())',
-    replace: '...(given && {})',
-    budget: 500,
-  },
-  {
-    id: 'reader-skips-gaps',
-    rule: 'client 2: each task once',
-    file: 'src/core/readers.ts',
-    find: '!reader.given?.has(index, attemptsOf(stage, index))) {',
-    replace: 'index >= (reader.given?.end ?? 0)) {',
-    budget: 3000,
-  },
-  {
-    id: 'along-under-its-old-number',
-    rule: 'client 4: a submission that is said again opens its reader again',
-    file: 'src/client/open-readers.ts',
-    find: 'reader.asked.reader = reader.number;',
-    replace: '',
-    budget: 500,
-  },
+  ...mutantsOfClients,
   {
     id: 'gone-too-early',
     rule: 'rule 1: that there is no such job is said when it is durable',
