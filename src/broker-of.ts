@@ -1,7 +1,6 @@
 /** Brokers by their addresses. Adapters are loaded when they are asked for, and their client libraries with them. */
 import type { Broker, BrokerPlace } from './brokers/broker.ts';
-import { type CarriedBroker, openCarried } from './brokers/carried/carried.ts';
-import { unreachable } from './brokers/carried/words.ts';
+import type { CarriedBroker } from './brokers/carried/carried.ts';
 import type { Finding, OpenCarrier } from './brokers/carrier.ts';
 import { dialWsBroker } from './brokers/ws/client.ts';
 import { ShoalError } from './lib/errors.ts';
@@ -70,7 +69,7 @@ type ServerPlace = Extract<BrokerPlace, { kind: 'server' }>;
 /** Either end: all are alike to a message system. */
 export async function openServerBroker({ url: text, cluster, secret }: ServerPlace, opening: BrokerOpening = {}): Promise<CarriedBroker> {
   const { adapter, ...place } = addressOf(text);
-  const open = await adapter.load();
+  const [open, { openCarried }] = await Promise.all([adapter.load(), import('./brokers/carried/carried.ts')]);
   return openCarried({ ...place, open, cluster, ...opening, ...(secret !== undefined && { secret: new Secret(secret) }) }).catch(
     async (error: unknown) => {
       throw await aboutTls(error, place.url, adapter);
@@ -90,6 +89,7 @@ export async function inspectServer({ url: text, cluster }: ServerPlace): Promis
       await carrier.close();
     }
   } catch (error) {
+    const { unreachable } = await import('./brokers/carried/words.ts');
     throw await aboutTls(unreachable(error, place.url, place.otherHosts), place.url, adapter);
   }
 }

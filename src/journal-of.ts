@@ -3,7 +3,6 @@ import { resolve } from 'node:path';
 import type { OpenEngine } from './journals/engine.ts';
 import type { Journal } from './journals/journal.ts';
 import { memoryJournal } from './journals/memory.ts';
-import { openEngine, openEngineJournal } from './journals/on-engine.ts';
 import { ShoalError } from './lib/errors.ts';
 import type { Finding } from './lib/finding.ts';
 import { parseServerUrl, shownUrl } from './lib/server-url.ts';
@@ -48,6 +47,7 @@ export async function openJournal(address: string, { cluster = 'shoal', isElecte
     return openFileJournal(folder, { takeOver: isElected === true && 'elected' });
   }
   const place = serverPlace(address, cluster);
+  const { openEngineJournal } = await import('./journals/on-engine.ts');
   return openEngineJournal(await place.load(), { ...place, ...(onWarning && { onWarning }) });
 }
 
@@ -55,6 +55,7 @@ export async function openJournal(address: string, { cluster = 'shoal', isElecte
 export async function inspectJournal(address: string, cluster: string): Promise<readonly Finding[] | undefined> {
   if (address === 'memory:' || journalFolder(address) !== undefined) return undefined;
   const { load, ...place } = serverPlace(address, cluster);
+  const { openEngine } = await import('./journals/on-engine.ts');
   const engine = await openEngine(await load(), { ...place, deadlineMs: inspectMsMax });
   return engine.inspect().finally(() => engine.close());
 }

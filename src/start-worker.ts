@@ -9,7 +9,7 @@ import { refuseInsideTask } from './client/submission.ts';
 import type { Duration, Task } from './client/types.ts';
 import { entryUrl } from './lib/entry.ts';
 import { ShoalError } from './lib/errors.ts';
-import { type ClusterWorkerOptions, startClusterWorker } from './worker/cluster-worker.ts';
+import type { ClusterWorkerOptions } from './worker/cluster-worker.ts';
 import { Supervisor } from './worker/supervisor.ts';
 
 export const defaultWorkerName = (): string => `${hostname()}-${process.pid}`;
@@ -77,6 +77,7 @@ export async function startWorker(options: StartWorkerOptions): Promise<{ draine
   const drainMs = options.drainTimeout === undefined ? 25_000 : durationOption('startWorker', 'drainTimeout', options.drainTimeout, 0);
   const place = placeOf(options);
   const warn = (line: string): void => void process.emitWarning(line, { type: 'ShoalWarning' });
+  const { startClusterWorker } = await import('./worker/cluster-worker.ts');
   const worker = await startClusterWorker(
     {
       name,

@@ -106,8 +106,7 @@ async function runWorker(flags: WorkerFlags): Promise<void> {
   outlivePipes();
   const { place, where } = await placeOf(flags);
   const modules = await Promise.all(tasks.map(moduleUrl));
-  // It would stay beside this process for good.
-  await stopCompiler();
+  if (!tasks.every(needsNoCompiler)) await stopCompiler();
   const { superviseWorker, defaultWorkerName } = await import('../start-worker.ts');
   const name = flags.name ?? defaultWorkerName();
   const say = (event: string, line: string): void => log(flags, event, line, { worker: name });
@@ -148,6 +147,7 @@ async function placeOf(flags: WorkerFlags): Promise<{ place: BrokerPlace; where:
   return { place: { kind: 'ws', address, token: flags.tokenFile === undefined ? undefined : token?.reveal() }, where: address };
 }
 
+/** It would stay beside this process for good. */
 async function stopCompiler(): Promise<void> {
   const { stop } = await import('esbuild');
   await stop();
@@ -164,6 +164,10 @@ function withSources(error: unknown, modules: readonly string[], files: readonly
 async function moduleUrl(file: string): Promise<string> {
   const { bundleProgram, findProgram } = await import('./bundle.ts');
   const path = findProgram(file);
-  if (/\.[cm]?jsx?$/.test(path) && !path.endsWith('x')) return pathToFileURL(resolve(path)).href;
+  if (needsNoCompiler(path)) return pathToFileURL(resolve(path)).href;
   return (await bundleProgram(file)).url;
+}
+
+function needsNoCompiler(path: string): boolean {
+  return /\.[cm]?js$/.test(path);
 }

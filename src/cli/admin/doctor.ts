@@ -3,10 +3,6 @@ import { type Command, Option } from 'commander';
 import { printableLine } from '../../lib/printable.ts';
 import { type BrokerFlags, brokerOptions } from '../flags.ts';
 import type { AdminFlags } from './cluster.ts';
-import { examineBroker } from './doctor-broker.ts';
-import { examineCluster } from './doctor-cluster.ts';
-import { examineJournal } from './doctor-journal.ts';
-import { examineMachine } from './doctor-machine.ts';
 import { Output } from './output.ts';
 
 export interface Finding {
@@ -32,6 +28,12 @@ export function defineDoctor(command: Command): void {
 
 /** Needs nobody to be there: that nobody is there is something to say. */
 async function doctor(flags: DoctorFlags): Promise<void> {
+  const [{ examineMachine }, { examineCluster }, { examineBroker }, { examineJournal }] = await Promise.all([
+    import('./doctor-machine.ts'),
+    import('./doctor-cluster.ts'),
+    import('./doctor-broker.ts'),
+    import('./doctor-journal.ts'),
+  ]);
   const findings = [
     ...examineMachine(),
     ...(await examineCluster(flags)),
