@@ -17,8 +17,8 @@ export default defineConfig({
     reporters: ['default', './scripts/counting-reporter.mjs'],
     // A process a file: tests end threads, spawn children and read process-wide state.
     pool: 'forks',
-    // One more than CI's cores: tests of servers mostly wait for them.
-    maxWorkers: 3,
+    // Twice CI's cores: tests of servers mostly wait for them.
+    maxWorkers: 4,
     // Whole processes start in some of them, on machines that have other things to do. A hanging test still ends.
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -20,7 +20,7 @@ import { rules } from './rules.ts';
 import { type Outcome, runSchedule } from './schedule.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const freshCount = 250;
+const freshCount = 120;
 const fresh = Math.floor(Date.now() / 1000);
 const leaks = { now: Date.now, random: Math.random, randomBytes: crypto.randomBytes, randomInt: crypto.randomInt };
 const mono = performance.now.bind(performance);

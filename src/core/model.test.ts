@@ -5,7 +5,7 @@
 import { expect, it } from 'vitest';
 import { Model } from './model.suite.ts';
 
-const [firstSeed = 1, runs = 250] = (process.env.MODEL_SEED ?? '1:250').split(':').map(Number);
+const [firstSeed = 1, runs = 120] = (process.env.MODEL_SEED ?? '1:120').split(':').map(Number);
 
 it('whatever happens, every job ends, and what it gives is right', () => {
   const broken: string[] = [];

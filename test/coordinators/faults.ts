@@ -22,25 +22,31 @@ export interface Fault<Needs = Setting> {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-export const tenChanges: Fault = {
-  title: 'ten changes of leaders at random moments of 50 000 tasks, every other by kill -9 (C01, C03, C05)',
-  async run({ cluster }) {
-    const work = load(await cluster.ready(2), { count: 50_000, blows: 10 });
-    const restarts: Promise<unknown>[] = [];
-    for (let change = 0; change < 10; change++) {
-      const leader = await cluster.nextLeader();
-      await pause(Math.random() * 300);
-      cluster.coordinators[leader]!.kill(change % 2 === 0 ? 'SIGKILL' : 'SIGTERM');
-      work.next();
-      await cluster.coordinators[leader]!.ended;
-      // Before it is back: it might lead again.
-      await cluster.nextLeader(leader);
-      restarts.push(cluster.startCoordinator(leader));
-    }
-    await Promise.all(restarts);
-    expect(await work.results).toEqual(work.expected);
-  },
-};
+export const tenChanges = changes(10, 50_000);
+/** Of pairs that `npm run test:pairs` puts through ten. */
+export const fourChanges = changes(4, 20_000);
+
+function changes(blows: number, count: number): Fault {
+  return {
+    title: `${blows} changes of leaders at random moments of ${count} tasks, every other by kill -9 (C01, C03, C05)`,
+    async run({ cluster }) {
+      const work = load(await cluster.ready(2), { count, blows });
+      const restarts: Promise<unknown>[] = [];
+      for (let change = 0; change < blows; change++) {
+        const leader = await cluster.nextLeader();
+        await pause(Math.random() * 300);
+        cluster.coordinators[leader]!.kill(change % 2 === 0 ? 'SIGKILL' : 'SIGTERM');
+        work.next();
+        await cluster.coordinators[leader]!.ended;
+        // Before it is back: it might lead again.
+        await cluster.nextLeader(leader);
+        restarts.push(cluster.startCoordinator(leader));
+      }
+      await Promise.all(restarts);
+      expect(await work.results).toEqual(work.expected);
+    },
+  };
+}
 
 export const stopped: Fault<Pick<Setting, 'cluster'>> = {
   title: 'a leader that stood still is followed; when it goes on, with work in its hands, it says nothing with effect (C04, C07)',

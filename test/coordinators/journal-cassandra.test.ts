@@ -1,4 +1,4 @@
-import { cutOff, restartedInTurn, serverAwayFor, stopped, tenChanges } from './faults.ts';
+import { cutOff, fourChanges, restartedInTurn, serverAwayFor, stopped } from './faults.ts';
 import { coordinatorsOver } from './journals.suite.ts';
 
-coordinatorsOver({ journal: 'cassandra', election: 'redis' }, [stopped, tenChanges, restartedInTurn, cutOff, serverAwayFor(3_000)]);
+coordinatorsOver({ journal: 'cassandra', election: 'redis' }, [stopped, fourChanges, restartedInTurn, cutOff, serverAwayFor(3_000)]);

@@ -1,4 +1,4 @@
-import { cutOff, restartedInTurn, serverAwayFor, stopped, tenChanges } from './faults.ts';
+import { cutOff, fourChanges, restartedInTurn, serverAwayFor, stopped } from './faults.ts';
 import { coordinatorsOver } from './journals.suite.ts';
 
-coordinatorsOver({ journal: 'redis', election: 'etcd' }, [stopped, tenChanges, restartedInTurn, cutOff, serverAwayFor(10_000)]);
+coordinatorsOver({ journal: 'redis', election: 'etcd' }, [stopped, fourChanges, restartedInTurn, cutOff, serverAwayFor(10_000)]);
