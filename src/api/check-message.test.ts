@@ -170,3 +170,15 @@ test.each<[string, object, RegExp]>([
 ])('%s with %j is refused', (kind, change, message) => {
   expect(wrongWith({ kind, request: 1, ...change })).toMatch(message);
 });
+
+test.each<[string, object, RegExp]>([
+  ['ranges that overlap', { had: Uint32Array.of(0, 3, 2, 1) }, /^had is out of order/],
+  ['ranges that descend', { had: Uint32Array.of(5, 1, 2, 1) }, /^had is out of order/],
+  ['an empty range', { had: Uint32Array.of(5, 0) }, /^had is out of order/],
+  ['half a range', { had: Uint32Array.of(5) }, /^had is no column of ranges/],
+  ['a list for a column', { failed: [1, 2] }, /^failed is no column/],
+])('a reader that comes back with %s is refused (X09)', (_, change, message) => {
+  const read = { kind: 'read', reader: 1, job: 'j', order: 'input', credit: 1, inputs: false, had: Uint32Array.of(0, 2, 2, 1) };
+  expect(wrongWith(read)).toBeUndefined();
+  expect(wrongWith({ ...read, ...change })).toMatch(message);
+});

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { payloadBytesMax, storedBytesMax, unreadAlongMax } from '../core/limits.ts';
 import type { FromClient } from '../core/messages.ts';
-import { bool, type Check, chunks, column, fields, list, maybe, oneOf, text, whole } from './check.ts';
+import { ascendingRanges, bool, type Check, chunks, column, fields, list, maybe, oneOf, text, whole } from './check.ts';
 import { jobSpec } from './check-spec.ts';
 
 const kind: Check = () => undefined;
@@ -48,7 +48,7 @@ const checks: { [K in FromClient['kind']]: Check } = {
   seal: fields({ kind, job, stage, total: index, feeder: maybe(whole(0)), mark: maybe(index), confirm: maybe(bool) }),
   cancel: fields({ kind, ...change, job, reason: text(4_096) }),
   replay: fields({ kind, ...change, job, stage: maybe(stage), index: maybe(index), expectedAttempt: maybe(whole(0, 255)) }),
-  read: fields({ kind, job, had: maybe(column), failed: maybe(column), ...asked }),
+  read: fields({ kind, job, had: maybe(ascendingRanges), failed: maybe(column), ...asked }),
   readLogs: fields({ kind, reader, job, follow: bool, from: maybe(fields({ term: whole(0), line: whole(0) })) }),
   readCredit: fields({ kind, reader, credit }),
   unread: fields({ kind, reader, keeps: maybe(bool) }),

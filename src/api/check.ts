@@ -93,6 +93,16 @@ export function all(...checks: readonly Check[]): Check {
 
 export const column: Check = (value, path) => (value instanceof Uint32Array ? undefined : `${path} is no column`);
 
+/** Pairs [from, count, …]. */
+export const ascendingRanges: Check = (value, path) => {
+  if (!(value instanceof Uint32Array) || value.length % 2 !== 0) return `${path} is no column of ranges`;
+  for (let r = 0, end = 0; r < value.length; r += 2) {
+    if (value[r]! < end || value[r + 1] === 0) return `${path} is out of order`;
+    end = value[r]! + value[r + 1]!;
+  }
+  return undefined;
+};
+
 export const chunks: Check = (value, path) =>
   Array.isArray(value) && value.every((chunk) => chunk instanceof Uint8Array) ? undefined : `${path} is no payload`;
 

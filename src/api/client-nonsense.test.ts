@@ -216,7 +216,10 @@ function nonsense(random: () => number, jobs: readonly string[], request: number
       order: random() < 0.5 ? 'input' : 'completion',
       credit: below(3) * 10 ** below(9),
       inputs: random() < 0.5,
-      ...(random() < 0.3 && { from: below(2) * (2 ** 32 - 1) }),
+      ...(random() < 0.3 && {
+        had: Uint32Array.of(below(3), 1 + below(2) * (2 ** 32 - 4), 2 ** 32 - 1, 1),
+        failed: Uint32Array.of(below(3), below(9), 7),
+      }),
     }),
     () => ({ kind: 'readCredit', reader: below(request), credit: 10 ** below(10) }),
     () => ({ kind: 'unread', reader: below(request) }),
