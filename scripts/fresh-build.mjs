@@ -4,5 +4,5 @@ import { build, isFresh } from './build.mjs';
 
 export function setup() {
   if (isFresh()) return;
-  if (!build({ despiteErrors: true })) console.error('dist/ was built although types do not fit: npm run types');
+  if (!build({ isUnchecked: true })) throw new Error('src/ could not be built: npm run build');
 }
