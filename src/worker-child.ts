@@ -13,6 +13,8 @@ const say = (message: FromChild): void => {
 const log = (line: string): void => say({ say: 'log', line });
 
 let worker: Promise<WorkerHandle> | undefined;
+/** The coordinator may have heard of it, and given it something. Before there is nothing to finish or to hand back. */
+let isKnown = false;
 
 process.on('message', (message: ToChild) => {
   switch (message.say) {
@@ -20,10 +22,12 @@ process.on('message', (message: ToChild) => {
       worker = start(message);
       return;
     case 'drain':
-      void worker?.then((started) => started.drain());
+      if (isKnown) void worker?.then((started) => started.drain());
+      else leave({ say: 'ended' }, 0);
       return;
     case 'stop':
-      void worker?.then((started) => started.stop());
+      if (isKnown) void worker?.then((started) => started.stop());
+      else leave({ say: 'ended' }, 0);
       return;
   }
 });
@@ -37,7 +41,10 @@ async function start({ options, place }: ToChild & { say: 'start' }): Promise<Wo
     const started = await startClusterWorker(options, {
       openBroker: () => openBroker(place, { patient: true, onWarning: log }),
       onWarning: log,
-      onIncarnation: (incarnation) => say({ say: 'incarnation', incarnation }),
+      onIncarnation: (incarnation) => {
+        isKnown = true;
+        say({ say: 'incarnation', incarnation });
+      },
       onOutOfMemory: (text) => end(text),
     });
     const timer = setInterval(() => started.memory && say({ say: 'memory', memory: started.memory }), memoryMs);

@@ -136,6 +136,14 @@ describe('what goes wrong', () => {
     expect(code).toBe(1);
     expect(stderr).toContain('main(');
   });
+
+  it('a task that needs what this machine is not said to have: what that is, and where it would run', async () => {
+    program('scarce.ts', `const f = task('train', (n: number) => n, { resources: { gpu: 1 } });\nmain(() => f.map([1]).toArray());`);
+    const run = shoal(['run', 'scarce.ts']);
+    await run.said('stderr', 'shoal: train waits: no worker has 1 gpu (the best worker has 0)\n  local:');
+    run.child.kill('SIGINT');
+    expect((await run.ended).code).toBe(130);
+  });
 });
 
 /** Resolves when the file has so many lines. */
@@ -224,6 +232,14 @@ describe('stopping', () => {
     const again = await shoal(command).ended;
     expect(again, again.stderr).toMatchObject({ code: 0, stdout: '1770\n' });
     expect(again.stderr).toMatch(/\d+ from the journal, \d+ computed/);
+  });
+
+  it('a worker that has not loaded its tasks yet has nothing to finish (W10)', async () => {
+    program('endless.ts', `appendFileSync('loading', '.\\n');\nawait new Promise(() => setInterval(() => undefined, 1_000));`);
+    const worker = shoal(['worker', '--address', 'http://127.0.0.1:1', '--tasks', 'endless.ts']);
+    await lines(join(folder, 'loading'), 1);
+    worker.child.kill('SIGTERM');
+    expect((await worker.ended).code).toBe(0);
   });
 
   it('a closed pipe ends it without a word', async () => {
