@@ -147,7 +147,7 @@ export class ClusterHandle implements Cluster {
     this.#opened = opened;
     const connection = new Connection(opened.session());
     this.connection = connection;
-    if (opened.isRemote) this.#waiting = new WaitingWatch(connection, this.#running, tellWaiting(opened.address));
+    this.#waiting = new WaitingWatch(connection, this.#running, this.isRemote, tellWaiting(opened.address, this.isRemote));
     this.#onOpen?.(opened.address);
     return connection;
   }
@@ -207,9 +207,12 @@ async function pollForWorkers(connection: Connection, count: number, timeoutMs: 
   }
 }
 
-function tellWaiting(address: string): (view: JobView, why: string) => void {
+function tellWaiting(address: string, isRemote: boolean): (view: JobView, why: string) => void {
   return ({ job, name }, why) => {
-    const text = `${name} waits: ${why}\n  shoal explain ${job} --address ${address}`;
+    const advice = isRemote
+      ? `shoal explain ${job} --address ${address}`
+      : `${address} has no other worker, and gets none: run it on a cluster that has one`;
+    const text = `${name} waits: ${why}\n  ${advice}`;
     const hook = programHook();
     if (hook?.tell) hook.tell('waiting', text, { jobs: [job], address });
     else if (process.env.SHOAL_QUIET !== '1') process.stderr.write(`shoal: ${text}\n`);

@@ -1,6 +1,7 @@
 /**
- * Nothing waits in silence: while jobs of this program run on a cluster, the coordinator is asked now and then whether one
- * of them waits for something that will not come by itself, and each reason is told once.
+ * Nothing waits in silence: while jobs of this program run, the coordinator is asked now and then whether one of them waits for
+ * something that will not come by itself, and each reason is told once. In a process alone there is nothing to tell of turns
+ * and pauses, only of what it can never run.
  */
 import type { JobView } from '../core/answers.ts';
 import type { Connection } from './connection.ts';
@@ -13,11 +14,13 @@ export class WaitingWatch {
   readonly #connection: Connection;
   readonly #running: ReadonlySet<string>;
   readonly #tell: (view: JobView, why: string) => void;
+  readonly #isRemote: boolean;
   readonly #told = new Set<string>();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(connection: Connection, running: ReadonlySet<string>, tell: (view: JobView, why: string) => void) {
+  constructor(connection: Connection, running: ReadonlySet<string>, isRemote: boolean, tell: (view: JobView, why: string) => void) {
     this.#connection = connection;
+    this.#isRemote = isRemote;
     this.#running = running;
     this.#tell = tell;
     this.#timer = setInterval(() => void this.#look(), everyMs);
@@ -35,9 +38,9 @@ export class WaitingWatch {
   }
 
   #consider(view: JobView): void {
-    const { waiting, name } = view;
+    const { waiting, stuck, name } = view;
     const key = `${name} ${waiting}`;
-    if (waiting === undefined || this.#told.has(key)) return;
+    if (waiting === undefined || !(this.#isRemote || stuck) || this.#told.has(key)) return;
     this.#told.add(key);
     this.#tell(view, waiting);
   }

@@ -51,6 +51,8 @@ export interface JobView {
   note?: string;
   /** Why nothing runs although tasks are queued: paused, no worker, delayed …; undefined when things move. */
   waiting?: string;
+  /** It waits for a worker of a kind that is not there: without one it never goes on. */
+  stuck?: true;
 }
 
 export interface TaskFailure {

@@ -49,7 +49,7 @@ export function jobView(state: State, job: Job): JobView {
     isKnown &&= stage.sealed;
     retried += stage.retried;
   }
-  const waiting = job.outcome === undefined ? whyJobWaits(state, job)?.reason.what : undefined;
+  const waiting = job.outcome === undefined ? whyJobWaits(state, job) : undefined;
   return {
     job: job.id,
     name: job.spec.name,
@@ -71,7 +71,8 @@ export function jobView(state: State, job: Job): JobView {
     retried,
     recovered: job.recovered,
     ...(job.note === undefined ? {} : { note: job.note }),
-    ...(waiting === undefined ? {} : { waiting }),
+    ...(waiting === undefined ? {} : { waiting: waiting.reason.what }),
+    ...(waiting?.kind === 'stuck' ? { stuck: true as const } : {}),
   };
 }
 
