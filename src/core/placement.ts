@@ -41,7 +41,7 @@ export function hasCode({ code, names }: Worker, { spec: { definition } }: Stage
 }
 
 /** Tasks of the stage that the worker's free resources allow. */
-function roomByResources(worker: Worker, stage: Stage): number {
+export function roomByResources(worker: Worker, stage: Stage): number {
   let room = Number.POSITIVE_INFINITY;
   for (const name in stage.spec.resources) {
     const needs = stage.spec.resources[name]!;

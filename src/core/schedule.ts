@@ -9,6 +9,7 @@ import { TaskState } from './columns.ts';
 import { assignBytesMax, shortTaskMs, suspectGroupSizes } from './limits.ts';
 import { canRun, takesWork, wants } from './placement.ts';
 import { RangeList } from './ranges.ts';
+import { Reservations } from './reservations.ts';
 import { changeLine, drawTicket, hasReady, kindOf, leaveRing, Turns } from './rings.ts';
 import { hold } from './rows.ts';
 import type { Job, Stage, State, Worker } from './state.ts';
@@ -19,11 +20,12 @@ export function schedule(state: State, turn: Turn): void {
   const workers = state.workers.filter((worker) => takesWork(worker, turn.nowMs));
   if (workers.length === 0) return;
   const hopeless = new Set<string>();
+  const reservations = new Reservations();
   for (const ring of [...state.rings]) {
     const turns = new Turns(ring);
     for (let line = turns.next(); line; line = turns.next()) {
       const { job } = line.first!;
-      const gave = hasReady(job) && giveBatch(state, job, workers, hopeless, turn);
+      const gave = hasReady(job) && giveBatch(state, job, { workers, hopeless, reservations }, turn);
       if (!hasReady(job)) leaveRing(state, job);
       else if (gave) drawTicket(state, job);
       else if (!changeLine(state, job)) {
@@ -35,7 +37,14 @@ export function schedule(state: State, turn: Turn): void {
   }
 }
 
-function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless: Set<string>, turn: Turn): boolean {
+interface Round {
+  workers: readonly Worker[];
+  /** Kinds of stages that no worker takes any more. */
+  hopeless: Set<string>;
+  reservations: Reservations;
+}
+
+function giveBatch(state: State, job: Job, { workers, hopeless, reservations }: Round, turn: Turn): boolean {
   for (let s = job.stages.length - 1; s >= 0; s--) {
     const stage = job.stages[s]!;
     if (stage.counts[TaskState.ready] === 0 || state.pausedQueues.has(stage.spec.queue) || lacksProgram(state, stage)) continue;
@@ -43,7 +52,7 @@ function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless:
     let best: Worker | undefined;
     let bestRank = Number.POSITIVE_INFINITY;
     for (const worker of workers) {
-      if (!canRun(worker, stage)) continue;
+      if (!canRun(worker, stage) || reservations.isKeptFrom(stage, worker)) continue;
       const rank = state.policy(worker);
       if (rank < bestRank && wants(state, worker, stage, turn.nowMs) > 0) {
         best = worker;
@@ -52,6 +61,7 @@ function giveBatch(state: State, job: Job, workers: readonly Worker[], hopeless:
     }
     if (!best) {
       hopeless.add(kindOf(stage));
+      reservations.keepFor(stage, workers);
       continue;
     }
     // Near the end every worker should get some: at most half of an even share at a time.
