@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './scripts/longest-first.mjs';
 
 const built = (path: string): string => fileURLToPath(new URL(`./dist/${path}`, import.meta.url));
 
@@ -17,6 +18,7 @@ export default defineConfig({
     reporters: ['default', './scripts/counting-reporter.mjs'],
     // A process a file: tests end threads, spawn children and read process-wide state.
     pool: 'forks',
+    sequence: { sequencer: LongestFirst },
     // Twice CI's cores: tests of servers mostly wait for them.
     maxWorkers: 4,
     // Whole processes start in some of them, on machines that have other things to do. A hanging test still ends.

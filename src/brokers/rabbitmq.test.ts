@@ -256,7 +256,8 @@ withServer('rabbitmq', 'RabbitMQ', (real) => {
     await coordinator.subscribe('coordinator.1', async () => {});
     await worker.inspect();
     while ((await Promise.race([heard, coordinator.publish('worker.w1.i1', [bytes('work')])])) === undefined);
-    expect(await heard).toEqual(['work']);
+    // Said until it is heard, perhaps once more by then.
+    expect(await heard).toContain('work');
   });
 
   test('of several hosts the first that lets us in', async () => {
