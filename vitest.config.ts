@@ -19,8 +19,8 @@ export default defineConfig({
     // A process a file: tests end threads, spawn children and read process-wide state.
     pool: 'forks',
     sequence: { sequencer: LongestFirst },
-    // Twice CI's cores: tests of servers mostly wait for them.
-    maxWorkers: 4,
+    // One more than CI's cores: tests of servers mostly wait for them.
+    maxWorkers: 3,
     // Whole processes start in some of them, on machines that have other things to do. A hanging test still ends.
     testTimeout: 60_000,
     hookTimeout: 60_000,
