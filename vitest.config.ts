@@ -22,8 +22,8 @@ export default defineConfig({
     // One more than CI's cores: tests of servers mostly wait for them.
     maxWorkers: 3,
     // Whole processes start in some of them, on machines that have other things to do. A hanging test still ends.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     server: {
       deps: {
         // Node itself loads dist/, so that a test and the fixtures that it imports share one copy of the package.

@@ -14,6 +14,8 @@ withServer('mongodb', 'The MongoDB journal', ({ shared, start }) => {
     return {
       open: () => openEngineJournal(openMongodbEngine, { url: new URL(url), cluster, deadlineMs: 30_000 }),
       persistent: true,
+      // FerretDB looks through all that there is for each of them.
+      manyStreams: 100,
       stop: async () => {},
     };
   });

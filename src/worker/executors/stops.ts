@@ -7,8 +7,8 @@ import type { Posted } from './posted.ts';
 import { Told } from './posted.ts';
 import type { Vessel } from './vessel.ts';
 
-/** A thread whose loop takes longer to answer than this is spinning. */
-export const answerMs = 250;
+/** A thread whose loop takes longer to answer than this is spinning; less is a neighbour's long step, a collection, a busy machine. */
+export const answerMs = 1_000;
 /** Loading is looked at so often. */
 const lookMs = 1_000;
 const loadMsDefault = 60_000;
