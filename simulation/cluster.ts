@@ -25,8 +25,9 @@ import { Network } from './network.ts';
 import type { Plan } from './plan.ts';
 import { reached } from './probes.ts';
 import { Programs } from './programs.ts';
+import { judgeRoom } from './room.ts';
 import type { Port } from './session.ts';
-import { SimSlot } from './slot.ts';
+import { SimSlot, type SlotOptions } from './slot.ts';
 import { Violation } from './violation.ts';
 import { Watch } from './watch.ts';
 import type { SimNode, World } from './world.ts';
@@ -42,6 +43,7 @@ export interface WorkerNode {
   queues: readonly string[];
   /** Undefined: it runs no uploaded programs. */
   programs: Programs | undefined;
+  resources: Readonly<Record<string, number>>;
 }
 
 /** What the compiler keeps from us and a checker has to see. */
@@ -96,7 +98,12 @@ export class Cluster {
       // The first one can run anything, or there would be nobody to finish the work.
       const isPlain = at > 0 && this.dice.chance(0.3);
       const queues = at > 0 && this.dice.chance(0.3) ? ['default'] : ['default', 'other'];
-      return { node, handle: undefined, queues, programs: isPlain ? undefined : new Programs(world, node) };
+      const resources = {
+        cpu: plan.slots,
+        memory: 1e9,
+        ...(at === 0 || new Dice(plan.seed, `device/${at}`).chance(0.5) ? { device: 1 } : {}),
+      };
+      return { node, handle: undefined, queues, programs: isPlain ? undefined : new Programs(world, node), resources };
     });
     this.watch.queuesOf = (name) => this.workers.find(({ node }) => node.name === name)?.queues ?? [];
     for (const { node } of this.coordinators) {
@@ -251,6 +258,12 @@ export class Cluster {
     world.start(node);
     const { life } = node;
     const process = `${node.name}.${life}`;
+    const slots: SimSlot[] = [];
+    const slotOf = (options: SlotOptions): SimSlot => {
+      const slot = new SimSlot(options);
+      slots.push(slot);
+      return slot;
+    };
     startWorker({
       worker: node.name,
       broker: this.heard(this.network.broker(node), process),
@@ -258,12 +271,12 @@ export class Cluster {
       queues: each.queues,
       code: { modules: [], names: ['inputs', 'each', 'spread', 'fold'], ...(each.programs ? { bundles: each.programs } : {}) },
       isolation: 'thread',
-      resources: { cpu: plan.slots, memory: 1e9 },
+      resources: each.resources,
       outside: world.outside(node),
       memory: growingMemory(),
       onWarning: (line) => void (line.includes('makes no sense') && reached('a garbled message is refused by a worker')),
       executors: ({ events, name }, slot) =>
-        new SimSlot({
+        slotOf({
           world,
           faults,
           node,
@@ -276,6 +289,8 @@ export class Cluster {
             if (bundle !== undefined && !each.programs?.isThere(bundle)) {
               world.fail(new Violation('I6', `${process} starts ${work.job}/${work.stage}/${index} without its program`));
             }
+            const others = slots.flatMap(({ running }) => running ?? []);
+            this.watch.guard(() => judgeRoom(process, each.resources, [{ work, index }, ...others], this.watch.model));
             return this.watch.onStarted(process, work, index);
           },
           onKill: () => this.killWorker(each, this.dice.between(20, 1_500)),

@@ -39,6 +39,10 @@ export const corpus: readonly { seed: number; showed: string }[] = [
     showed: 'the simulator forgot that a task had been skipped once what it had lacked came back without it (compare.ts)',
   },
   { seed: 702_031_790, showed: 'the simulator gave a graph that multiplies its tasks too little time (schedule.ts)' },
+  {
+    seed: 810_519,
+    showed: 'a worker was given tasks before it had told what it holds, and ran more than it has room for, I20 (workers.test.ts)',
+  },
 ];
 
 /** The same of schedules of the file journal. */

@@ -3,6 +3,7 @@ import type { JobSpec, StageSpec } from '../src/core/spec.ts';
 import { Dice } from './chance.ts';
 import type { Faults } from './faults.ts';
 import { drawGraph } from './graphs.ts';
+import type { Plan } from './plan.ts';
 import { elementsOf } from './values.ts';
 import { wallStartMs } from './world.ts';
 
@@ -131,15 +132,22 @@ function runAll({ stages }: JobSpec, bundle: string): void {
   for (const { definition } of stages) if (definition) definition.bundle = bundle;
 }
 
+/** Little, more than half of a worker, more than there is of what can be stretched, and what only few have. */
+function drawNeeds(dice: Dice, { slots }: Plan): Pick<StageSpec, 'resources' | 'concurrency'> {
+  const resources = dice.pick([{ cpu: 0.4 }, { cpu: 0.7 * slots }, { cpu: slots + 1 }, { cpu: 0.5, memory: 6e8 }, { device: 1 }, {}]);
+  return { resources, ...(dice.chance(0.4) ? { concurrency: 2 + dice.below(3) } : {}) };
+}
+
 function drawStage(faults: Faults, dice: Dice, feed: StageSpec['feed'], where: string, bundle: string | undefined): StageSpec {
   const { plan } = faults;
   const ttl = feed.kind === 'inputs' ? faults.gate('ttl', where, 0.5).stroke() : undefined;
+  const needs = faults.gate('needs', `${where}/${feed.kind}`, 0.5).stroke();
   const failuresMax = dice.chance(0.5) ? { count: dice.chance(0.5) ? 0 : dice.below(5) } : { share: dice.next() };
   return {
     definition: { name: feed.kind, ...(bundle === undefined ? {} : { bundle }) },
     feed,
     queue: dice.chance(0.25) ? 'other' : 'default',
-    resources: {},
+    ...(needs ? drawNeeds(needs, plan) : { resources: {} }),
     retry: {
       retries: dice.below(4),
       backoff: dice.chance(0.5) ? 'exponential' : 'fixed',

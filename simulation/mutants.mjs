@@ -55,6 +55,22 @@ export const mutants = [
     budget: 1_000,
   },
   {
+    id: 'assigns-before-the-list',
+    rule: 'rule 8: a worker that has not told yet what it holds of an earlier term is given nothing',
+    file: 'src/core/placement.ts',
+    find: "status === 'live' && hasListed &&",
+    replace: "status === 'live' && (hasListed || true) &&",
+    budget: 10_000,
+  },
+  {
+    id: 'takes-no-room',
+    rule: 'what a task needs of its worker is taken while it is out',
+    file: 'src/core/rows.ts',
+    find: 'worker.used[name] = (worker.used[name] ?? 0) + open * needs[name]!;',
+    replace: 'worker.used[name] = 0;',
+    budget: 100,
+  },
+  {
     id: 'results-gate-nothing',
     rule: 'rule 1, H3: a fact of a job makes the effects wait',
     file: 'src/core/turn.ts',
@@ -170,8 +186,8 @@ export const mutants = [
     id: 'first-list-lost',
     rule: 'rule 8: the full list after a new term, asked for again where it was lost',
     file: 'src/core/workers.ts',
-    find: 'const isListOwed = worker.inherited.length > 0;',
-    replace: 'const isListOwed = false;',
+    find: "if (!worker.hasListed) return turn.send(worker.address, { kind: 'report', term: state.term });",
+    replace: '',
     budget: 3_000,
   },
   {

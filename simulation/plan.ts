@@ -51,6 +51,7 @@ export const faultKinds = [
   'drainAsked',
   'purge',
   'compete',
+  'needs',
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 

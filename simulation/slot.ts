@@ -24,6 +24,12 @@ export interface SlotOptions {
   onKill: () => void;
 }
 
+/** A task that a slot runs. */
+export interface Run {
+  work: Work;
+  index: number;
+}
+
 interface Item {
   index: number;
   frames: Value[];
@@ -57,6 +63,11 @@ export class SimSlot implements Executor {
     this.works.push({ work, todo: itemsOf(work), done: [], current: undefined });
     // The first work of a thread waits until that has started.
     if (this.works.length === 1) this.wait(this.dice.exponential(2), () => this.next());
+  }
+
+  get running(): Run | undefined {
+    const { work, current } = this.works[0] ?? {};
+    return work && current && { work, index: current.index };
   }
 
   abort(work: Work, ranges: Ranges, reason: string): void {
@@ -122,8 +133,8 @@ export class SimSlot implements Executor {
   private begin(running: Running, item: Item): void {
     const { faults, isAlone, onStart, onKill } = this.options;
     const { work } = running;
-    running.current = item;
     const { run, before } = onStart(work, item.index);
+    running.current = item;
     const deed = deedOf(faults, work.jobName, work.stage, item.index, work.attempt, before);
     const { durationMs } = deed;
     const durationUs = Math.round(durationMs * 1000);

@@ -48,6 +48,7 @@ export function addWorker(state: State, name: string, index: number): Worker {
     movedMs: 0,
     lastServed: 0,
     refused: new WeakMap(),
+    hasListed: false,
     inherited: [],
   };
   state.workers.push(worker);

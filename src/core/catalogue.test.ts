@@ -18,6 +18,7 @@ describe('a worker', () => {
     // The leader goes as well, before it could judge: the next one starts to count anew.
     d.takeOver();
     d.hello('w2');
+    d.worker({ kind: 'held', term: 3, lastSerial: 0, held: [] }, 'w2');
     d.assigned.length = 0;
     d.passWithBeats(leaseMs - 1000, ['w2']);
     expect(d.assigned).toEqual([]);

@@ -153,7 +153,27 @@ function checkWorker(state: State, worker: State['workers'][number]): void {
   must(tasks === worker.heldTasks, `${worker.name}: heldTasks ${worker.heldTasks}, assignments say ${tasks}`);
   must(Math.abs(slots - worker.heldSlots) < 1e-3, `${worker.name}: heldSlots ${worker.heldSlots}, assignments say ${slots}`);
   must(Math.abs(ms - worker.heldMs) < 1e-3 + ms * 1e-6, `${worker.name}: heldMs ${worker.heldMs}, assignments say ${ms}`);
+  checkResources(state, worker);
   must(worker.status !== 'left' || worker.held.size === 0, `${worker.name} has left and holds assignments`);
+}
+
+/** What is taken is what the tasks need that are out, and no more than there is, but for one that needs more and runs alone. */
+function checkResources(state: State, { name: worker, held, used, resources }: State['workers'][number]): void {
+  const needed = new Map(Object.keys(used).map((name) => [name, { amount: 0, tasks: 0 }]));
+  for (const handle of held) {
+    const { open, stage } = state.assignments.get(handle)!;
+    for (const [name, amount] of Object.entries(stage.spec.resources)) {
+      const all = needed.get(name);
+      must(all !== undefined, `${worker} holds what needs ${name}, and has nothing taken of it`);
+      all!.amount += open * amount;
+      if (amount > 0) all!.tasks += open;
+    }
+  }
+  for (const [name, { amount, tasks }] of needed) {
+    const has = resources[name] ?? 0;
+    must(Math.abs(amount - used[name]!) < 1e-6, `${worker}: ${used[name]} of ${name} are taken, assignments say ${amount}`);
+    must(amount <= has + 1e-6 || tasks === 1, `${worker}: ${tasks} tasks need ${amount} of ${name}, it has ${has}`);
+  }
 }
 
 function must(holds: boolean, what: string): void {

@@ -36,6 +36,9 @@ export class Dice {
   }
 }
 
+/** Of workers that have two cores, a gigabyte, and one device or two: little, much, and more than there is. */
+const needs: readonly StageSpec['resources'][] = [{ cpu: 0.3 }, { cpu: 1.5 }, { cpu: 3 }, { cpu: 0.5, memory: 6e8 }, { device: 1 }];
+
 export class Graphs {
   private readonly dice: Dice;
 
@@ -56,6 +59,8 @@ export class Graphs {
       failuresMax: this.dice.pick([{ count: 0 }, { count: 1 }, { count: 3 }, { share: 0.4 }]),
       ...(this.dice.chance(0.6) ? { chunkSize: 1 + this.dice.below(4) } : {}),
       ...(this.dice.chance(0.2) ? { queue: 'other' } : {}),
+      ...(this.dice.chance(0.4) ? { resources: this.dice.pick(needs) } : {}),
+      ...(this.dice.chance(0.2) ? { concurrency: 2 + this.dice.below(3) } : {}),
       ...(at > 0 && this.dice.chance(0.2) ? { after: [this.dice.below(at)] } : {}),
     };
     const sources = stages.map((_, index) => index).filter((index) => stages[index]!.feed.kind !== 'fold');

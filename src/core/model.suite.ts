@@ -106,7 +106,8 @@ export class Model {
   private hello(name: string, isNew = true): void {
     const number = (this.incarnations.get(name) ?? 0) + (isNew ? 1 : 0);
     this.incarnations.set(name, number);
-    this.driver.hello(name, { slots: 1 + this.dice.below(3), incarnation: `i${number}`, queues: ['default', 'other'] });
+    const resources = { cpu: 2, memory: 1e9, device: 1 + (number % 2) };
+    this.driver.hello(name, { slots: 1 + this.dice.below(3), incarnation: `i${number}`, queues: ['default', 'other'], resources });
   }
 
   /** Takes in what was assigned by the last action. */

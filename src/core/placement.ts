@@ -17,9 +17,12 @@ const stretchable = new Set(['cpu', 'memory']);
 /** Tasks that every worker has from us. */
 const ownPrefix = 'shoal.';
 
-/** One that is quiet may be gone: what it was given now would wait for its lease to end, and be suspect then. */
-export function takesWork({ status, lastHeardMs }: Worker, nowMs: number): boolean {
-  return status === 'live' && nowMs - lastHeardMs <= quietMs;
+/**
+ * One that is quiet may be gone: what it was given now would wait for its lease to end, and be suspect then. One that has not told yet
+ * what it holds of an earlier term may have no room, or hold the same task.
+ */
+export function takesWork({ status, hasListed, lastHeardMs }: Worker, nowMs: number): boolean {
+  return status === 'live' && hasListed && nowMs - lastHeardMs <= quietMs;
 }
 
 /** Could the worker ever run it? */

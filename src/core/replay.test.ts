@@ -275,6 +275,7 @@ describe('a reader in input order that has passed what comes back (A07)', () => 
     d.takeOver();
     d.client({ kind: 'read', reader: 78, job, order: 'input', credit: 10, inputs: false, ...d.given(77) });
     d.hello('w1', { slots: 8 });
+    d.worker({ kind: 'held', term: 2, lastSerial: 0, held: [] });
     finish(d, job);
     expect(seen(d, 78)).toEqual(['0', '2', '3']);
   });

@@ -290,9 +290,8 @@ export interface Worker {
   cpu: number | undefined;
   /** Slots that had nothing at its last beat, less what it was given since: it may hold more tasks than it can spread over its slots. */
   idleSlots: number;
-  /** Why it left. */
+  /** Why it left, and how many jobs had been opened by then: others it never knew. */
   why: string | undefined;
-  /** When it left, so many jobs had been opened: others it never knew. */
   openedBefore: number;
   lastHeardMs: number;
   lastBeat: number;
@@ -316,7 +315,8 @@ export interface Worker {
   lastServed: number;
   /** Stages that it refused for want of the code, and why. */
   refused: WeakMap<Stage, ErrorRecord>;
-  /** Started before this term by it: resolved when it reports or its lease ends. */
+  /** It has told this leader what it holds of earlier terms; what it had started then is resolved by that, or with its lease. */
+  hasListed: boolean;
   inherited: { job: Job; stage: Stage; ranges: Ranges }[];
 }
 

@@ -319,6 +319,38 @@ describe('takeover', () => {
     expect(d.sent.map(({ message }) => message.kind)).not.toContain('report');
   });
 
+  it('gives nothing to a worker that holds nobody knows what yet: it may have no room (C01, I20)', () => {
+    const d = new Driver(1, false);
+    const greet = (): void => d.hello('w1', { slots: 2, resources: { gpu: 1 }, welcomed: 1 });
+    d.hello('w1', { slots: 2, resources: { gpu: 1 } });
+    const running = d.submit(jobSpec([stage(undefined, { resources: { gpu: 1 } })]), texts(1));
+    const held = d.take();
+    const next = d.submit(jobSpec([stage(undefined, { resources: { gpu: 1 } })]), texts(1));
+    d.takeOver();
+    greet();
+    expect(d.assigned).toEqual([]);
+    // Its list is lost, and results of others are on the way: it is asked for all the same.
+    d.sent.length = 0;
+    d.worker({ kind: 'beat', number: 1, term: 2, lastSerial: 0, load: 1, count: 1, hash: 1 });
+    expect(d.sent.map(({ message }) => message.kind)).toContain('report');
+    greet();
+    expect(d.assigned).toEqual([]);
+    const list = [{ serial: held.serial, term: 1, job: running, stage: 0, attempt: 1, ranges: [0, 1] }];
+    d.worker({ kind: 'held', term: 2, lastSerial: 0, held: list });
+    expect(d.assigned).toEqual([]);
+    d.done(held, () => 'adopted');
+    d.work(upper);
+    expect([d.view(running).state, d.view(next).state]).toEqual(['succeeded', 'succeeded']);
+  });
+
+  it('gives work at once to a process that no leader has welcomed', () => {
+    const d = new Driver(1, false);
+    d.submit(jobSpec([stage()]), texts(1));
+    d.takeOver();
+    d.hello('w1');
+    expect(d.assigned).toHaveLength(1);
+  });
+
   it('blames nothing on a worker that lives and never had it, however often leaders change; nor on one that left in order (rule 7)', () => {
     const d = new Driver();
     d.hello('w1', { slots: 1 });

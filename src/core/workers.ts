@@ -113,6 +113,8 @@ function onHello(state: State, message: Extract<FromWorker, { kind: 'hello' }>, 
     worker.early.clear();
     worker.refused = new WeakMap();
     worker.lastBeat = 0;
+    // A process that no leader has welcomed holds nothing.
+    worker.hasListed = message.welcomed === undefined;
   }
   const known = worker!;
   // Without slots it drains already; one that was asked to and has not heard is asked again with its next beat.
@@ -157,6 +159,8 @@ function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, 
   turn.send(worker.address, { kind: 'ackResults', term: state.term, number: worker.ackedNumber });
   // It was asked to drain and has not heard of it yet.
   if (worker.status === 'draining' && worker.slots > 0) turn.send(worker.address, { kind: 'drain', term: state.term });
+  // Its first list to this leader was lost: nobody gives it anything, nor runs what it may have started before.
+  if (!worker.hasListed) return turn.send(worker.address, { kind: 'report', term: state.term });
   // It still holds what it was not told to forget.
   if (owed > 0) return;
   const held = [...worker.held].map((handle) => state.assignments.get(handle)!);
@@ -164,9 +168,7 @@ function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, 
   const agrees = message.count === held.length && message.hash === hash;
   // What is on the way either way makes one beat differ; two in a row mean that something was lost.
   worker.doubts = agrees ? 0 : worker.doubts + 1;
-  // So does its first list to this leader, without which nobody runs what it may have started before: it was lost.
-  const isListOwed = worker.inherited.length > 0;
-  if (worker.doubts >= 2 || isListOwed) turn.send(worker.address, { kind: 'report', term: state.term });
+  if (worker.doubts >= 2) turn.send(worker.address, { kind: 'report', term: state.term });
 }
 
 /** The full list (rule 8): missing only if the worker has seen the serial; not seen for a grace: sent again; unknown: adopted or aborted. */
@@ -202,7 +204,9 @@ function onHeld(state: State, worker: Worker, message: Extract<FromWorker, { kin
       turn.effects.push(buildAssign({ ...assignment, ranges: openRanges(assignment) }));
     }
   }
-  if (message.term === state.term) resolveInherited(state, worker, turn);
+  if (message.term !== state.term) return;
+  worker.hasListed = true;
+  resolveInherited(state, worker, turn);
 }
 
 /** The rows that still run under it. */
