@@ -24,6 +24,7 @@ export default defineConfig({
     // Whole processes start in some of them, on machines that have other things to do. A hanging test still ends.
     testTimeout: 180_000,
     hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000 } },
     server: {
       deps: {
         // Node itself loads dist/, so that a test and the fixtures that it imports share one copy of the package.

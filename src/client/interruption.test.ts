@@ -17,7 +17,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   // Before that it still runs, and no other main() may.
-  await vi.waitFor(() => expect(process.exit).toHaveBeenCalled(), { timeout: 10_000 });
+  await vi.waitFor(() => expect(process.exit).toHaveBeenCalled(), 60_000);
   vi.restoreAllMocks();
   installOpener(undefined);
   installProgram(undefined);

@@ -42,8 +42,8 @@ withServer('redis', 'elections', (redis) => {
       late.abort(new Error('late'));
       await expect(taking).rejects.toThrow();
       await store.close();
-      await vi.waitFor(async () => expect(await count('total_connections_received')).toBe(before + 1), 10_000);
-      await vi.waitFor(async () => expect(await count('connected_clients')).toBe(1), 10_000);
+      await vi.waitFor(async () => expect(await count('total_connections_received')).toBe(before + 1), 60_000);
+      await vi.waitFor(async () => expect(await count('connected_clients')).toBe(1), 60_000);
     });
   });
 
