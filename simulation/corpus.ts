@@ -43,6 +43,7 @@ export const corpus: readonly { seed: number; showed: string }[] = [
     seed: 810_519,
     showed: 'a worker was given tasks before it had told what it holds, and ran more than it has room for, I20 (workers.test.ts)',
   },
+  { seed: 4_100_000_368, showed: 'the simulator wanted a reader to be given what a leader had skipped before its job expired (client.ts)' },
 ];
 
 /** The same of schedules of the file journal. */

@@ -372,6 +372,7 @@ class WorkerShell {
     const options: ExecutorOptions = {
       events: this.eventsOf(slot),
       graceMs,
+      isAlone,
       name: isAlone ? `${worker}-alone-${slot - slots}` : `${worker}-${slot}`,
       ...(heapMiB === undefined ? {} : { heapMiB }),
     };

@@ -69,6 +69,8 @@ export interface ExecutorOptions {
   events: WorkEvents;
   /** After a signal, before termination. */
   graceMs: number;
+  /** It is there for one work, whose tasks may kill: a death that is nobody's is theirs, or it would be repeated with each executor. */
+  isAlone?: boolean;
   /** Loading a module may take so long; absent: a minute. */
   loadMs?: number;
   /** Heap limit of the thread or child, MiB; absent = Node's default. */

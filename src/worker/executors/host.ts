@@ -27,6 +27,7 @@ export class Host implements Executor {
   private readonly events: WorkEvents;
   private readonly graceMs: number;
   private readonly launch: Launch;
+  private readonly barrenMax: number;
   private readonly stops: Stops;
   private vessel: Vessel | undefined;
   private leftovers = new Leftovers();
@@ -47,6 +48,7 @@ export class Host implements Executor {
   constructor(options: ExecutorOptions, launch: Launch) {
     this.events = options.events;
     this.graceMs = options.graceMs;
+    this.barrenMax = options.isAlone ? 0 : barrenMax;
     this.launch = launch;
     this.stops = new Stops(options.graceMs, options.loadMs, {
       expired: (entry, position) => this.expire(entry, position),
@@ -221,7 +223,9 @@ export class Host implements Executor {
         this.refuse(entry, message.error);
         return this.finish(entry);
       case 'withdrawn':
-        return this.release(entry, entry.select([Told.open, Told.aborted], message.runs), message.why);
+        this.release(entry, entry.select([Told.open, Told.aborted], message.runs), message.why);
+        if (message.why === 'aborted') entry.isUnwanted = entry.untold === 0;
+        return;
       case 'note':
         return this.events.note(entry.work, entry.indexOf(message.position), message.done, message.total, message.note);
     }
@@ -348,17 +352,17 @@ export class Host implements Executor {
   private onDeath(vessel: Vessel, how: string, error: ErrorRecord): void {
     if (this.closing) return this.closing.closed();
     const { lastWords } = this;
-    const isNobodys = lastWords !== undefined && lastWords.guilty === undefined && ++this.barren <= barrenMax;
+    const isNobodys = lastWords !== undefined && lastWords.guilty === undefined && ++this.barren <= this.barrenMax;
     const told = lastWords ?? { how, error, guilty: undefined };
     this.abandon(`the slot died (${told.how}): ${told.error.message}`, (entry) => {
+      const { guilty } = told;
       const marks = vessel.marksOf(entry.work.id, entry.lanes);
-      if (marks.some(({ position }) => position === loadingPosition)) {
+      if (!guilty && marks.some(({ position }) => position === loadingPosition)) {
         const { name, module } = entry.work.definition;
         const message = `loading the module of the task "${name}" ended its thread: ${told.error.message}`;
         return this.refuse(entry, { name: 'ShoalError', code: 'SH5001', message: module ? `${message} (${module})` : message });
       }
       // Where nobody said who it was, all that ran are charged: a crash that is nobody's would be repeated for ever.
-      const { guilty } = told;
       const own = guilty?.work === entry.work.id ? [guilty.position] : [];
       const positions = guilty || isNobodys ? own : marks.map(({ position }) => position);
       for (const position of positions) {

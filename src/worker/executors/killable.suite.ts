@@ -1,5 +1,5 @@
 /** What only executors do that can end their slot by force: whatever a task does to its thread costs that attempt, never a neighbour. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -129,6 +129,12 @@ export function killableSuite(kind: string, make: Make): void {
         expect([...(await dies()).released.keys()]).toEqual([0]);
       });
 
+      test('one that is there for one work is charged at once: the next has an executor of its own (rule 7)', async () => {
+        await slot.close();
+        slot = new SlotDouble(make, { isAlone: true });
+        expect([...(await slot.whole('dies of the background', ['x'])).crashed.keys()]).toEqual([0]);
+      });
+
       test('what a settled task left behind is charged to nobody, and the thread goes (W15)', async () => {
         const told = await slot.whole('stray', ['leave', 'neighbour', 'ok']);
         expect(told.summary).toMatchObject({ values: [[0, 'leave']], crashed: [], failed: [] });
@@ -183,6 +189,61 @@ export function killableSuite(kind: string, make: Make): void {
         expect([...told.released.values()]).toEqual(['aborted', 'aborted']);
         expect(slot.replaced).toHaveLength(1);
         await works();
+      });
+
+      describe('while a module is loaded', () => {
+        const definition = { name: 'loaded slowly', module: new URL('./fixtures/loads-slowly.mjs', import.meta.url).href };
+        let folder: string;
+        const isThere = (name: string): boolean => existsSync(join(folder, name));
+        const loads = (): Promise<void> => expect.poll(() => isThere('loading'), { interval: 5 }).toBe(true);
+        beforeEach(async () => {
+          folder = mkdtempSync(join(tmpdir(), 'shoal-loads-slowly-'));
+          process.env.SHOAL_TEST_LOADING = folder;
+          await slot.close();
+          slot = new SlotDouble(make);
+        });
+        afterEach(() => {
+          delete process.env.SHOAL_TEST_LOADING;
+          rmSync(folder, { recursive: true });
+        });
+
+        test('what is taken back does not start once that is there (W08)', async () => {
+          const { work, told } = slot.run('loaded slowly', [1, 2, 3], { definition });
+          await loads();
+          slot.executor.revoke(work, range(2, 1), 'stolen');
+          slot.executor.abort(work, range(0, 2), 'not needed');
+          await slot.until(() => told.seen.size === 3);
+          writeFileSync(join(folder, 'go'), '');
+          await slot.until(() => told.isFinished);
+          expect([...told.released].sort()).toEqual([
+            [0, 'aborted'],
+            [1, 'aborted'],
+            [2, 'stolen'],
+          ]);
+          expect(isThere('ran')).toBe(false);
+          expect(slot.replaced).toEqual([]);
+          await works();
+        });
+
+        test('nothing starts in a slot that closes', async () => {
+          slot.run('loaded slowly', [1], { definition });
+          await loads();
+          const closed = slot.close();
+          writeFileSync(join(folder, 'go'), '');
+          await closed;
+          expect(isThere('ran')).toBe(false);
+        });
+
+        test('a neighbour that ends the thread is charged alone, and the module is loaded again (W14)', async () => {
+          const guilty = slot.run('exit when the other one loads', [folder], { concurrency: 2 });
+          const beside = slot.run('loaded slowly', [1], { definition, concurrency: 2 });
+          await slot.until(() => guilty.told.isFinished && beside.told.isFinished);
+          expect([...guilty.told.crashed.keys()]).toEqual([0]);
+          expect(beside.told.refused).toBeUndefined();
+          expect([...beside.told.released.keys()]).toEqual([0]);
+          writeFileSync(join(folder, 'go'), '');
+          expect([...(await slot.whole('loaded slowly', [1], { definition })).values]).toEqual([[0, 1]]);
+        });
       });
 
       test('a module that could not be loaded once is loaded anew for the next work', async () => {

@@ -22,6 +22,8 @@ export class Runtime {
   /** Runs the closers of perThread values. */
   private readonly clear: () => Promise<unknown[]>;
   private waiting: WorkMessage[] = [];
+  /** What waits for its module. */
+  private readonly opening = new Set<WorkMessage>();
   /** What has begun, by its work. */
   private readonly batches = new Map<number, Batch>();
   private readonly lanes: Lanes;
@@ -117,8 +119,10 @@ export class Runtime {
 
   private async open(message: WorkMessage, lane: number): Promise<Batch | undefined> {
     const { work } = message;
+    this.opening.add(message);
     const program = await this.load(message, lane);
-    if (!program || this.isGone) return undefined;
+    this.opening.delete(message);
+    if (!program || this.isGone || this.isClosing) return undefined;
     const surroundings = { work, port: this.port, logs: this.logs, options: this.options };
     const batch = new Batch(surroundings, this.board, message, program);
     this.batches.set(work.id, batch);
@@ -159,7 +163,7 @@ export class Runtime {
       if (taken.length > 0) this.port.send({ kind: 'withdrawn', work, runs: taken, why });
       return;
     }
-    const message = this.waiting.find((each) => each.work.id === work);
+    const message = [...this.opening, ...this.waiting].find((each) => each.work.id === work);
     if (!message) return;
     message.withdrawn = [...(message.withdrawn ?? []), ...runs];
     this.port.send({ kind: 'withdrawn', work, runs, why });
