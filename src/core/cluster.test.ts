@@ -387,3 +387,32 @@ describe('a reader that comes back', () => {
     });
   }
 });
+
+describe('a worker that reports all the time', () => {
+  it('is asked for its list now and then: an assignment that never came is noticed (rule 8)', () => {
+    const d = cluster();
+    d.hello('w1', { slots: 1 });
+    const lost = d.submit(jobSpec([stage()]), texts(1));
+    d.take();
+    const busy = d.submit(jobSpec([stage(undefined, { chunkSize: 1 })]), texts(40));
+    d.sent.length = 0;
+    for (let number = 1; number <= 10; number++) {
+      d.pass(1_000);
+      d.done(d.take(), (frame) => frame);
+      d.worker({ kind: 'beat', number, term: 1, lastSerial: 100, load: 1, count: 1, hash: 1 });
+    }
+    expect(d.sent.filter(({ message }) => message.kind === 'report')).toHaveLength(1);
+    const held = d.assigned.map(({ serial, job, ranges }) => ({ serial, term: 1, job, stage: 0, attempt: 1, ranges: [...ranges] }));
+    d.worker({ kind: 'held', term: 1, lastSerial: 100, held });
+    d.work(upper);
+    expect([d.view(lost).state, d.view(busy).state]).toEqual(['succeeded', 'succeeded']);
+  });
+
+  it('has all of its resources again once it holds nothing, whatever fractions were taken', () => {
+    const d = cluster();
+    d.hello('w1', { resources: { cpu: 8 } });
+    for (let jobs = 0; jobs < 50; jobs++) d.submit(jobSpec([stage(undefined, { resources: { cpu: 0.1 } })]), texts(7));
+    d.work(upper);
+    expect(d.state.workersByName.get('w1')!.used).toEqual({});
+  });
+});

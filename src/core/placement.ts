@@ -107,7 +107,7 @@ function holdsUnknown(state: State, { held }: Worker, stage: Stage): boolean {
 }
 
 /** None of the tasks that it has came to an end for long. */
-function isStuck({ heldTasks, movedMs }: Worker, nowMs: number): boolean {
+export function isStuck({ heldTasks, movedMs }: Worker, nowMs: number): boolean {
   return heldTasks > 0 && nowMs - movedMs > stealGraceMs;
 }
 

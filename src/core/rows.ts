@@ -22,6 +22,8 @@ export function detach(state: State, stage: Stage, index: number): void {
   worker.heldMs -= assignment.taskMs;
   const needs = stage.spec.resources;
   for (const name in needs) worker.used[name] = (worker.used[name] ?? 0) - needs[name]!;
+  // Fractions do not add up to what they were.
+  if (worker.heldTasks === 0) worker.used = {};
   if (assignment.open === 0) {
     state.assignments.delete(handle);
     worker.held.delete(handle);

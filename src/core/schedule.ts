@@ -52,7 +52,7 @@ function giveBatch(state: State, job: Job, { workers, hopeless, reservations }: 
     let best: Worker | undefined;
     let bestRank = Number.POSITIVE_INFINITY;
     for (const worker of workers) {
-      if (!canRun(worker, stage) || reservations.isKeptFrom(stage, worker)) continue;
+      if (!canRun(worker, stage) || reservations.roomBeside(stage, worker) <= 0) continue;
       const rank = state.policy(worker);
       if (rank < bestRank && wants(state, worker, stage, turn.nowMs) > 0) {
         best = worker;
@@ -61,13 +61,14 @@ function giveBatch(state: State, job: Job, { workers, hopeless, reservations }: 
     }
     if (!best) {
       hopeless.add(kindOf(stage));
-      reservations.keepFor(stage, workers);
+      reservations.keepFor(stage, workers, turn.nowMs);
       continue;
     }
     // Near the end every worker should get some: at most half of an even share at a time.
     const share = Math.ceil(stage.counts[TaskState.ready]! / (2 * workers.length));
     const count = Math.min(
       wants(state, best, stage, turn.nowMs),
+      reservations.roomBeside(stage, best),
       workers.length === 1 ? Number.POSITIVE_INFINITY : Math.max(share, best.slots),
     );
     if (hand(state, job, stage, best, count, turn)) return true;

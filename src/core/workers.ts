@@ -147,6 +147,8 @@ function onLaterTerm(state: State, { worker, address }: { worker: string; addres
   turn.effects.push({ effect: 'warn', line });
 }
 
+const beatsPerList = 10;
+
 function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, turn: Turn, state: State): void {
   if (message.number <= worker.lastBeat) return;
   worker.lastBeat = message.number;
@@ -161,8 +163,11 @@ function onBeat(worker: Worker, message: Extract<FromWorker, { kind: 'beat' }>, 
   if (worker.status === 'draining' && worker.slots > 0) turn.send(worker.address, { kind: 'drain', term: state.term });
   // Its first list to this leader was lost: nobody gives it anything, nor runs what it may have started before.
   if (!worker.hasListed) return turn.send(worker.address, { kind: 'report', term: state.term });
-  // It still holds what it was not told to forget.
-  if (owed > 0) return;
+  // It still holds what it was not told to forget, and one that reports all the time does so at each beat: then it lists it, now and then.
+  if (owed > 0) {
+    if (message.number % beatsPerList === 0) turn.send(worker.address, { kind: 'report', term: state.term });
+    return;
+  }
   const held = [...worker.held].map((handle) => state.assignments.get(handle)!);
   const hash = heldHash(held.map(({ term, serial, open }) => ({ term, serial, remaining: open })));
   const agrees = message.count === held.length && message.hash === hash;

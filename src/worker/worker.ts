@@ -371,8 +371,7 @@ class WorkerShell {
     const isAlone = slot >= slots;
     const options: ExecutorOptions = {
       events: this.eventsOf(slot),
-      graceMs,
-      isAlone,
+      ...{ graceMs, isAlone },
       name: isAlone ? `${worker}-alone-${slot - slots}` : `${worker}-${slot}`,
       ...(heapMiB === undefined ? {} : { heapMiB }),
     };
