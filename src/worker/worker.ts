@@ -367,18 +367,18 @@ class WorkerShell {
   }
 
   private openExecutor(slot: number): Executor {
-    const { isolation, slots, worker, heapMiB, graceMs = graceMsDefault } = this.options;
+    const { isolation, slots, worker, heapMiB, code, graceMs = graceMsDefault } = this.options;
     const isAlone = slot >= slots;
     const options: ExecutorOptions = {
       events: this.eventsOf(slot),
-      ...{ graceMs, isAlone },
+      graceMs,
+      isAlone,
       name: isAlone ? `${worker}-alone-${slot - slots}` : `${worker}-${slot}`,
       ...(heapMiB === undefined ? {} : { heapMiB }),
     };
     if (this.options.executors) return this.options.executors(options, slot);
     // A task that may kill its process runs in one of its own, so that the blame is its own too (rule 7).
     const open = executorsOf[isAlone ? 'process' : isolation];
-    const { code } = this.options;
     if (!code) return open(options);
     return new ByCode({
       events: options.events,

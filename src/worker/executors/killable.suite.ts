@@ -215,7 +215,7 @@ export function killableSuite(kind: string, make: Make): void {
           await slot.until(() => told.seen.size === 3);
           writeFileSync(join(folder, 'go'), '');
           await slot.until(() => told.isFinished);
-          expect([...told.released].sort()).toEqual([
+          expect([...told.released].sort(([a], [b]) => a - b)).toEqual([
             [0, 'aborted'],
             [1, 'aborted'],
             [2, 'stolen'],
